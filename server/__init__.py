@@ -1,0 +1,1 @@
+"""HTTP, queues and processes: what stands between a client and a handler."""

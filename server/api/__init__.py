@@ -1,0 +1,1 @@
+"""The HTTP faces over the registry: inference, management, metrics."""

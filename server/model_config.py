@@ -1,0 +1,158 @@
+"""ModelConfig: how one model is run, and its reading from an archive's YAML or from the `models` setting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+logger = logging.getLogger(__name__)
+
+YAML_BYTES = 1 << 20
+YAML_NODES = 100_000
+MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills"}
+AT_LEAST_ONE = {"minWorkers", "batchSize"}
+UNSERVED = {
+    "parallelType": "models are not split over workers",
+    "parallelLevel": "models are not split over workers",
+    "torchrun": "models are not split over workers",
+    "useJobTicket": "a full queue is refused instead",
+    "continuousBatching": "continuous batching is not served",
+    "sequenceBatching": "sequence batching is not served",
+    "sequenceMaxIdleMSec": "sequence batching is not served",
+    "sequenceTimeoutMSec": "sequence batching is not served",
+    "maxSequenceJobQueueSize": "sequence batching is not served",
+    "maxNumSequence": "sequence batching is not served",
+    "asyncCommunication": "workers are always fed asynchronously",
+    "useVenv": "packages are not installed for a model; install them beside numserve",
+}
+"""Keys that TorchServe's server reads and this one does not, with the reason the warning gives."""
+
+
+class ModelConfig(BaseModel):
+    """How one model is run; durations are seconds. `model_fields_set` names what was set, the rest are defaults."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", strict=True)
+
+    min_workers: int = Field(0, ge=0, description="workers to keep; 0 leaves the number to the registration")
+    max_workers: int = Field(0, ge=0, description="workers at most; 0 means as many as min_workers")
+    batch_size: int = Field(1, ge=1, description="rows a worker is given at once, at most")
+    max_batch_delay: float = Field(0.1, ge=0, description="seconds a request may wait for others to share its batch")
+    response_timeout: float = Field(120, gt=0, description="seconds a batch may take in the worker")
+    startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load the model")
+    device_type: Literal["cpu", "gpu"] = Field("cpu", description="where the model runs")
+    device_ids: tuple[int, ...] = Field((), description="devices a worker may use")
+    recovery_window: float = Field(
+        300, ge=0, alias="maxRetryTimeoutInSec", description="seconds a failing worker still counts as healthy"
+    )
+    client_timeout: float = Field(
+        0,
+        ge=0,
+        alias="clientTimeoutInMills",
+        description="seconds after which a waiting request is given up; 0 = never",
+    )
+    job_queue_size: int = Field(
+        0, ge=0, description="requests that may wait; 0 leaves it to the job_queue_size setting"
+    )
+    document: dict[str, Any] = Field(
+        default_factory=dict, exclude=True, description="the YAML as it stands, for the handler"
+    )
+
+    def over(self, *below: ModelConfig) -> ModelConfig:
+        """This configuration with what it leaves unset taken from the others, the nearest first."""
+        values: dict[str, Any] = {}
+        for layer in (*reversed(below), self):
+            values |= {name: getattr(layer, name) for name in layer.model_fields_set}
+        return ModelConfig(**values)
+
+    @classmethod
+    def from_wire(cls, values: Mapping[str, Any], where: str, lines: Mapping[str, int] | None = None) -> ModelConfig:
+        """Take what is known by its wire spelling and unit; a wrong value warns and is left out."""
+        known = {field.alias for field in cls.model_fields.values()} - {"document"}
+        taken: dict[str, Any] = {str(key): _inside(str(key), value) for key, value in values.items() if key in known}
+        for key in values.keys() & UNSERVED.keys():
+            logger.warning("%s: %s is not served and is ignored: %s", _place(where, lines, key), key, UNSERVED[key])
+        try:
+            return cls(**taken, document=dict(values))
+        except ValidationError as error:
+            for problem in error.errors():
+                key = str(problem["loc"][0])
+                taken.pop(key, None)
+                place = _place(where, lines, key)
+                logger.warning("%s: %s: %r is ignored: %s", place, key, values[key], problem["msg"])
+            return cls(**taken, document=dict(values))
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """Read an archive's YAML.
+
+        Raises: ValueError where it is no YAML mapping, too large or too deeply aliased; the message names the line.
+        """
+        values, lines = read_yaml(path)
+        return cls.from_wire(values, path.name, lines)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """A YAML mapping and the line of each of its top keys.
+
+    Raises: ValueError where it is none, too large, or holds more than plain data.
+    """
+    if path.stat().st_size > YAML_BYTES:
+        raise ValueError(f"{path.name}: {path.stat().st_size} bytes; a model's YAML may have {YAML_BYTES} at most")
+    try:
+        loader = yaml.SafeLoader(path.read_bytes())
+        node = loader.get_single_node()
+        if node is None:
+            return {}, {}
+        _expanded(node, {})
+        values = loader.construct_document(node)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"{path.name} is no readable YAML: {_one_line(error)}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is nested too deeply") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name}: expected a mapping of keys, met a {type(values).__name__}")
+    return values, {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+
+
+def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many nodes the document has once every alias is written out; refuses too many, and circles."""
+    if id(node) not in sizes:
+        sizes[id(node)] = YAML_NODES + 1  # met again before it is counted: a circle
+        sizes[id(node)] = 1 + sum(_expanded(child, sizes) for child in _children(node))
+    if sizes[id(node)] > YAML_NODES:
+        raise yaml.MarkedYAMLError(problem="its aliases make it too large", problem_mark=node.start_mark)
+    return sizes[id(node)]
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
+def _inside(key: str, value: object) -> object:
+    """The value in this server's units: seconds, and at least one where zero makes no sense."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    if key in AT_LEAST_ONE:
+        return max(1, value)
+    return value / 1000 if key in MILLISECONDS else value
+
+
+def _place(where: str, lines: Mapping[str, int] | None, key: str) -> str:
+    return f"{where} line {lines[key]}" if lines and key in lines else where
+
+
+def _one_line(error: Exception) -> str:
+    """PyYAML spreads an error over lines; the mark's line number is what a reader needs."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    return f"line {mark.line + 1}: {problem}" if mark else problem

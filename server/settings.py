@@ -1,0 +1,177 @@
+"""Every setting of the server: its type, default, unit and source. The only reader of the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from .address import Address
+from .model_config import ModelConfig
+from .properties import InvalidConfiguration
+from .sources import find_config_file, read_config_file, read_environment, read_locations
+
+__all__ = ["Address", "InvalidConfiguration", "ModelConfig", "Settings"]
+
+
+def _flag(value: object) -> object:
+    """True only for the text `true` in any case, as TorchServe reads it."""
+    return value.strip().lower() == "true" if isinstance(value, str) else value
+
+
+def _items(value: object) -> object:
+    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+
+def _patterns(value: object) -> object:
+    items = _items(value)
+    for pattern in items if isinstance(items, tuple) else ():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    return items
+
+
+def _models(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+        return {
+            name: {
+                version: ModelConfig.from_wire(config, f"models: {name} {version}")
+                for version, config in versions.items()
+            }
+            for name, versions in found.items()
+        }
+    except (AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f'expected JSON such as {{"model": {{"1.0": {{"minWorkers": 1}}}}}}: {error}') from error
+
+
+def _address(default_port: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: Address.parse(value, default_port) if isinstance(value, str) else value)
+
+
+def _mode(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
+Models = Annotated[dict[str, dict[str, ModelConfig]], BeforeValidator(_models)]
+
+
+class Settings(BaseSettings):
+    """The server's settings, made once and passed on. Durations are seconds, sizes bytes."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=False)
+
+    inference_address: Annotated[Address, _address(80)] = Field(
+        Address("127.0.0.1", 8080), description="where predictions are served: `http://host:port` or `unix:/path`"
+    )
+    management_address: Annotated[Address, _address(8081)] = Field(
+        Address("127.0.0.1", 8081), description="where models are managed"
+    )
+    metrics_address: Annotated[Address, _address(8082)] = Field(
+        Address("127.0.0.1", 8082), description="where metrics are scraped"
+    )
+    model_store: Path | None = Field(None, description="the folder of archives; must be given")
+    load_models: Items = Field(
+        (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`"
+    )
+    models: Models = Field({}, description="JSON: how models are run, by name and version")
+    default_workers_per_model: int = Field(
+        0, ge=0, description="workers of a model that does not say; 0 = one per core at start, none by API"
+    )
+    default_response_timeout: float = Field(120, gt=0, description="seconds a batch may take")
+    default_startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load its model")
+    unregister_model_timeout: float = Field(120, gt=0, description="seconds an unregistration may take")
+    job_queue_size: int = Field(100, ge=1, description="requests that may wait for one model")
+    number_of_gpu: int = Field(0, ge=0, description="accepted; models run on the CPU")
+    decode_input_request: Flag = Field(True, description="give handlers parsed JSON and text instead of bytes")
+    max_request_size: int = Field(6553500, ge=0, description="bytes of a request body at most")
+    max_response_size: int = Field(6553500, ge=1, description="bytes of a handler's answer at most")
+    limit_max_image_pixels: Flag = Field(True, description="keep Pillow's guard against huge images")
+    default_service_handler: str | None = Field(None, description="the handler of an archive that names none")
+    service_envelope: Literal["body", "json", "kserve", "kservev2"] | None = Field(
+        None, description="how bodies are wrapped: `body`, `json`, `kserve` or `kservev2`"
+    )
+    enable_metrics_api: Flag = Field(True, description="open the metrics listener")
+    metrics_mode: Annotated[Literal["prometheus", "log", "legacy"], BeforeValidator(_mode)] = Field(
+        "prometheus", description="where metrics go: the metrics listener, the log, or TorchServe's older mixture"
+    )
+    metric_time_interval: float = Field(60, gt=0, description="seconds between two measurements of the system")
+    disable_system_metrics: Flag = Field(False, description="do not measure CPU, memory and disk")
+    allowed_urls: Patterns = Field((), description="comma list of regular expressions; archives come from nowhere else")
+    use_env_allowed_urls: Flag = Field(False, description="let TS_ALLOWED_URLS override allowed_urls")
+    blacklist_env_vars: str | None = Field(None, description="regular expression; variables workers do not see")
+    enable_envvars_config: Flag = Field(False, description="let TS_<KEY> variables override file and command line")
+    enable_model_api: Flag = Field(False, description="allow registering and unregistering over HTTP")
+    disable_token_authorization: Flag = Field(False, description="accepted; there are no tokens to turn off")
+    cors_allowed_origin: str | None = Field(None, description="value of Access-Control-Allow-Origin")
+    cors_allowed_methods: str | None = Field(None, description="value of Access-Control-Allow-Methods")
+    cors_allowed_headers: str | None = Field(None, description="value of Access-Control-Allow-Headers")
+    worker_backend: str = Field("process", description="where models run: `process`, or `inline` in the server itself")
+    log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_location: Path = Field(Path("logs"), description="folder of the log files")
+    metrics_location: Path = Field(Path("logs"), description="folder of the metric logs")
+    temp_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()), description="folder of unpacked models")
+    ts_config: Path | None = Field(None, description="the configuration file that was read", exclude=True)
+    warnings: tuple[str, ...] = Field((), description="what the configuration file holds in vain", exclude=True)
+
+    @classmethod
+    def load(cls, **flags: Any) -> Settings:
+        """Settings from the command line's flags (None = not given), the configuration file and the environment.
+
+        Raises: InvalidConfiguration naming the key, where it stands, and what was expected.
+        """
+        try:
+            return cls(**{key: value for key, value in flags.items() if value is not None})
+        except ValidationError as error:
+            raise InvalidConfiguration("; ".join(map(_explain, error.errors()))) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of the sources, the strongest first: TS_ variables, command line, file, locations, defaults."""
+        flags: Mapping[str, Any] = getattr(init_settings, "init_kwargs", {})
+        known = cls.keys()
+        file = read_config_file(find_config_file(flags.get("ts_config"), os.environ), known, os.environ)
+        enabled, urls = (
+            bool(_flag(file.values.get(key, ""))) for key in ("enable_envvars_config", "use_env_allowed_urls")
+        )
+        order: tuple[Mapping[str, Any], ...] = (
+            {"ts_config": file.path, "warnings": file.warnings},
+            read_environment(enabled, urls, known, os.environ),
+            flags,
+            file.values,
+            read_locations(os.environ),
+        )
+        return tuple(InitSettingsSource(settings_cls, dict(values)) for values in order)
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The keys a configuration file may hold."""
+        return [name for name, field in cls.model_fields.items() if not field.exclude]
+
+
+def _explain(problem: Any) -> str:
+    key, value = str(problem["loc"][0]), problem["input"]
+    origin = getattr(value, "origin", None)
+    return f"{key} = {str(value)!r}{f' ({origin})' if origin else ''}: {problem['msg'].removeprefix('Value error, ')}"

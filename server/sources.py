@@ -1,0 +1,157 @@
+"""Where a setting's value comes from: the configuration file and the environment; and the keys that are not served."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .properties import InvalidConfiguration, parse
+
+ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location", "METRICS_LOCATION": "metrics_location"}
+"""Environment variables that count without `enable_envvars_config`, and the setting each one gives."""
+
+NEVER_FROM_ENVIRONMENT = {"metric_time_interval", "enable_envvars_config", "models", "use_env_allowed_urls"}
+"""Settings that no TS_ variable overrides (contract: configuration, section 4)."""
+
+_GRPC = "gRPC is not served"
+_TLS = "TLS is not served; put a proxy that ends TLS in front"
+_NETTY = "it tunes Netty, which is not here"
+_CPP = "there is no C++ backend"
+_JVM = "there is no Java here"
+_SEQUENCE = "sequence batching is not served"
+_TOKENS = "token authorization is not served"
+UNSERVED = {
+    "workflow_store": "workflows are not served",
+    "grpc_inference_address": _GRPC,
+    "grpc_management_address": _GRPC,
+    "grpc_inference_port": _GRPC,
+    "grpc_management_port": _GRPC,
+    "grpc_inference_max_connection_age_ms": _GRPC,
+    "grpc_management_max_connection_age_ms": _GRPC,
+    "grpc_inference_max_connection_age_grace_ms": _GRPC,
+    "grpc_management_max_connection_age_grace_ms": _GRPC,
+    "enable_grpc_ssl": _GRPC,
+    "model_snapshot": "snapshots are not served; name the models in load_models",
+    "number_of_netty_threads": _NETTY,
+    "netty_client_threads": _NETTY,
+    "prefer_direct_buffer": _NETTY,
+    "use_native_io": _NETTY,
+    "io_ratio": _NETTY,
+    "async_logging": "the log is always buffered",
+    "install_py_dep_per_model": "packages are not installed for a model; install them beside numserve",
+    "metrics_config": "metrics are defined in the code; a handler's own metrics need no declaration",
+    "model_metrics_auto_detect": "a handler's own metrics are always taken",
+    "system_metrics_cmd": "system metrics are measured inside the server",
+    "token_expiration_min": _TOKENS,
+    "ts_open_inference_protocol": "the Open Inference Protocol's extra routes are not served",
+    "ts_header_key_sequence_id": _SEQUENCE,
+    "ts_header_key_sequence_start": _SEQUENCE,
+    "ts_header_key_sequence_end": _SEQUENCE,
+    "keystore": _TLS,
+    "keystore_pass": _TLS,
+    "keystore_type": _TLS,
+    "private_key_file": _TLS,
+    "certificate_file": _TLS,
+    "initial_worker_port": "workers have no ports; they talk over socket pairs",
+    "initial_distribution_port": "models are not split over workers",
+    "cpu_launcher_enable": "workers share the cores by their thread counts",
+    "cpu_launcher_args": "workers share the cores by their thread counts",
+    "ipex_enable": "it needs PyTorch",
+    "ipex_gpu_enable": "it needs PyTorch",
+    "cpp_log_config": _CPP,
+    "plugins_path": _JVM,
+    "vmargs": _JVM,
+    "debug": "run one worker in the server itself instead: worker_backend=inline",
+    "model_server_home": "the server has no home folder",
+}
+"""Keys TorchServe knows and this server does not serve, with the reason the warning gives."""
+
+
+class Sourced(str):
+    """A value as text that still knows where it stood, for error messages."""
+
+    origin: str
+
+    def __new__(cls, text: str, origin: str) -> Sourced:
+        """Make the text and note its origin."""
+        value = super().__new__(cls, text)
+        value.origin = origin
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """What a configuration file gives: its known keys, and a warning for each other one."""
+
+    path: Path | None
+    values: dict[str, Sourced]
+    warnings: tuple[str, ...]
+
+
+def find_config_file(flag: object, environment: Mapping[str, str]) -> Path | None:
+    """The one file that is read: TS_CONFIG_FILE, else the flag, else ./config.properties where there is one.
+
+    Raises: InvalidConfiguration where a file that was asked for is not there.
+    """
+    asked = environment.get("TS_CONFIG_FILE") or flag
+    if asked:
+        path = Path(str(asked))
+        if not path.is_file():
+            raise InvalidConfiguration(f"--ts-config file not found: {path}")
+        return path
+    local = Path("config.properties")
+    return local if local.is_file() else None
+
+
+def read_config_file(path: Path | None, known: Iterable[str], environment: Mapping[str, str]) -> ConfigFile:
+    """Read the file; a key outside `known` becomes a warning, never an error."""
+    values: dict[str, Sourced] = {}
+    warnings: list[str] = []
+    keys = sorted(known)
+    for entry in parse(_text(path), environment) if path else ():
+        where = f"{path} line {entry.line}"
+        if entry.key in keys:
+            values[entry.key] = Sourced(entry.value, where)
+        else:
+            warnings.append(_complaint(entry.key, where, keys))
+    return ConfigFile(path, values, tuple(warnings))
+
+
+def read_environment(
+    enabled: bool, allowed_urls: bool, known: Iterable[str], environment: Mapping[str, str]
+) -> dict[str, Sourced]:
+    """The TS_ variables that override file and command line, where the file enables them."""
+    names = {key: f"TS_{key.upper()}" for key in known if enabled and key not in NEVER_FROM_ENVIRONMENT}
+    names.pop("allowed_urls", None)
+    if allowed_urls:
+        names["allowed_urls"] = "TS_ALLOWED_URLS"
+    return {
+        key: Sourced(environment[name], f"environment variable {name}")
+        for key, name in names.items()
+        if name in environment
+    }
+
+
+def read_locations(environment: Mapping[str, str]) -> dict[str, Sourced]:
+    """The folders that the environment names, enabled or not."""
+    return {
+        key: Sourced(environment[name], f"environment variable {name}")
+        for name, key in ALWAYS_READ.items()
+        if environment.get(name)
+    }
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{path} cannot be read: {error}") from error
+
+
+def _complaint(key: str, where: str, known: list[str]) -> str:
+    if key in UNSERVED:
+        return f"{where}: {key} is not served and is ignored: {UNSERVED[key]}"
+    near = difflib.get_close_matches(key, [*known, *UNSERVED], n=1)
+    return f"{where}: there is no key {key!r}; it is ignored" + (f". Did you mean {near[0]}?" if near else "")
