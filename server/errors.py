@@ -1,0 +1,134 @@
+"""What can go wrong while serving.
+
+ServingError
+├── InvalidRequest             the client's words make no sense
+├── ModelNotFound              no such model, archive or allowed address
+│   └── ModelVersionNotFound   the model has no such version
+├── ModelConflict              the version is registered already
+├── DefaultVersionInUse        the default version goes last
+├── DownloadFailed             an archive could not be fetched
+├── ModelLoadFailed            a worker could not load the model: which phase, what was raised, where, what to do
+├── Unavailable                the model takes no request now
+│   ├── QueueFull                too many wait already
+│   └── NoWorkers                nobody is left to serve them
+├── DeadlineExceeded           the client's time is over
+├── WorkerDied                 the worker went down with the batch
+│   └── ResponseTimeout          because it took too long
+└── InferenceFailed            the handler raised, or answered what cannot be sent
+    └── OutOfResources           for want of memory
+
+None of them speaks HTTP but by a `code` that a handler has chosen. `detail` is for the log and for whoever manages
+models; it may quote the handler.
+"""
+
+from __future__ import annotations
+
+from .messages import Failure, LoadFailure
+
+
+class ServingError(Exception):
+    """The root; `str(error)` is for the client, `detail` for the operator."""
+
+    code: int | None = None
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        """Say what was met, what was expected and what to do."""
+        super().__init__(message)
+        self.detail = detail
+
+    def explained(self) -> str:
+        """The message and its detail in one line, for the log."""
+        return f"{self} ({self.detail})" if self.detail else str(self)
+
+
+class InvalidRequest(ServingError):
+    """The client's words make no sense."""
+
+
+class ModelNotFound(ServingError):
+    """No model, archive or allowed address has the name."""
+
+
+class ModelVersionNotFound(ModelNotFound):
+    """The model has no such version."""
+
+
+class ModelConflict(ServingError):
+    """The version is registered already."""
+
+
+class DefaultVersionInUse(ServingError):
+    """The default version cannot go while others stay."""
+
+
+class DownloadFailed(ServingError):
+    """An archive could not be fetched."""
+
+
+class Unavailable(ServingError):
+    """The model takes no request now; another moment may do."""
+
+
+class QueueFull(Unavailable):
+    """As many requests wait as may."""
+
+
+class NoWorkers(Unavailable):
+    """No worker is left that could ever serve the request."""
+
+
+class DeadlineExceeded(ServingError):
+    """The client's time was over before an answer was there."""
+
+
+class WorkerDied(ServingError):
+    """The worker went down with the batch; `detail` says how."""
+
+
+class ResponseTimeout(WorkerDied):
+    """The worker took longer than it may and was ended."""
+
+
+class InferenceFailed(ServingError):
+    """The handler raised, or answered what cannot be sent; `code` is the handler's own choice of status."""
+
+    def __init__(self, message: str, detail: str = "", code: int | None = None) -> None:
+        """Keep the status the handler chose, if any."""
+        super().__init__(message, detail)
+        self.code = code
+
+
+class OutOfResources(InferenceFailed):
+    """The handler ran out of memory."""
+
+
+class ModelLoadFailed(ServingError):
+    """A worker could not load the model."""
+
+    def __init__(self, model: str, version: str, failure: LoadFailure) -> None:
+        """Tell the whole story: model, phase, exception, the user's line, and what to do."""
+        super().__init__(f"Failed to start workers for model {model} version: {version}", _story(failure))
+        self.model = model
+        self.version = version
+        self.failure = failure
+        self.code = 507 if failure.out_of_memory else None
+
+
+def _story(failure: LoadFailure) -> str:
+    where = f" at {failure.where}" if failure.where else ""
+    hint = f"; hint: {failure.hint}" if failure.hint else ""
+    return f"{failure.phase} failed{where}: {failure.exception}: {failure.message}{hint}"
+
+
+BY_NAME: dict[str, type[ServingError]] = {
+    kind.__name__: kind for kind in (InferenceFailed, OutOfResources, WorkerDied, InvalidRequest)
+}
+"""The classes a worker may name in a Failure."""
+
+
+def from_failure(failure: Failure) -> ServingError:
+    """The exception a worker has described."""
+    kind = BY_NAME.get(failure.kind, InferenceFailed)
+    error = kind(failure.message, failure.detail)
+    error.code = failure.code
+    return error

@@ -1,0 +1,116 @@
+"""What crosses the border between the server and its workers: plain data, importable on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One named piece of a request's body.
+
+    A `content_type` of None hands the body on as it is, without decoding: form fields and query parameters.
+    """
+
+    name: str
+    content_type: str | None
+    body: bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What a client asked; a raw body is one part named "body". No parts at all become an empty row."""
+
+    id: str
+    parts: tuple[Part, ...]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceResponse:
+    """What a handler answered to one request; `content_type` is None unless it is known."""
+
+    status: int
+    phrase: str
+    content_type: str | None
+    headers: dict[str, str]
+    body: bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception as data: `kind` names a class of server/errors.py, `detail` is for the operator's eyes."""
+
+    kind: str
+    message: str
+    code: int | None = None
+    detail: str = ""
+
+
+Outcome = InferenceResponse | Failure
+"""What becomes of one request of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """All a worker must know to load a model. `model_dir` is also its working directory."""
+
+    name: str
+    version: str
+    model_dir: str
+    handler: str
+    envelope: str | None = None
+    manifest: dict[str, Any] | None = None
+    batch_size: int = 1
+    config: dict[str, Any] = field(default_factory=dict)
+    limit_max_image_pixels: bool = True
+    decode_input_request: bool = True
+    threads: int = 1
+    max_response_size: int = 6_553_500
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """Why a model could not be loaded: `phase` is import, initialize or start; `where` is the user's file and line."""
+
+    phase: str
+    exception: str
+    message: str
+    where: str | None = None
+    hint: str | None = None
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """One value a handler gave to `context.metrics`; kind is counter, gauge or histogram."""
+
+    name: str
+    kind: str
+    value: float
+    unit: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a worker says when its model is loaded."""
+
+    seconds: float
+    memory_bytes: int
+    emitted: tuple[Emitted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What a worker says beside the answers of a batch; `seconds` were spent in the handler."""
+
+    seconds: float
+    memory_bytes: int
+    emitted: tuple[Emitted, ...] = ()
+
+
+Report = LoadReport | BatchReport
+"""What a worker says of itself each time it becomes idle."""
