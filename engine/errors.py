@@ -1,0 +1,35 @@
+"""What the engine raises, as one family.
+
+EngineError
+├── ShapeError           sizes that do not fit together; the message shows the shapes
+├── DtypeError           a dtype that an operation cannot take
+├── GradientError        a backward pass that cannot be made
+├── FormatError          a file that is not what it should be; says what was found and what to do
+└── UnsupportedOpError   an operator that the engine lacks, by its name
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Anything the engine refuses."""
+
+
+class ShapeError(EngineError, ValueError):
+    """Sizes that do not fit together."""
+
+
+class DtypeError(EngineError, TypeError):
+    """A dtype that an operation cannot take."""
+
+
+class GradientError(EngineError, RuntimeError):
+    """A backward pass that cannot be made."""
+
+
+class FormatError(EngineError, ValueError):
+    """A file that is not what it should be."""
+
+
+class UnsupportedOpError(EngineError, NotImplementedError):
+    """An operator that the engine lacks."""

@@ -1,0 +1,1 @@
+"""The methods of Tensor, by family; each passes the one door, `apply`."""

@@ -1,0 +1,223 @@
+"""Tensor, an array with its history, and apply(), the one door that every operation passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, cast
+
+import numpy as np
+
+from . import autograd
+from .dtype import Array, DType, of
+from .errors import DtypeError, GradientError, ShapeError
+from .methods.elementwise import ElementwiseMethods
+from .methods.indexing import IndexingMethods
+from .methods.matmul import MatmulMethods
+from .methods.reduction import ReductionMethods
+from .methods.shape import ShapeMethods
+from .ops.primitive import Primitive
+
+
+class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods, MatmulMethods):
+    """An n-dimensional array of one dtype that can remember how it was computed.
+
+    `array` is the NumPy array itself: views share memory with it, and what is done in place shows in all of them.
+    """
+
+    __slots__ = ("__weakref__", "array", "grad", "index", "is_view", "node", "requires_grad", "retains_grad", "version")
+    __array_ufunc__ = None  # so that ndarray + Tensor is a Tensor's business
+    __hash__ = object.__hash__
+
+    def __init__(self, array: Any, requires_grad: bool = False) -> None:
+        self.array: Array = np.asarray(array)
+        self.requires_grad = False
+        self.grad: Tensor | None = None
+        self.node: autograd.Node | None = None
+        self.index = 0
+        self.version = [0]
+        self.is_view = False
+        self.retains_grad = False
+        if requires_grad:
+            self.requires_grad_()
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements."""
+        return of(self.array)
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.array = value.array
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self.node is None
+
+    def numpy(self) -> Array:
+        """The array itself, sharing memory."""
+        if self.requires_grad:
+            raise GradientError("a tensor that requires a gradient has no plain array; use .detach().numpy()")
+        return self.array
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for a 0-d tensor."""
+        return self.array.tolist()
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: a tensor of shape {self.array.shape} has {self.array.size} elements; expected one")
+        return self.array.item()
+
+    def detach(self) -> Tensor:
+        """The same memory without history."""
+        alias = Tensor(self.array)
+        alias.version = self.version
+        return alias
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient, or stop asking; only leaves of a floating dtype can."""
+        if not self.is_leaf and not requires_grad:
+            raise GradientError("only a leaf can stop requiring a gradient; use .detach()")
+        if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise GradientError(f"only floating point tensors have gradients; this one is {self.dtype.name}")
+        self.requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` although an operation made this tensor."""
+        self.retains_grad = True
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+        """Add this tensor's gradient to `.grad` of every leaf behind it; a single element needs no `gradient`."""
+        if gradient is None and self.array.size != 1:
+            raise GradientError(f"backward: shape {self.array.shape} needs a gradient of that shape; a scalar does not")
+        start = np.ones_like(self.array) if gradient is None else gradient.array
+        if start.shape != self.array.shape:
+            raise ShapeError(f"backward: the gradient's shape {start.shape} is not the tensor's {self.array.shape}")
+        autograd.backward(self, start, retain_graph)
+
+    def accumulate(self, share: Array) -> None:
+        """Add to `.grad`."""
+        self.grad = Tensor(share.copy() if self.grad is None else self.grad.array + share)
+
+    def _apply(self, primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor:
+        return cast(Tensor, apply(primitive, self, *operands, **attributes))
+
+    def _apply_many(self, primitive: Primitive, *operands: Any, **attributes: Any) -> tuple[Tensor, ...]:
+        return cast(tuple[Tensor, ...], apply(primitive, self, *operands, **attributes))
+
+    def _before(self) -> Tensor:
+        """This tensor as it is now, so that an in-place operation can have it as its operand."""
+        if self.requires_grad and self.is_leaf and autograd.is_grad_enabled():
+            raise GradientError("a leaf that requires a gradient cannot be changed in place; do it under no_grad()")
+        alias = self.detach()
+        alias.requires_grad, alias.node, alias.index = self.requires_grad, self.node, self.index
+        return alias
+
+    def _become(self, result: Tensor) -> Tensor:
+        """Take a result's values into this memory, and its history."""
+        if result.requires_grad and self.is_view:
+            raise GradientError("a view cannot be changed in place while gradients are recorded; use a new tensor")
+        if result.array.shape != self.array.shape:
+            raise ShapeError(f"in place: the result's shape {result.array.shape} is not {self.array.shape}")
+        if result.dtype.category > self.dtype.category:
+            raise DtypeError(f"in place: a result of {result.dtype.name} cannot be kept in {self.dtype.name}")
+        np.copyto(self.array, result.array, casting="unsafe")
+        self.version[0] += 1
+        if result.requires_grad:
+            self.requires_grad, self.node, self.index = True, result.node, result.index
+        return self
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise TypeError("a 0-d tensor has no len()")
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point:
+            raise DtypeError(f"only integer tensors can be an index; this one is {self.dtype.name}")
+        return int(self.item())
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self.numpy()
+        return array.astype(dtype) if copy or (dtype is not None and array.dtype != dtype) else array
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError("only leaves can be deep-copied; use .detach() first")
+        copy = type(self)(self.array.copy(), self.requires_grad)
+        memo[id(self)] = copy
+        return copy
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("tensors are not pickled; use numserve.engine.save()")
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(", threshold=1000)
+        notes = "" if self.array.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype!r}"
+        if self.node is not None:
+            notes += f", grad_fn={self.node!r}"
+        elif self.requires_grad:
+            notes += ", requires_grad=True"
+        return f"tensor({body}{notes})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self.item()) if not self.array.ndim else repr(self)
+
+
+def apply(primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor | tuple[Tensor, ...]:
+    """Run a primitive on tensors (or numbers) and record it where a gradient will be wanted.
+
+    Gives a tensor, or a tuple of tensors where the primitive has several outputs.
+    """
+    arrays = [o.array if isinstance(o, Tensor) else o for o in operands]
+    result = primitive.run(*arrays, **attributes)
+    several = isinstance(result, tuple)
+    outputs = tuple(_wrap(array, operands) for array in (result if several else (result,)))
+    if primitive.rule is not None and autograd.is_grad_enabled() and _wants_gradient(operands):
+        node = autograd.Node(primitive, operands, attributes, outputs)
+        for index, output in enumerate(outputs):
+            if output.array.dtype.kind in "fc":
+                output.requires_grad, output.node, output.index = True, node, index
+    return outputs if several else outputs[0]
+
+
+def _wants_gradient(operands: Sequence[Any]) -> bool:
+    return any(isinstance(o, Tensor) and o.requires_grad for o in operands)
+
+
+def _wrap(array: Any, operands: Sequence[Any]) -> Tensor:
+    """A tensor over the array; one that shares an operand's memory shares its version too."""
+    tensor = Tensor(array)
+    for operand in operands:
+        if isinstance(operand, Tensor) and _shares(tensor.array, operand.array):
+            tensor.version, tensor.is_view = operand.version, True
+            break
+    return tensor
+
+
+def _shares(array: Array, other: Array) -> bool:
+    base = array.base
+    return array is other or (base is not None and (base is other or base is other.base))
