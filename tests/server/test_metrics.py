@@ -1,0 +1,127 @@
+import logging
+
+import pytest
+from numserve.server.messages import BatchReport, Emitted
+from numserve.server.metrics import Metrics, ModelMetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+
+@pytest.fixture
+def metrics():
+    return Metrics("vm")
+
+
+@pytest.fixture
+def model(metrics) -> ModelMetrics:
+    return metrics.model("digits", "1.0")
+
+
+def samples(metrics: Metrics, *names: str) -> list[str]:
+    return [line for line in metrics.exposition(names).decode().splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize(("status", "family"), [(200, "2XX"), (404, "4XX"), (503, "5XX"), (302, "5XX")])
+def test_a_response_is_counted_by_its_class(metrics, status, family):
+    metrics.request_answered(status)
+    assert samples(metrics, f"Requests{family}") == [f'Requests{family}{{Level="Host",Hostname="vm"}} 1.0']
+
+
+def test_counters_keep_their_names_and_have_no_created_series(metrics, model):
+    model.accepted(version_given=True)
+    model.worker_restarted()
+    text = metrics.exposition().decode()
+    assert "# TYPE Requests2XX counter\n" in text
+    assert "# TYPE ts_inference_requests_total counter\n" in text
+    assert "_created" not in text and "_total_total" not in text
+
+
+def test_every_family_is_shown_before_its_first_value(metrics):
+    text = metrics.exposition().decode()
+    for name in ("HandlerTime", "PredictionTime", "WorkerLoadTime", "numserve_batch_size", "DiskUsage"):
+        assert f"# TYPE {name} " in text
+
+
+def test_the_text_is_what_prometheus_reads(metrics, model):
+    metrics.emit([Emitted("odd", "gauge", float("nan"), "x", {"a": 'q"\\\n'}), Emitted("big", "gauge", 1e400, "x", {})])
+    metrics.sample_system()
+    families = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
+    assert families["odd"].samples[0].labels["a"] == 'q"\\\n'
+    assert families["big"].samples[0].value == float("inf")
+    assert families["MemoryAvailable"].samples[0].value > 0
+
+
+@pytest.mark.parametrize(("given", "label"), [(True, "1.0"), (False, "default")])
+def test_the_version_label_is_default_unless_the_client_named_one(metrics, model, given, label):
+    model.accepted(given)
+    model.answered(0.25, 0.125, given)
+    labels = f'{{model_name="digits",model_version="{label}",hostname="vm"}}'
+    for name, value in (
+        ("ts_inference_requests_total", "1.0"),
+        ("ts_inference_latency_microseconds", "250000.0"),
+        ("ts_queue_latency_microseconds", "125000.0"),
+    ):
+        assert f"{name}{labels} {value}" in samples(metrics, name)
+
+
+def test_only_the_named_samples_are_shown(metrics, model):
+    model.batch_sent([0.1, 0.2])
+    labels = '{model_name="digits",model_version="1.0"}'
+    assert samples(metrics, "numserve_batch_size_sum") == [f"numserve_batch_size_sum{labels} 2.0"]
+    assert metrics.exposition(["numserve_batch_size"]) == b""
+
+
+def test_a_batch_is_measured_in_the_handler_and_outside(metrics, model):
+    model.batch_done(BatchReport(0.2, 0, (Emitted("PredictionTime", "gauge", 200, "ms", MODEL),)), 0.205)
+    assert samples(metrics, "WorkerThreadTime")[0].endswith(" 5.0")
+    assert samples(metrics, "numserve_inference_duration_seconds_sum")[0].endswith(" 0.2")
+    assert samples(metrics, "PredictionTime") == [
+        'PredictionTime{ModelName="digits",Level="Model",Hostname="vm"} 200.0'
+    ]
+
+
+MODEL = {"ModelName": "digits", "Level": "Model"}
+
+
+def test_handler_counters_add_up_gauges_are_set_and_histograms_observe(metrics):
+    for _ in range(2):
+        metrics.emit([Emitted(kind, kind, 3, "x", {}) for kind in ("counter", "gauge", "histogram")])
+    assert samples(metrics, "counter") == ['counter{Hostname="vm"} 6.0']
+    assert samples(metrics, "gauge") == ['gauge{Hostname="vm"} 3.0']
+    assert samples(metrics, "histogram_count") == ['histogram_count{Hostname="vm"} 2.0']
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (Emitted("seen", "gauge", 1, "x", MODEL), "it was a counter first"),
+        (Emitted("seen", "counter", 1, "x", {"other": "1"}), "it had the labels"),
+        (Emitted("Requests2XX", "counter", 1, "x", {}), "the name is the server's own"),
+    ],
+)
+def test_what_a_handler_may_not_emit_is_dropped_with_one_warning(metrics, caplog, value, reason):
+    metrics.emit([Emitted("seen", "counter", 1, "x", MODEL)])
+    with caplog.at_level(logging.WARNING):
+        metrics.emit([value, value])
+    assert [reason in record.message for record in caplog.records] == [True]
+
+
+def test_a_handler_cannot_fill_the_memory_with_label_values(metrics):
+    metrics.emit([Emitted("mine", "counter", 1, "x", {"request": str(index)}) for index in range(1500)])
+    assert len(samples(metrics, "mine")) == 1000
+
+
+def test_a_removed_model_leaves_its_counters_and_takes_its_gauges(metrics, model):
+    model.watch(lambda: 3, {"ready": lambda: 1.0})
+    model.rejected("queue_full")
+    assert samples(metrics, "numserve_queue_depth")[0].endswith(" 3.0")
+    model.removed()
+    assert samples(metrics, "numserve_queue_depth", "numserve_workers") == []
+    assert samples(metrics, "numserve_requests_rejected_total")[0].endswith(" 1.0")
+
+
+def test_unknown_models_share_one_label(metrics):
+    metrics.request_rejected("unknown_model")
+    metrics.request_rejected("unknown_model")
+    assert samples(metrics, "numserve_requests_rejected_total") == [
+        'numserve_requests_rejected_total{model_name="_unknown",reason="unknown_model"} 2.0'
+    ]
