@@ -1,0 +1,142 @@
+"""Who may import whom, read from the source."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("archiver", "engine", "handlers", "server")
+MAY_IMPORT = {
+    "archiver": {"plugins"},
+    "engine": {"plugins"},
+    "handlers": {"engine", "plugins"},
+    "server": {"archiver", "handlers", "plugins"},
+    "plugins": set[str](),
+}
+THIRD_PARTY = {
+    "archiver": {"click"},
+    "engine": {"numpy"},
+    "handlers": {"numpy", "PIL", "yaml"},
+    "server": {
+        "click", "fastapi", "orjson", "prometheus_client", "psutil", "pydantic", "pydantic_settings",
+        "python_multipart", "starlette", "uvicorn", "uvloop", "yaml",
+    },
+    "plugins": set[str](),
+}  # fmt: skip
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name under the root → file, for all that is shipped."""
+    files = {"": ROOT / "__init__.py", "plugins": ROOT / "plugins.py"}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
+
+
+MODULES = modules()
+
+
+def statements(tree: ast.Module, inside_functions: bool) -> list[ast.Import | ast.ImportFrom]:
+    """The import statements that run at import, or all of them; never those for the type checker alone."""
+    found: list[ast.Import | ast.ImportFrom] = []
+    todo: list[ast.AST] = [*tree.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found.append(node)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            todo += node.orelse
+        elif inside_functions or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
+    return found
+
+
+def first_party(name: str, *, inside_functions: bool = True) -> set[str]:
+    """The modules of the package that a module imports."""
+    path = MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in statements(ast.parse(path.read_text()), inside_functions):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                full = ".".join([*base, alias.name])
+                found.add(full if full in MODULES else ".".join(base))
+    return found
+
+
+def third_party(name: str) -> set[str]:
+    """The top-level names of others' packages that a module imports, anywhere in it."""
+    tops = set()
+    for node in statements(ast.parse(MODULES[name].read_text()), inside_functions=True):
+        if isinstance(node, ast.Import):
+            tops |= {alias.name.split(".")[0] for alias in node.names}
+        elif not node.level and node.module:
+            tops.add(node.module.split(".")[0])
+    return tops - set(sys.stdlib_module_names)
+
+
+def folder_of(name: str) -> str:
+    return name.split(".")[0]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_imports_go_only_where_they_may(name: str) -> None:
+    allowed = MAY_IMPORT[folder_of(name)] | {folder_of(name), ""}
+
+    assert {folder_of(target) for target in first_party(name)} <= allowed
+    assert third_party(name) <= THIRD_PARTY[folder_of(name)]
+
+
+def test_the_package_is_imported_relatively() -> None:
+    assert not [name for name in MODULES if third_party(name) & {"numserve", *FOLDERS}]
+
+
+def test_only_the_workers_runtime_imports_handlers() -> None:
+    importers = {n for n in MODULES if folder_of(n) == "server" and "handlers" in map(folder_of, first_party(n))}
+
+    assert importers == {"server.workers.runtime"}
+
+
+def test_there_are_no_circles() -> None:
+    graph = {}
+    for name in MODULES:
+        parents = {name.rsplit(".", i)[0] for i in range(1, name.count(".") + 1)}
+        graph[name] = first_party(name, inside_functions=False) - parents - {name, ""}
+
+    TopologicalSorter(graph).prepare()
+
+
+def test_every_folder_of_code_is_shipped() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = {"numserve"} | {
+        f"numserve.{name}" for name, path in MODULES.items() if name and path.name == "__init__.py"
+    }
+
+    assert listed == sorted(packages)
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("numserve.server.cli", {"fastapi", "pydantic", "uvicorn", "numpy", "psutil", "prometheus_client"}),
+        ("numserve.archiver.cli", {"numpy", "fastapi", "pydantic"}),
+        ("numserve.server.serve", {"numpy"}),
+        ("numserve.server.workers.child", {"fastapi", "starlette", "uvicorn", "pydantic"}),
+        ("numserve.handlers", {"fastapi", "pydantic", "PIL"}),
+        ("numserve.engine", {"fastapi", "PIL", "torch"}),
+    ],
+)
+def test_what_an_import_does_not_bring(module: str, absent: set[str]) -> None:
+    script = f"import sys, {module}; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert not absent & set(loaded.stdout.split())
