@@ -1,0 +1,184 @@
+"""pack(), unpack() and read_manifest(): from files to an archive and back, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .config import ArchiveFormat, ModelArchiverConfig
+from .entry import Entry
+from .errors import ArchiveError
+from .folder import make_room, private_folder, whole_file, whole_folder
+from .limits import DEFAULT_LIMITS, Limits
+from .manifest import MANIFEST_NAME, Manifest
+from .sources import Member, gather
+from .tar_reader import read_tar
+from .writers import Tell, write_folder, write_tgz, write_zip
+from .zip_reader import ZipReader
+
+log = logging.getLogger(__name__)
+
+
+class ModelArchiver:
+    """The archiver under the name that scripts call it by."""
+
+    @staticmethod
+    def generate_model_archive(config: ModelArchiverConfig) -> None:
+        """Pack what `config` names."""
+        pack(config)
+
+
+def pack(config: ModelArchiverConfig, tell: Tell = lambda count: None) -> Path:
+    """Write the archive and return its path; a run that fails leaves nothing behind. Raises ArchiveError.
+
+    `tell` is called with the number of bytes after each piece that is written.
+    """
+    members, manifest = gather(config)
+    _prepare(config)
+    try:
+        _write(config, members, manifest.text().encode(), tell)
+    except FileExistsError as error:  # another run was faster
+        raise _exists(config.output) from error
+    except OSError as error:
+        raise ArchiveError(
+            f'Failed to save the model-archive to model-path "{config.export_path}". '
+            f"Check the file permissions and retry. ({error})"
+        ) from error
+    return config.output
+
+
+def unpack(source: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> Manifest:
+    """Unpack `source` into the new folder `into` (mode 0700) and return its manifest.
+
+    A name that ends in .mar is read as ZIP, any other file as tar.gz without the first component of its paths. A folder
+    is not copied: `into` becomes a link to it, or to its only sub-folder. `into` must be missing or empty.
+    Raises: ArchiveError; nothing is left then.
+    """
+    with _readable(source):
+        if source.is_dir():
+            return _link(source, into, limits)
+        with private_folder(into) as folder:
+            for entry, pieces in read_entries(source, limits):
+                folder.write(entry, pieces)
+            return _checked_manifest(into, limits)
+
+
+def read_manifest(source: Path, limits: Limits = DEFAULT_LIMITS) -> Manifest:
+    """The manifest of an archive, which is not unpacked; a default one where it has none. Raises ArchiveError."""
+    with _readable(source):
+        if source.is_dir():
+            return _folder_manifest(model_folder(source), limits)
+        for entry, pieces in read_entries(source, limits):
+            if entry.name == MANIFEST_NAME and not entry.directory:
+                _check_manifest_size(entry.size, limits)
+                return Manifest.parse(b"".join(pieces))
+    return Manifest()
+
+
+def read_entries(source: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[Entry, Iterator[bytes]]]:
+    """The members of an archive file, each with its data in pieces, to be taken before the next one is asked for."""
+    with source.open("rb") as file:
+        if source.suffix == ".mar":
+            reader = ZipReader(file, limits)
+            yield from ((member.entry, reader.read(member)) for member in reader.members)
+        else:
+            yield from read_tar(file, limits)
+
+
+def model_folder(source: Path) -> Path:
+    """Where the files of a model kept as a folder are: in it, or in the one folder that is all it holds."""
+    inside = list(source.iterdir())
+    if len(inside) == 1 and inside[0].is_dir() and inside[0].name != "MAR-INF":
+        return inside[0].resolve()
+    return source.resolve()
+
+
+def _write(config: ModelArchiverConfig, members: list[Member], manifest: bytes, tell: Tell) -> None:
+    match ArchiveFormat(config.archive_format):
+        case ArchiveFormat.NO_ARCHIVE:
+            with whole_folder(config.output, merge=config.force) as folder:
+                write_folder(folder, members, manifest, tell)
+        case ArchiveFormat.TGZ:
+            with whole_file(config.output, replace=config.force) as file:
+                write_tgz(file, config.model_name, members, manifest, tell)
+        case kind:
+            with whole_file(config.output, replace=config.force) as file:
+                write_zip(file, members, manifest, tell, store=kind is ArchiveFormat.ZIP_STORE)
+
+
+def _prepare(config: ModelArchiverConfig) -> None:
+    """See that the export path is a folder and that the output may be written."""
+    export = Path(config.export_path)
+    if not export.exists():
+        log.warning("Export directory (%s) does not exist. Creating...", export)
+        export.mkdir(parents=True)
+    if not export.is_dir():
+        raise ArchiveError(
+            f"Given export-path {config.export_path} is not a directory. Point to a valid export-path directory."
+        )
+    if os.path.lexists(config.output):
+        if not config.force:
+            raise _exists(config.output)
+        log.warning("Overwriting %s ...", config.output)
+
+
+def _exists(output: Path) -> ArchiveError:
+    return ArchiveError(
+        f"{output} already exists.\n"
+        "Please specify --force/-f option to overwrite the model archive output file.\n"
+        "See -h/--help for more details."
+    )
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[None]:
+    """Name the archive in what goes wrong with it."""
+    try:
+        if not (source.is_file() or source.is_dir()):
+            raise ArchiveError("there is no such file or folder")
+        yield
+    except ArchiveError as error:
+        raise ArchiveError(f"{source.name}: {error}") from error
+    except OSError as error:
+        raise ArchiveError(f"{source.name}: it could not be read or unpacked: {error}") from error
+
+
+def _link(source: Path, into: Path, limits: Limits) -> Manifest:
+    folder = model_folder(source)
+    manifest = _checked_manifest(folder, limits)
+    make_room(into)
+    into.symlink_to(folder, target_is_directory=True)
+    return manifest
+
+
+def _checked_manifest(folder: Path, limits: Limits) -> Manifest:
+    """The manifest in `folder`, every file that it names being there."""
+    manifest = _folder_manifest(folder, limits)
+    for key, name in manifest.model.files.items():
+        if not (folder / name).is_file():
+            raise ArchiveError(f"the manifest names {name!r} as model.{key}, and the archive holds no such file")
+    return manifest
+
+
+def _folder_manifest(folder: Path, limits: Limits) -> Manifest:
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return Manifest()
+    with path.open("rb") as file:
+        return _read_manifest_file(file, limits)
+
+
+def _read_manifest_file(file: BinaryIO, limits: Limits) -> Manifest:
+    _check_manifest_size(file.seek(0, io.SEEK_END), limits)
+    file.seek(0)
+    return Manifest.parse(file.read())
+
+
+def _check_manifest_size(size: int, limits: Limits) -> None:
+    if size > limits.manifest_bytes:
+        raise ArchiveError(f"{MANIFEST_NAME} has {size} bytes; the most that is accepted is {limits.manifest_bytes}")
