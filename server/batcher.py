@@ -1,0 +1,284 @@
+"""Where waiting jobs and idle workers meet: one queue a model, one timer, no thread and no task per job."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .errors import DeadlineExceeded, NoWorkers, QueueFull, ServingError, from_failure
+from .messages import Failure, InferenceRequest, InferenceResponse, Outcome
+
+
+class Sender(Protocol):
+    """A worker, as far as the batcher knows one."""
+
+    def send(self, batch: Batch) -> None:
+        """Own the batch from here on, and settle it; never raises."""
+
+
+class Watch(Protocol):
+    """Who is told what becomes of jobs: ModelMetrics."""
+
+    def rejected(self, reason: str) -> None:
+        """A request reached no handler."""
+
+    def batch_sent(self, waits: Sequence[float]) -> None:
+        """A batch has gone to a worker."""
+
+    def answered(self, seconds: float, waited: float, version_given: bool) -> None:
+        """A handler's answer is on its way."""
+
+
+class Job:
+    """A request and the future its client waits on. A job whose answer is done has left, whoever settled it."""
+
+    __slots__ = ("alone", "answer", "batched_at", "deadline", "queued_at", "request", "version_given")
+
+    def __init__(
+        self,
+        request: InferenceRequest,
+        answer: asyncio.Future[InferenceResponse],
+        queued_at: float,
+        deadline: float,
+        alone: bool,
+        version_given: bool,
+    ) -> None:
+        """Begin to wait."""
+        self.request = request
+        self.answer = answer
+        self.queued_at = self.batched_at = queued_at
+        self.deadline = deadline
+        self.alone = alone
+        self.version_given = version_given
+
+
+class Batch:
+    """Jobs on their way through one worker, which settles them once: all with answers, or all with one error."""
+
+    __slots__ = ("_clock", "_done", "_jobs", "_watch", "requests", "sent_at")
+
+    def __init__(
+        self, jobs: Sequence[Job], clock: Callable[[], float], watch: Watch, done: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the jobs over from the queue."""
+        self.requests = [job.request for job in jobs]
+        self.sent_at = clock()
+        self._jobs = jobs
+        self._clock = clock
+        self._watch = watch
+        self._done = done
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Give each job its own outcome, in order; clients that have left get none."""
+        now = self._clock()
+        for job, outcome in zip(self._jobs, outcomes, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, Failure):
+                job.answer.set_exception(from_failure(outcome))
+            else:
+                job.answer.set_result(outcome)
+                self._watch.answered(now - job.queued_at, job.batched_at - job.queued_at, job.version_given)
+        self._done()
+
+    def fail(self, error: ServingError) -> None:
+        """Give every job the same error."""
+        for job in self._jobs:
+            if not job.answer.done():
+                job.answer.set_exception(type(error)(str(error), error.detail))
+        self._done()
+
+
+class Batcher:
+    """Gives what waits to whom is idle.
+
+    A batch goes when it is full, or when its first request has waited `max_delay`; then it goes as it is.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        watch: Watch,
+        *,
+        batch_size: int,
+        max_delay: float,
+        limit: int,
+        client_timeout: float = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Be open and empty; `limit` requests may wait, each for `client_timeout` seconds (0: for ever)."""
+        self._loop = loop
+        self._watch = watch
+        self._size = batch_size
+        self._delay = max_delay
+        self.limit = limit
+        self._timeout = client_timeout
+        self._clock = clock
+        self._jobs: deque[Job] = deque()
+        self._idle: deque[Sender] = deque()
+        self._deadlines: deque[Job] = deque()
+        self._flying = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
+        self._shut: str | None = "has no worker"
+        self._drained: list[asyncio.Future[None]] = []
+
+    def __len__(self) -> int:
+        """How many requests wait."""
+        return len(self._jobs)
+
+    def submit(
+        self, request: InferenceRequest, *, alone: bool = False, version_given: bool = False
+    ) -> asyncio.Future[InferenceResponse]:
+        """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
+
+        `alone` keeps it out of other requests' batch.
+        Raises: QueueFull, NoWorkers.
+        """
+        if self._shut is not None:
+            self._watch.rejected("no_workers")
+            raise NoWorkers(self._shut)
+        if len(self._jobs) >= self.limit and not self._forget_left():
+            self._watch.rejected("queue_full")
+            raise QueueFull(f"{self.limit} requests are waiting already")
+        now = self._clock()
+        job = Job(request, self._loop.create_future(), now, now + self._timeout, alone, version_given)
+        self._jobs.append(job)
+        if self._timeout:
+            self._deadlines.append(job)
+        self._pump()
+        return job.answer
+
+    def idle(self, worker: Sender) -> None:
+        """Take note of a worker that has nothing to do."""
+        self._idle.append(worker)
+        self._pump()
+
+    def forget(self, worker: Sender) -> bool:
+        """Give a worker nothing more; True where it was idle, False where it has a batch in hand."""
+        try:
+            self._idle.remove(worker)
+        except ValueError:
+            return False
+        return True
+
+    def open(self) -> None:
+        """Let requests wait: a worker is there, or will be."""
+        self._shut = None
+
+    def shut(self, reason: str) -> None:
+        """Refuse all who wait, and all who come until `open()`: nobody will ever serve them."""
+        self._shut = reason
+        jobs, self._jobs = self._jobs, deque()
+        for job in jobs:
+            if not job.answer.done():
+                self._watch.rejected("no_workers")
+                job.answer.set_exception(NoWorkers(reason))
+        self._tell_drained()
+
+    async def drained(self) -> None:
+        """Return when nobody waits and no batch is under way."""
+        if self._jobs or self._flying:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._drained.append(waiter)
+            await waiter
+
+    def close(self) -> None:
+        """Refuse everything and stop the timer."""
+        self.shut("is being removed")
+        self._deadlines.clear()
+        self._cancel_timer()
+
+    def _pump(self) -> None:
+        """Give what waits to whom is idle; runs when either side changes, and on the timer."""
+        now = self._clock()
+        self._expire(now)
+        self._drop_left()
+        while self._jobs and self._idle and self._ripe(now):
+            jobs = self._take(now)
+            self._drop_left()
+            self._flying += 1
+            self._watch.batch_sent([now - job.queued_at for job in jobs])
+            self._idle.popleft().send(Batch(jobs, self._clock, self._watch, self._landed))
+        self._set_timer(now)
+
+    def _ripe(self, now: float) -> bool:
+        """Whether it is time for a batch: it is full, or its first request has waited long enough."""
+        first = self._jobs[0]
+        return len(self._jobs) >= self._size or first.alone or now >= first.queued_at + self._delay
+
+    def _take(self, now: float) -> list[Job]:
+        """The next batch's jobs, oldest first, without those that have left; the first in the queue has not."""
+        taken: list[Job] = []
+        while self._jobs and len(taken) < self._size:
+            if taken and (self._jobs[0].alone or taken[0].alone):
+                break
+            job = self._jobs.popleft()
+            if job.answer.done():
+                self._count_left(job)
+                continue
+            job.batched_at = now
+            taken.append(job)
+        return taken
+
+    def _expire(self, now: float) -> None:
+        """Answer those whose time is over, in the queue or in a batch; the oldest is the first."""
+        while self._deadlines and (self._deadlines[0].answer.done() or self._deadlines[0].deadline <= now):
+            job = self._deadlines.popleft()
+            if not job.answer.done():
+                self._watch.rejected("deadline")
+                job.answer.set_exception(DeadlineExceeded(f"no answer within {self._timeout:g} seconds"))
+
+    def _drop_left(self) -> None:
+        while self._jobs and self._jobs[0].answer.done():
+            self._count_left(self._jobs.popleft())
+
+    def _forget_left(self) -> bool:
+        """Make room by dropping all that have left; False where none has."""
+        before = len(self._jobs)
+        for job in self._jobs:
+            self._count_left(job)
+        self._jobs = deque(job for job in self._jobs if not job.answer.done())
+        return len(self._jobs) < before
+
+    def _count_left(self, job: Job) -> None:
+        if job.answer.cancelled():
+            self._watch.rejected("client_gone")
+
+    def _landed(self) -> None:
+        self._flying -= 1
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if not self._jobs and not self._flying:
+            for waiter in self._drained:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._drained.clear()
+
+    def _set_timer(self, now: float) -> None:
+        """One, for whichever is first: the oldest job's batch, or the oldest deadline. Ringing early does no harm."""
+        moments = []
+        if self._jobs and self._idle:
+            moments.append(self._jobs[0].queued_at + self._delay)
+        if self._deadlines:
+            moments.append(self._deadlines[0].deadline)
+        if not moments:
+            return
+        wake_at = min(moments)
+        if self._timer is None or wake_at < self._wake_at:
+            self._cancel_timer()
+            self._wake_at = wake_at
+            self._timer = self._loop.call_later(max(0.0, wake_at - now), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,360 @@
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numserve.server.batcher import Batch, Batcher
+from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, WorkerDied
+from numserve.server.messages import Failure, InferenceRequest, InferenceResponse
+
+
+class Clock:
+    """Time and timers that move only when told; futures are the real loop's."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.now = 0.0
+        self.timers: list[tuple[float, object, Timer]] = []
+
+    def create_future(self):
+        return self.loop.create_future()
+
+    def call_later(self, delay, callback):
+        timer = Timer()
+        self.timers.append((self.now + delay, callback, timer))
+        return timer
+
+    def time(self) -> float:
+        return self.now
+
+    def pending(self) -> int:
+        return sum(not timer.cancelled for _, _, timer in self.timers)
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := sorted((t for t in self.timers if t[0] <= end), key=lambda timer: timer[0]):
+            self.timers.remove(due[0])
+            self.now = max(self.now, due[0][0])
+            if not due[0][2].cancelled:
+                due[0][1]()
+        self.now = end
+
+
+class Timer:
+    cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Hand:
+    """A worker that keeps what it is sent until told to answer."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def send(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    def ids(self) -> list[list[str]]:
+        return [[request.id for request in batch.requests] for batch in self.batches]
+
+    def answer(self) -> None:
+        batch = self.batches.pop(0)
+        batch.settle([respond(request.id) for request in batch.requests])
+
+
+class Log:
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.waits: list[list[float]] = []
+        self.answers: list[tuple[float, float]] = []
+
+    def rejected(self, reason):
+        self.reasons.append(reason)
+
+    def batch_sent(self, waits):
+        self.waits.append(list(waits))
+
+    def answered(self, seconds, waited, version_given):
+        self.answers.append((seconds, waited))
+
+
+def respond(text: str) -> InferenceResponse:
+    return InferenceResponse(200, "", None, {}, text.encode())
+
+
+def request(name: object) -> InferenceRequest:
+    return InferenceRequest(str(name), (), {})
+
+
+@pytest.fixture
+def clock():
+    clock = Clock()
+    yield clock
+    clock.loop.close()
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def make(clock, log):
+    def make(**options) -> Batcher:
+        options = {"batch_size": 1, "max_delay": 0.1, "limit": 100} | options
+        batcher = Batcher(clock, log, clock=clock.time, **options)
+        batcher.open()
+        return batcher
+
+    return make
+
+
+def test_an_idle_worker_gets_a_lone_request_at_once(make, clock):
+    batcher, hand = make(), Hand()
+    batcher.idle(hand)
+    answer = batcher.submit(request("a"))
+    hand.answer()
+    assert answer.result().body == b"a"
+    assert clock.pending() == 0
+
+
+def test_a_full_batch_goes_at_once_and_in_order(make):
+    batcher, hand = make(batch_size=3), Hand()
+    batcher.idle(hand)
+    for name in "abcd":
+        batcher.submit(request(name))
+    assert hand.ids() == [["a", "b", "c"]]
+    assert len(batcher) == 1
+
+
+def test_the_delay_lets_a_small_batch_go(make, clock, log):
+    batcher, hand = make(batch_size=3), Hand()
+    batcher.idle(hand)
+    batcher.submit(request("a"))
+    clock.advance(0.06)
+    batcher.submit(request("b"))
+    clock.advance(0.03)
+    assert hand.ids() == []
+    clock.advance(0.02)
+    assert hand.ids() == [["a", "b"]]
+    assert log.waits == [[pytest.approx(0.1), pytest.approx(0.04)]]
+
+
+def test_who_has_waited_for_a_worker_long_enough_does_not_wait_for_company(make, clock):
+    batcher, hand = make(batch_size=3), Hand()
+    batcher.submit(request("a"))
+    clock.advance(5)
+    batcher.idle(hand)
+    assert hand.ids() == [["a"]]
+
+
+def test_there_is_never_more_than_one_timer(make, clock):
+    batcher, hand = make(batch_size=9, client_timeout=4), Hand()
+    batcher.idle(hand)
+    for name in range(8):
+        batcher.submit(request(name))
+        clock.advance(0.001)
+        assert clock.pending() == 1
+
+
+def test_a_request_that_is_to_be_alone_shares_no_batch(make, clock):
+    batcher, hand = make(batch_size=9), [Hand(), Hand(), Hand()]
+    batcher.submit(request("a"))
+    batcher.submit(request("describe"), alone=True)
+    batcher.submit(request("b"))
+    clock.advance(1)
+    for each in hand:
+        batcher.idle(each)
+    assert [each.ids() for each in hand] == [[["a"]], [["describe"]], [["b"]]]
+
+
+def test_a_full_queue_refuses(make, log):
+    batcher = make(limit=2)
+    batcher.submit(request("a"))
+    batcher.submit(request("b"))
+    with pytest.raises(QueueFull, match="2 requests are waiting"):
+        batcher.submit(request("c"))
+    assert log.reasons == ["queue_full"]
+
+
+def test_a_client_that_has_left_gives_its_place_to_another(make, log):
+    batcher = make(limit=2)
+    batcher.submit(request("a"))
+    batcher.submit(request("b")).cancel()
+    batcher.submit(request("c"))
+    assert len(batcher) == 2
+    assert log.reasons == ["client_gone"]
+
+
+def test_a_client_that_has_left_takes_no_row_of_a_batch(make, log, clock):
+    batcher, hand = make(batch_size=2), Hand()
+    answers = [batcher.submit(request(name)) for name in "abc"]
+    answers[0].cancel()
+    batcher.idle(hand)
+    assert hand.ids() == [["b", "c"]]
+    assert log.reasons == ["client_gone"]
+
+
+def test_a_client_may_leave_while_its_batch_is_under_way(make):
+    batcher, hand = make(batch_size=2), Hand()
+    batcher.idle(hand)
+    answers = [batcher.submit(request(name)) for name in "ab"]
+    answers[0].cancel()
+    hand.answer()
+    assert answers[1].result().body == b"b"
+
+
+def test_a_deadline_is_told_in_the_queue_and_the_job_never_runs(make, clock, log):
+    batcher, hand = make(client_timeout=0.5), Hand()
+    answer = batcher.submit(request("a"))
+    clock.advance(0.5)
+    with pytest.raises(DeadlineExceeded, match=r"0\.5 seconds"):
+        answer.result()
+    batcher.idle(hand)
+    assert hand.ids() == []
+    assert log.reasons == ["deadline"]
+
+
+def test_a_deadline_is_told_while_the_batch_is_under_way(make, clock, log):
+    batcher, hand = make(client_timeout=0.5), Hand()
+    batcher.idle(hand)
+    answer = batcher.submit(request("a"))
+    clock.advance(0.5)
+    assert isinstance(answer.exception(), DeadlineExceeded)
+    hand.answer()
+    assert log.answers == []
+
+
+def test_shut_answers_all_who_wait_and_refuses_all_who_come(make, log):
+    batcher = make()
+    answer = batcher.submit(request("a"))
+    batcher.shut("nobody is left")
+    assert isinstance(answer.exception(), NoWorkers)
+    with pytest.raises(NoWorkers, match="nobody is left"):
+        batcher.submit(request("b"))
+    assert log.reasons == ["no_workers", "no_workers"]
+
+
+def test_a_worker_that_is_forgotten_gets_nothing(make):
+    batcher, hand = make(), Hand()
+    batcher.idle(hand)
+    assert batcher.forget(hand)
+    assert not batcher.forget(hand)
+    batcher.submit(request("a"))
+    assert hand.ids() == []
+
+
+def test_a_failed_batch_fails_each_of_its_jobs_with_an_error_of_its_own(make):
+    batcher, hand = make(batch_size=2), Hand()
+    batcher.idle(hand)
+    answers = [batcher.submit(request(name)) for name in "ab"]
+    hand.batches.pop().fail(WorkerDied("Worker died.", "killed by SIGKILL"))
+    errors = [answer.exception() for answer in answers]
+    assert [(str(error), error.detail) for error in errors] == [("Worker died.", "killed by SIGKILL")] * 2
+    assert errors[0] is not errors[1]
+
+
+def test_outcomes_may_differ_within_a_batch(make):
+    batcher, hand = make(batch_size=2), Hand()
+    batcher.idle(hand)
+    good, bad = (batcher.submit(request(name)) for name in "ab")
+    hand.batches.pop().settle([respond("a"), Failure("InferenceFailed", "too hot", 418)])
+    assert good.result().body == b"a"
+    assert bad.exception().code == 418
+
+
+async def test_drained_waits_for_the_queue_and_for_what_is_under_way(log):
+    batcher = Batcher(asyncio.get_running_loop(), log, batch_size=1, max_delay=0, limit=10)
+    batcher.open()
+    hand = Hand()
+    batcher.idle(hand)
+    answers = [batcher.submit(request(name)) for name in "ab"]
+    drained = asyncio.ensure_future(batcher.drained())
+    for _ in answers:
+        await asyncio.sleep(0)
+        assert not drained.done()
+        hand.answer()
+        batcher.idle(hand)
+    await drained
+    assert [answer.result().body for answer in answers] == [b"a", b"b"]
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("submit"), st.booleans()),
+    st.tuples(st.just("idle"), st.none()),
+    st.tuples(st.just("leave"), st.integers(0, 40)),
+    st.tuples(st.just("answer"), st.none()),
+    st.tuples(st.just("die"), st.none()),
+    st.tuples(st.just("wait"), st.sampled_from([0.01, 0.05, 0.1, 0.6])),
+    st.tuples(st.just("shut"), st.none()),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=60), st.integers(1, 4), st.sampled_from([0, 0.1]), st.sampled_from([0, 0.5]))
+def test_every_job_is_settled_once_in_order_and_in_batches_that_fit(steps, size, delay, timeout):
+    clock, log = Clock(), Log()
+    batcher = Batcher(clock, log, batch_size=size, max_delay=delay, limit=8, client_timeout=timeout, clock=clock.time)
+    batcher.open()
+    sent: list[str] = []
+    answers: list[asyncio.Future] = []
+    refused = 0
+    busy: list[Hand] = []
+
+    class Checked(Hand):
+        def send(self, batch):
+            super().send(batch)
+            assert 1 <= len(batch.requests) <= size
+            sent.extend(request.id for request in batch.requests)
+            assert not any(answers[int(r.id)].done() for r in batch.requests if int(r.id) < len(answers))
+            idle.remove(self)
+            busy.append(self)
+
+    idle: list[Hand] = []
+    for action, value in steps:
+        if action == "submit":
+            try:
+                answers.append(batcher.submit(request(len(answers)), alone=value))
+            except QueueFull:
+                refused += 1
+        elif action == "idle":
+            idle.append(hand := Checked())
+            batcher.idle(hand)
+        elif action == "leave" and value < len(answers):
+            answers[value].cancel()
+        elif action == "answer" and busy:
+            idle.append(hand := busy.pop(0))
+            hand.answer()
+            batcher.idle(hand)
+        elif action == "die" and busy:
+            busy.pop(0).batches.pop().fail(WorkerDied("Worker died."))
+        elif action == "wait":
+            clock.advance(value)
+        elif action == "shut":
+            batcher.shut("nobody")
+            batcher.open()
+    for hand in busy:
+        hand.answer()
+    idle.append(hand := Checked())
+    busy.clear()
+    batcher.idle(hand)
+    while len(batcher) or busy:
+        clock.advance(0.1)
+        while busy:
+            idle.append(hand := busy.pop(0))
+            hand.answer()
+            batcher.idle(hand)
+    assert sent == sorted(sent, key=int) and len(set(sent)) == len(sent)
+    assert all(answer.done() for answer in answers)
+    never_sent = {str(index) for index in range(len(answers))} - set(sent)
+    assert not any(answers[int(name)].exception() is None for name in never_sent if not answers[int(name)].cancelled())
+    assert all(answers[int(name)].result().body == name.encode() for name in sent if succeeded(answers[int(name)]))
+    batcher.close()
+    assert clock.pending() == 0
+    clock.loop.close()
+
+
+def succeeded(answer: asyncio.Future) -> bool:
+    return not answer.cancelled() and answer.exception() is None
