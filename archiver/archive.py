@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,15 @@ from .tar_reader import read_tar
 from .writers import Tell, write_folder, write_tgz, write_zip
 from .zip_reader import ZipReader
 
+Progress = Callable[[int], AbstractContextManager[Tell]]
+
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def silence(total: int) -> Iterator[Tell]:
+    """Show no progress."""
+    yield lambda count: None
 
 
 class ModelArchiver:
@@ -33,15 +41,16 @@ class ModelArchiver:
         pack(config)
 
 
-def pack(config: ModelArchiverConfig, tell: Tell = lambda count: None) -> Path:
+def pack(config: ModelArchiverConfig, progress: Progress = silence) -> Path:
     """Write the archive and return its path; a run that fails leaves nothing behind. Raises ArchiveError.
 
-    `tell` is called with the number of bytes after each piece that is written.
+    `progress` is given the number of bytes to come, and what it yields is called with the count of each piece.
     """
     members, manifest = gather(config)
     _prepare(config)
     try:
-        _write(config, members, manifest.text().encode(), tell)
+        with progress(sum(member.path.stat().st_size for member in members)) as tell:
+            _write(config, members, manifest.text().encode(), tell)
     except FileExistsError as error:  # another run was faster
         raise _exists(config.output) from error
     except OSError as error:
@@ -59,7 +68,7 @@ def unpack(source: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> Manifes
     is not copied: `into` becomes a link to it, or to its only sub-folder. `into` must be missing or empty.
     Raises: ArchiveError; nothing is left then.
     """
-    with _readable(source):
+    with readable(source):
         if source.is_dir():
             return _link(source, into, limits)
         with private_folder(into) as folder:
@@ -70,7 +79,7 @@ def unpack(source: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> Manifes
 
 def read_manifest(source: Path, limits: Limits = DEFAULT_LIMITS) -> Manifest:
     """The manifest of an archive, which is not unpacked; a default one where it has none. Raises ArchiveError."""
-    with _readable(source):
+    with readable(source):
         if source.is_dir():
             return _folder_manifest(model_folder(source), limits)
         for entry, pieces in read_entries(source, limits):
@@ -136,7 +145,7 @@ def _exists(output: Path) -> ArchiveError:
 
 
 @contextmanager
-def _readable(source: Path) -> Iterator[None]:
+def readable(source: Path) -> Iterator[None]:
     """Name the archive in what goes wrong with it."""
     try:
         if not (source.is_file() or source.is_dir()):

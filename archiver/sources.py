@@ -103,8 +103,8 @@ def _named(flag: str, text: str, *, weights: bool = False) -> Member:
 def extra_members(text: str) -> Iterator[Member]:
     """The files that `--extra-files` names: files, patterns, folders for their contents, `NAME=` for a place."""
     for item in text.split(","):
-        if Path(item).exists() or (item := item.strip()):
-            yield from _extra_item(item)
+        if item.strip():
+            yield from _extra_item(item if Path(item).exists() else item.strip())
 
 
 def _extra_item(item: str) -> Iterator[Member]:

@@ -27,9 +27,10 @@ ZIP64_EXTRA_BYTES = 20
 """What a local header of a file beyond 2 GiB has on top (APPNOTE 4.5.3)."""
 DEFLATE_UP_TO = 8 << 20
 """Larger files are stored: packing them takes long and gains little."""
-WEIGHTS_SUFFIXES = (".bin", ".ckpt", ".gguf", ".h5", ".model", ".npy", ".onnx", ".pb", ".pickle", ".pkl")
-WEIGHTS_SUFFIXES += (".pt", ".pt2", ".pth", ".safetensors", ".ts")
+TENSOR_SUFFIXES = (".bin", ".ckpt", ".gguf", ".h5", ".model", ".npy", ".safetensors")
+PROGRAM_SUFFIXES = (".onnx", ".pb", ".pickle", ".pkl", ".pt", ".pt2", ".pth", ".ts")
 COMPRESSED_SUFFIXES = (".gz", ".jpeg", ".jpg", ".mar", ".npz", ".png", ".tgz", ".webp", ".whl", ".xz", ".zip", ".zst")
+DENSE_SUFFIXES = TENSOR_SUFFIXES + PROGRAM_SUFFIXES + COMPRESSED_SUFFIXES
 
 Tell = Callable[[int], None]
 """Is told the number of bytes after each piece."""
@@ -80,7 +81,7 @@ def write_folder(out: Path, members: Sequence[Member], manifest: bytes, tell: Te
 def _packed(member: Member, info: zipfile.ZipInfo) -> bool:
     """Whether deflating the file would be work for nothing."""
     suffix = member.path.suffix.lower()
-    return member.weights or suffix in WEIGHTS_SUFFIXES + COMPRESSED_SUFFIXES or info.file_size > DEFLATE_UP_TO
+    return member.weights or suffix in DENSE_SUFFIXES or info.file_size > DEFLATE_UP_TO
 
 
 def _add(archive: zipfile.ZipFile, out: BinaryIO, info: zipfile.ZipInfo, source: BinaryIO, tell: Tell) -> None:

@@ -1,0 +1,176 @@
+"""The command `model-archiver`: packs a model, looks into an archive, tries whether one loads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .archive import pack
+from .config import ArchiveFormat, ModelArchiverConfig
+from .contents import Contents, inspect
+from .errors import ArchiveError
+from .manifest import RUNTIMES
+from .trial import Verdict, check
+
+PROGRESS_FROM_BYTES = 50 * 1000 * 1000
+REQUIRED = ("model_name", "handler", "version")
+
+
+class ArchiverGroup(click.Group):
+    """The command with its sub-commands; an ArchiveError becomes a line on standard error and exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except ArchiveError as error:
+            click.echo(f"ERROR - {error}", err=True)
+            context.exit(1)
+
+
+@click.group(
+    cls=ArchiverGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.option("--model-name", metavar="NAME", help="The model's name and the archive's file name.  [required]")
+@click.option(
+    "--handler",
+    metavar="HANDLER",
+    help="A built-in handler, or a Python file of your own; FILE:FUNCTION names a function in it.  [required]",
+)
+@click.option("-v", "--version", metavar="VERSION", help="The model's version, any text.  [required]")
+@click.option("--serialized-file", metavar="PATH", help="The weights or the exported model.")
+@click.option("--model-file", metavar="PATH", help="The Python file with the model's class.")
+@click.option(
+    "--extra-files",
+    metavar="LIST",
+    help="More files, separated by commas: files, patterns, folders for their contents; NAME=PATH puts PATH at NAME.",
+)
+@click.option(
+    "--runtime", type=click.Choice(RUNTIMES), default="python", show_default=True, help="What runs the handler."
+)
+@click.option("--export-path", metavar="DIR", help="Where the archive goes.  [default: the current directory]")
+@click.option(
+    "--archive-format",
+    type=click.Choice([str(each) for each in ArchiveFormat]),
+    default=str(ArchiveFormat.DEFAULT),
+    show_default=True,
+    help="NAME.mar with text deflated (default) or all stored (zip-store), NAME.tar.gz (tgz), a folder (no-archive).",
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite an archive that is there.")
+@click.option("-r", "--requirements-file", metavar="PATH", help="A pip requirements file.")
+@click.option("-c", "--config-file", metavar="PATH", help="The model's configuration, YAML.")
+@click.pass_context
+def main(context: click.Context, /, **flags: Any) -> None:
+    """Pack a model and its handler into an archive that the server loads.
+
+    Two sub-commands look at an archive that is there: inspect and check.
+    """
+    logging.basicConfig(format="%(levelname)s - %(message)s", level=logging.WARNING)
+    if context.invoked_subcommand is None:
+        _pack(context, flags)
+
+
+@main.command("inspect")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--sha256", is_flag=True, help="Print each file's checksum too.")
+def inspect_command(file: Path, as_json: bool, sha256: bool) -> None:
+    """Show what an archive holds; nothing in it is run."""
+    contents = inspect(file, sha256=sha256)
+    click.echo(json.dumps(contents.as_json(), indent=2) if as_json else _table(contents))
+
+
+@main.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120,
+    show_default=True,
+    help="Seconds it may take.",
+)
+@click.pass_context
+def check_command(context: click.Context, file: Path, timeout: float) -> None:
+    """Load an archive's model in a process of its own, and say what is wrong where it does not load.
+
+    This runs the code in the archive.
+    """
+    verdict = check(file, timeout)
+    click.echo(f"{file.name}: {_verdict(verdict)}", err=not verdict.ok)
+    context.exit(0 if verdict.ok else 1)
+
+
+def _pack(context: click.Context, flags: dict[str, Any]) -> None:
+    for parameter in context.command.params:
+        if parameter.name in REQUIRED and flags[parameter.name] is None:
+            raise click.MissingParameter(ctx=context, param=parameter)
+    config = ModelArchiverConfig(**{name: value for name, value in flags.items() if value is not None})
+    with _stoppable():
+        pack(config, _bar)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM unwind the program as Ctrl-C does, so that it cleans up."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal where there is much to do, nothing otherwise."""
+    if total < PROGRESS_FROM_BYTES or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    with click.progressbar(length=total, label="packing", file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _table(contents: Contents) -> str:
+    """The contents for people."""
+    model = contents.manifest.model
+    facts = {
+        "model": f"{model.name or '(not named)'} {model.version}",
+        "handler": model.handler or "(not named)",
+        "runtime": contents.manifest.runtime,
+        "created": _joined(contents.manifest.created_on, contents.manifest.archiver_version, " by archiver "),
+        "weights": _joined(model.serialized_file, contents.weights_format, ", "),
+        "model file": model.model_file,
+        "requirements": model.requirements_file,
+        "configuration": model.config_file,
+        "container": f"{contents.container}, {contents.archive_bytes:,} bytes",
+    }
+    lines = [f"{key + ':':<15}{value}" for key, value in facts.items() if value]
+    lines += ["", f"{'unpacked':>15} {'stored':>15}  file"]
+    for item in contents.items:
+        stored = "-" if item.stored is None else f"{item.stored:,}"
+        lines.append(f"{item.size:>15,} {stored:>15}  {_joined(item.name, item.sha256, '  sha256 ')}")
+    return "\n".join(lines)
+
+
+def _joined(first: str | None, second: str | None, between: str) -> str:
+    return between.join(filter(None, (first, second)))
+
+
+def _verdict(verdict: Verdict) -> str:
+    """The verdict for people."""
+    if verdict.ok:
+        return f"loads in {verdict.seconds:.2f} s" + (f" (handler {verdict.handler})" if verdict.handler else "")
+    lines = [f"does not load ({verdict.phase}): {verdict.error}"]
+    lines += [f"  {key}: {value}" for key, value in (("where", verdict.where), ("hint", verdict.hint)) if value]
+    if verdict.log:
+        lines += ["  its last words:", *(f"    {line}" for line in verdict.log.splitlines())]
+    return "\n".join(lines)
