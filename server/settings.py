@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     )
     default_response_timeout: float = Field(120, gt=0, description="seconds a batch may take")
     default_startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load its model")
+    drain_timeout: float = Field(30, ge=0, description="seconds that requests under way get when the server stops")
     unregister_model_timeout: float = Field(120, gt=0, description="seconds an unregistration may take")
     job_queue_size: int = Field(100, ge=1, description="requests that may wait for one model")
     number_of_gpu: int = Field(0, ge=0, description="accepted; models run on the CPU")
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
     )
     enable_metrics_api: Flag = Field(True, description="open the metrics listener")
     metrics_mode: Annotated[Literal["prometheus", "log", "legacy"], BeforeValidator(_mode)] = Field(
-        "prometheus", description="where metrics go: the metrics listener, the log, or TorchServe's older mixture"
+        "prometheus", description="accepted; metrics are always there to be scraped, and never in the log"
     )
     metric_time_interval: float = Field(60, gt=0, description="seconds between two measurements of the system")
     disable_system_metrics: Flag = Field(False, description="do not measure CPU, memory and disk")
@@ -124,7 +125,6 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_location: Path = Field(Path("logs"), description="folder of the log files")
-    metrics_location: Path = Field(Path("logs"), description="folder of the metric logs")
     temp_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()), description="folder of unpacked models")
     ts_config: Path | None = Field(None, description="the configuration file that was read", exclude=True)
     warnings: tuple[str, ...] = Field((), description="what the configuration file holds in vain", exclude=True)

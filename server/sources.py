@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .properties import InvalidConfiguration, parse
 
-ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location", "METRICS_LOCATION": "metrics_location"}
+ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location"}
 """Environment variables that count without `enable_envvars_config`, and the setting each one gives."""
 
 NEVER_FROM_ENVIRONMENT = {"metric_time_interval", "enable_envvars_config", "models", "use_env_allowed_urls"}

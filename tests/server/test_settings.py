@@ -1,0 +1,267 @@
+"""Settings: every key, its sources and their order, and what the file holds in vain."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from numserve.server.address import Address
+from numserve.server.properties import InvalidConfiguration, parse
+from numserve.server.settings import ModelConfig, Settings
+from numserve.server.sources import NEVER_FROM_ENVIRONMENT, UNSERVED
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch, tmp_path):
+    """No TS_ variables, no config.properties where we stand."""
+    for name in ("TS_CONFIG_FILE", "TS_JOB_QUEUE_SIZE", "TS_ALLOWED_URLS", "LOG_LOCATION", "TEMP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text):
+        path = tmp_path / "c.properties"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+SAMPLES = {
+    "inference_address": ("http://0.0.0.0:9", Address("0.0.0.0", 9)),
+    "management_address": ("unix:/tmp/x", Address("", 0, "/tmp/x")),
+    "metrics_address": ("http://[::1]", Address("::1", 8082)),
+    "model_store": ("/m", "/m"),
+    "load_models": ("a.mar, b=c.mar", ("a.mar", "b=c.mar")),
+    "models": (
+        '{"m": {"1.0": {"batchSize": 4}}}',
+        {"m": {"1.0": ModelConfig(batch_size=4, document={"batchSize": 4})}},
+    ),
+    "default_workers_per_model": ("3", 3),
+    "default_response_timeout": ("3", 3),
+    "default_startup_timeout": ("3", 3),
+    "drain_timeout": ("3", 3),
+    "unregister_model_timeout": ("3", 3),
+    "job_queue_size": ("3", 3),
+    "number_of_gpu": ("1", 1),
+    "decode_input_request": ("false", False),
+    "max_request_size": ("3", 3),
+    "max_response_size": ("3", 3),
+    "limit_max_image_pixels": ("FALSE", False),
+    "default_service_handler": ("h.py", "h.py"),
+    "service_envelope": ("kserve", "kserve"),
+    "enable_metrics_api": ("no", False),
+    "metrics_mode": (" Log ", "log"),
+    "metric_time_interval": ("1.5", 1.5),
+    "disable_system_metrics": ("true", True),
+    "allowed_urls": ("https://a/.*,file://.*", ("https://a/.*", "file://.*")),
+    "use_env_allowed_urls": ("true", True),
+    "blacklist_env_vars": ("AWS.*", "AWS.*"),
+    "enable_envvars_config": ("true", True),
+    "enable_model_api": ("True", True),
+    "disable_token_authorization": ("true", True),
+    "cors_allowed_origin": ("*", "*"),
+    "cors_allowed_methods": ("GET", "GET"),
+    "cors_allowed_headers": ("x", "x"),
+    "worker_backend": ("inline", "inline"),
+    "log_format": ("json", "json"),
+    "log_level": ("DEBUG", "DEBUG"),
+    "log_location": ("/l", "/l"),
+    "temp_dir": ("/t", "/t"),
+}
+
+
+def test_every_key_has_a_sample():
+    assert SAMPLES.keys() == set(Settings.keys())
+
+
+@pytest.mark.parametrize("key", SAMPLES)
+def test_a_key_is_read_from_the_file(config, key):
+    text, value = SAMPLES[key]
+    found = getattr(Settings.load(ts_config=config(f"{key}={text}\n")), key)
+    assert found == value or str(found) == value
+
+
+@pytest.mark.parametrize("key", sorted(SAMPLES.keys() - NEVER_FROM_ENVIRONMENT - {"allowed_urls"}))
+def test_an_enabled_variable_beats_file_and_flag(config, monkeypatch, key):
+    text, value = SAMPLES[key]
+    monkeypatch.setenv(f"TS_{key.upper()}", text)
+    file = config("enable_envvars_config=true\n")
+    found = getattr(Settings.load(ts_config=file, model_store="/other"), key)
+    assert found == value or str(found) == value
+
+
+def test_a_variable_that_is_not_enabled_does_not_count(config, monkeypatch):
+    monkeypatch.setenv("TS_JOB_QUEUE_SIZE", "7")
+    assert Settings.load(ts_config=config("job_queue_size=5\n")).job_queue_size == 5
+
+
+def test_the_command_line_beats_the_file(config):
+    assert str(Settings.load(ts_config=config("model_store=/a\n"), model_store="/b").model_store) == "/b"
+
+
+def test_allowed_urls_come_from_the_environment_only_when_the_file_says_so(config, monkeypatch):
+    monkeypatch.setenv("TS_ALLOWED_URLS", "https://b/.*")
+    assert Settings.load(ts_config=config("enable_envvars_config=true\n")).allowed_urls == ()
+    assert Settings.load(ts_config=config("use_env_allowed_urls=true\n")).allowed_urls == ("https://b/.*",)
+
+
+def test_ts_config_file_beats_the_flag(config, monkeypatch, tmp_path):
+    other = tmp_path / "other"
+    other.write_text("job_queue_size=8\n")
+    monkeypatch.setenv("TS_CONFIG_FILE", str(other))
+    assert Settings.load(ts_config=config("job_queue_size=5\n")).job_queue_size == 8
+
+
+def test_a_local_config_properties_is_found(tmp_path):
+    (tmp_path / "config.properties").write_text("job_queue_size=6\n")
+    assert Settings.load().job_queue_size == 6
+
+
+def test_a_config_file_that_is_not_there_is_named():
+    with pytest.raises(InvalidConfiguration, match="--ts-config file not found: /nowhere"):
+        Settings.load(ts_config="/nowhere")
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_known_one(config):
+    (warning,) = Settings.load(ts_config=config("# first\nload_modls=all\n")).warnings
+    assert "line 2" in warning
+    assert "'load_modls'" in warning
+    assert "Did you mean load_models?" in warning
+
+
+@pytest.mark.parametrize("key", UNSERVED)
+def test_a_key_of_torchserve_that_is_not_served_says_why(config, key):
+    (warning,) = Settings.load(ts_config=config(f"{key}=1\n")).warnings
+    assert f"{key} is not served and is ignored: {UNSERVED[key]}" in warning
+
+
+def test_no_key_is_served_and_unserved():
+    assert not UNSERVED.keys() & set(Settings.keys())
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("job_queue_size=many", "job_queue_size = 'many' .*line 1.*: Input should be a valid integer"),
+        ("inference_address=https://h", "https is not served"),
+        ("inference_address=8080", "expected http://host:port or unix:/path"),
+        ("allowed_urls=(", "is no regular expression"),
+        ("models=[1]", "expected JSON such as"),
+        ("service_envelope=soap", "'kservev2'"),
+        ("model_store=$$NO_SUCH_VARIABLE$$", "Invalid Environment Variable NO_SUCH_VARIABLE"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_name(config, line, says):
+    with pytest.raises(InvalidConfiguration, match=says):
+        Settings.load(ts_config=config(line + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("a=1\nb: 2\nc 3\n", [("a", "1", 1), ("b", "2", 2), ("c", "3", 3)]),
+        ("# no\n! no\n\n  a = 1 \n", [("a", "1 ", 4)]),
+        ("a=1,\\\n   2\nb=3", [("a", "1,2", 1), ("b", "3", 3)]),
+        ("a\\:b=\\u0041\\t\\\\", [("a:b", "A\t\\", 1)]),
+        ("a=x=y", [("a", "x=y", 1)]),
+        ("a=ends\\\\\nb=1", [("a", "ends\\", 1), ("b", "1", 2)]),
+        ("a=$$HOME_DIR$$/store", [("a", "/home/store", 1)]),
+        ("a", [("a", "", 1)]),
+        ("a=\\", [("a", "", 1)]),
+        ("a=1\r\nb=2", [("a", "1", 1), ("b", "2", 2)]),
+    ],
+)
+def test_properties_are_read_as_java_reads_them(text, entries):
+    assert [(e.key, e.value, e.line) for e in parse(text, {"HOME_DIR": "/home"})] == entries
+
+
+def read(tmp_path, text):
+    path = tmp_path / "model.yaml"
+    path.write_text(text)
+    return ModelConfig.read(path)
+
+
+def test_a_model_yaml_is_read_into_seconds(tmp_path):
+    config = read(
+        tmp_path, "minWorkers: 2\nmaxBatchDelay: 250\nclientTimeoutInMills: 1500\nresponseTimeout: 7\nmine: [1]\n"
+    )
+    assert (config.min_workers, config.max_batch_delay, config.client_timeout, config.response_timeout) == (
+        2,
+        0.25,
+        1.5,
+        7,
+    )
+    assert config.document["mine"] == [1]
+    assert config.model_fields_set == {
+        "min_workers",
+        "max_batch_delay",
+        "client_timeout",
+        "response_timeout",
+        "document",
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ['batchSize: "4"', "batchSize: true", "responseTimeout: 0", "maxWorkers: -1", "deviceType: tpu"]
+)
+def test_a_wrong_value_is_ignored_and_named_with_its_line(tmp_path, caplog, text):
+    config = read(tmp_path, f"minWorkers: 1\n{text}\n")
+    assert config.model_fields_set == {"min_workers", "document"}
+    assert f"model.yaml line 2: {text.split(':')[0]}: " in caplog.text
+
+
+def test_zero_workers_and_batches_become_one(tmp_path):
+    config = read(tmp_path, "minWorkers: 0\nbatchSize: -3\n")
+    assert (config.min_workers, config.batch_size) == (1, 1)
+
+
+def test_a_key_that_only_torchserve_serves_is_named(tmp_path, caplog):
+    read(tmp_path, "useVenv: true\n")
+    assert "useVenv is not served" in caplog.text
+
+
+def test_handler_sections_are_nobodys_business(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    assert read(tmp_path, "handler:\n  profile: true\n").document == {"handler": {"profile": True}}
+    assert not caplog.text
+
+
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1\nb: 2", "line 2"),
+        ("- 1", "expected a mapping"),
+        ("a: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
+        (BOMB, "too large"),
+        ("a: &a [*a]", "too large"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ("#" * (1 << 21), "may have"),
+        ("? [1]\n: 2", "line 1"),
+    ],
+)
+def test_a_yaml_that_must_not_be_used_says_why(tmp_path, text, says):
+    with pytest.raises(ValueError, match=says):
+        read(tmp_path, text)
+
+
+def test_layers_of_a_model_configuration_keep_what_was_set():
+    asked, archive = ModelConfig(batch_size=2), ModelConfig(batch_size=8, min_workers=3)
+    merged = asked.over(archive, ModelConfig(min_workers=9, job_queue_size=5))
+    assert (merged.batch_size, merged.min_workers, merged.job_queue_size, merged.response_timeout) == (2, 3, 5, 120)
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [("http://127.0.0.1:1", True), ("http://[::1]:1", True), ("http://0.0.0.0:1", False), ("unix:/s", True)],
+)
+def test_an_address_is_written_as_it_is_read(text, loopback):
+    address = Address.parse(text)
+    assert (str(address), address.loopback) == (text, loopback)
