@@ -1,0 +1,184 @@
+"""Logging: text or JSON lines, to the terminal or to files, and one buffered line per request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TextIO
+
+import orjson
+
+ROOT = "numserve"
+ACCESS = "numserve.access"
+MODEL = "numserve.model"
+FILES = {"ts_log.log": (ROOT, "uvicorn", "asyncio"), "access_log.log": (ACCESS,), "model_log.log": (MODEL,)}
+"""Which loggers write to which file, where they write to files."""
+ROTATE_BYTES = 100 << 20
+ROTATE_KEEP = 5
+FLUSH_SECONDS = 0.25
+FLUSH_LINES = 500
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "rendered"}
+
+
+def escape(text: str) -> str:
+    """The text on one line: control characters as \\xNN, so that nobody forges a log line."""
+    return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
+
+
+def _stamp(seconds: float) -> str:
+    """TorchServe's time: 2026-11-23T05:50:21,871."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f",{int(seconds % 1 * 1000):03d}"
+
+
+class TextFormatter(logging.Formatter):
+    """`<time> [LEVEL] <logger> - <message>`; a traceback follows, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, and its traceback if there is one."""
+        line = f"{_stamp(record.created)} [{record.levelname:<5}] {record.name} - {escape(record.getMessage())}"
+        if record.exc_info:
+            line += "\n    " + "\n    ".join(map(escape, self.formatException(record.exc_info).splitlines()))
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and whatever `extra` held."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one JSON object."""
+        found = {"time": _stamp(record.created), "level": record.levelname, "logger": record.name}
+        found["message"] = record.getMessage()
+        if record.exc_info:
+            found["traceback"] = self.formatException(record.exc_info)
+        extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+        return orjson.dumps(found | extra, default=str).decode()
+
+
+class _Ready(logging.Formatter):
+    """For records whose message is finished lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
+def set_up(style: str, level: str, folder: Path | None, terminal: TextIO | None = None) -> Callable[[], None]:
+    """Send our loggers to files in `folder`, or to the terminal where it is None; returns what undoes it."""
+    formatter = JsonFormatter() if style == "json" else TextFormatter()
+    undoing = []
+    for file, names in FILES.items():
+        handler = _file(folder / file) if folder else logging.StreamHandler(terminal or sys.stdout)
+        handler.setFormatter(_Ready() if ACCESS in names else formatter)
+        undoing += [
+            _attach(logging.getLogger(name), handler, level if name == ROOT else _least(name)) for name in names
+        ]
+
+    def undo_all() -> None:
+        for undo in undoing:
+            undo()
+
+    return undo_all
+
+
+def _attach(logger: logging.Logger, handler: logging.Handler, level: str) -> Callable[[], None]:
+    before = (logger.propagate, logger.level)
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(level)
+
+    def undo() -> None:
+        logger.removeHandler(handler)
+        logger.propagate = before[0]
+        logger.setLevel(before[1])
+        handler.close()
+
+    return undo
+
+
+def _least(name: str) -> str:
+    """Ours tell all they have; the libraries only what is wrong."""
+    return "INFO" if name.startswith(ROOT) else "WARNING"
+
+
+def _file(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return RotatingFileHandler(path, maxBytes=ROTATE_BYTES, backupCount=ROTATE_KEEP, encoding="utf-8", delay=True)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the access log tells of one request; durations are seconds, None where there was no such step."""
+
+    id: str
+    model: str | None = None
+    version: str | None = None
+    batch_size: int | None = None
+    queue: float | None = None
+    inference: float | None = None
+
+
+class AccessLog:
+    """One line per request, written in bunches: formatting is cheap, the write is what costs."""
+
+    def __init__(self, style: str) -> None:
+        """Write `text` or `json` lines to the access logger."""
+        self._line = _json_line if style == "json" else _text_line
+        self._logger = logging.getLogger(ACCESS)
+        self._lines: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> None:
+        """Keep a line; it is out a quarter of a second later at the latest."""
+        self._lines.append(self._line(time.time(), client, request, status, seconds, exchange))
+        if len(self._lines) >= FLUSH_LINES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what was kept."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._logger.info("%s", "\n".join(lines))
+
+
+def _text_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
+    """TorchServe's line, then `key=value` for what it does not say."""
+    line = f'{_stamp(now)} - /{client} "{escape(request)}" {status} {seconds * 1000:.0f} id={exchange.id}'
+    if exchange.model is None:
+        return line
+    line += f" model={escape(exchange.model)} version={escape(exchange.version or '')}"
+    if exchange.batch_size is not None:
+        line += f" batch={exchange.batch_size} queue={_ms(exchange.queue)} inference={_ms(exchange.inference)}"
+    return line
+
+
+def _json_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
+    found = {
+        "time": _stamp(now),
+        "client": client,
+        "request": request,
+        "status": status,
+        "ms": round(seconds * 1000, 3),
+        "id": exchange.id,
+        "model": exchange.model,
+        "version": exchange.version,
+        "batch_size": exchange.batch_size,
+        "queue_ms": _ms(exchange.queue),
+        "inference_ms": _ms(exchange.inference),
+    }
+    return orjson.dumps({key: value for key, value in found.items() if value is not None}).decode()
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
