@@ -1,0 +1,300 @@
+"""The `numserve` command: TorchServe's flags on the bare command, and verbs over the same code.
+
+Whatever is heavy is imported by the command that needs it: `--help` must be quick.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote
+
+import click
+
+from .. import __version__
+from . import client, lifecycle
+from .properties import InvalidConfiguration
+
+STOP_SECONDS = 60.0
+READY = "Model server started."
+F = TypeVar("F", bound=Callable[..., Any])
+
+START_OPTIONS = [
+    click.option("--model-store", metavar="DIR", help="Folder of the archives."),
+    click.option("--models", metavar="NAME=FILE...", multiple=True, help="Archives to serve; several, or `all`."),
+    click.option("--ts-config", metavar="FILE", help="Configuration file (config.properties)."),
+    click.option("--foreground", is_flag=True, help="Stay attached to the terminal; logs go there."),
+    click.option("--enable-model-api", is_flag=True, help="Allow registering and unregistering over HTTP."),
+    click.option("--disable-token-auth", "--dt", is_flag=True, help="Accepted; there are no tokens to turn off."),
+    click.option("--no-config-snapshots", "--ncs", is_flag=True, help="Accepted; there are no snapshots."),
+    click.option("--workflow-store", metavar="DIR", help="Accepted; workflows are not served."),
+    click.option("--log-config", metavar="FILE", help="Accepted; see log_format and log_level instead."),
+    click.option("--cpp-log-config", metavar="FILE", help="Accepted; there is no C++ backend."),
+    click.option("--plugins-path", "--ppath", metavar="PATH", help="Accepted; there are no Java plug-ins."),
+    click.option("--detached", is_flag=True, hidden=True),
+]
+IGNORED = {
+    "workflow_store": "workflows are not served",
+    "log_config": "log4j2 files are not read; set log_format and log_level",
+    "cpp_log_config": "there is no C++ backend",
+    "plugins_path": "there are no Java plug-ins",
+}
+
+
+class Commands(click.Group):
+    """A group whose `--models` takes all the values that follow it, as TorchServe's does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with every value of --models under a --models of its own."""
+        return super().parse_args(ctx, spread(args))
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """`--models a b` → `--models a --models b`."""
+    spread: list[str] = []
+    inside = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            inside = argument == "--models"
+        elif inside and spread[-1] != "--models":
+            spread.append("--models")
+        spread.append(argument)
+    return spread
+
+
+def start_options(command: F) -> F:
+    """Give a command the options of a start."""
+    for option in reversed(START_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--start", is_flag=True, help="Start the server (what happens without a command, too).")
+@click.option("--stop", is_flag=True, help="Stop the server.")
+@click.option("-v", "--version", is_flag=True, help="Show the version.")
+@start_options
+@click.pass_context
+def cli(ctx: click.Context, /, start: bool, stop: bool, version: bool, **options: Any) -> None:
+    """Serve models over HTTP. Takes TorchServe's flags; or say it with a command."""
+    if ctx.invoked_subcommand is not None:
+        return
+    if start + stop + version > 1:
+        raise click.UsageError("--start, --stop and --version exclude each other")
+    if version:
+        click.echo(f"numserve Version is {__version__}")
+    elif stop:
+        _stop(options["foreground"])
+    else:
+        _start(options)
+
+
+@cli.command("start")
+@start_options
+def start_command(**options: Any) -> None:
+    """Start the server and wait until its models are there."""
+    _start(options)
+
+
+@cli.command("stop")
+def stop_command() -> None:
+    """Stop the server and wait until it is gone."""
+    _stop(wait_silently=False)
+
+
+@cli.command("status")
+def status_command() -> None:
+    """Show whether the server runs, where, and how its models are."""
+    state = _running()
+    health = client.ask_json(state.management, "/models?limit=100")
+    click.echo(f"running, pid {state.pid}")
+    for name in ("inference", "management", "metrics", "logs"):
+        click.echo(f"  {name:<11} {getattr(state, name) or '-'}")
+    for model in health["models"]:
+        _show_model(state.management, model["modelName"])
+
+
+@cli.command("models")
+@click.option("--url", metavar="URL", help="Management address, when it is not this machine's server.")
+def models_command(url: str | None) -> None:
+    """List the models and the state of each version."""
+    address = url or _running().management
+    token: str | None = "0"
+    while token is not None:
+        page = client.ask_json(address, f"/models?next_page_token={token}")
+        for model in page["models"]:
+            _show_model(address, model["modelName"])
+        token = page.get("nextPageToken") if page["models"] else None
+
+
+@cli.command("predict")
+@click.argument("model")
+@click.argument("file")
+@click.option("--version", metavar="VERSION", help="Version of the model, instead of the default one.")
+@click.option("--content-type", metavar="TYPE", help="Media type of FILE, instead of what its name says.")
+@click.option("--url", metavar="URL", help="Inference address, when it is not this machine's server.")
+def predict_command(model: str, file: str, version: str | None, content_type: str | None, url: str | None) -> None:
+    """Send FILE (- for standard input) to MODEL and print the answer."""
+    address = url or _running().inference
+    body = sys.stdin.buffer.read() if file == "-" else _read(file)
+    path = f"/predictions/{quote(model, safe='')}" + (f"/{quote(version, safe='')}" if version else "")
+    status, answer = client.ask(address, "POST", path, body, content_type or mimetypes.guess_type(file)[0])
+    click.echo(answer.rstrip(b"\n"), err=status >= 400)
+    if status >= 400:
+        raise SystemExit(1)
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise client.Refused(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _show_model(address: str, name: str) -> None:
+    for version in client.ask_json(address, f"/models/{quote(name, safe='')}/all"):
+        ready = sum(worker["status"] == "READY" for worker in version["workers"])
+        line = f"  {name} {version['modelVersion']}: {version['state']}, {ready}/{version['minWorkers']} workers"
+        click.echo(line + (f" ({version['reason']})" if version.get("reason") else ""))
+
+
+def _running() -> lifecycle.State:
+    state = lifecycle.running(lifecycle.temp_dir(os.environ))
+    if state is None:
+        raise client.Refused("numserve is not currently running.")
+    return state
+
+
+def _stop(wait_silently: bool) -> None:
+    """End the server, and return when it is gone."""
+    folder = lifecycle.temp_dir(os.environ)
+    pid = lifecycle.running_pid(folder)
+    if pid is None:
+        if lifecycle.orphaned(folder):
+            click.echo("Removing orphan pid file.")
+            lifecycle.remove_orphans(folder)
+        click.echo("numserve is not currently running.")
+        return
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        click.echo("numserve already stopped.")
+        return
+    end = time.monotonic() + STOP_SECONDS
+    while lifecycle.running_pid(folder) == pid:
+        if time.monotonic() > end:
+            click.echo("Stopping numserve took too long.")
+            raise SystemExit(1)
+        time.sleep(0.05)
+    if not wait_silently:
+        click.echo("numserve has stopped.")
+
+
+def _start(options: dict[str, Any]) -> None:
+    """Start in the foreground, or detached: then this process waits for the other one's ready line."""
+    _require(options)
+    folder = lifecycle.temp_dir(os.environ)
+    if lifecycle.running_pid(folder) is not None:
+        _refuse("numserve is already running, please use numserve --stop to stop numserve.")
+    if lifecycle.orphaned(folder):
+        click.echo("Removing orphan pid file.")
+        lifecycle.remove_orphans(folder)
+    settings = _settings(options)
+    if options["foreground"] or options["detached"]:
+        from .serve import main as serve  # half a second of imports that no other command needs
+
+        raise SystemExit(serve(settings, options["detached"]))
+    raise SystemExit(_start_detached(options))
+
+
+def _require(options: dict[str, Any]) -> None:
+    """Refuse folders and files that are not there, in TorchServe's words and order."""
+    for name in ("model_store", "workflow_store"):
+        if options[name] and not Path(options[name]).is_dir():
+            _refuse(f"--{name.replace('_', '-')} directory not found: {options[name]}")
+    for name in ("ts_config", "log_config", "cpp_log_config"):
+        if options[name] and not Path(options[name]).is_file():
+            _refuse(f"--{name.replace('_', '-')} file not found: {options[name]}")
+    for name, reason in IGNORED.items():
+        if options[name] and not options["detached"]:
+            click.echo(f"--{name.replace('_', '-')} is ignored: {reason}", err=True)
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    """The settings these options lead to."""
+    from .settings import Settings  # pydantic: only where a server is about to start
+
+    settings = Settings.load(
+        model_store=options["model_store"],
+        load_models=",".join(options["models"]) or None,
+        ts_config=options["ts_config"],
+        enable_model_api=options["enable_model_api"] or None,
+        disable_token_authorization=options["disable_token_auth"] or None,
+    )
+    if settings.model_store is None:
+        _refuse("Missing mandatory parameter --model-store")
+    if not settings.model_store.is_dir():
+        _refuse(f"--model-store directory not found: {settings.model_store}")
+    return settings
+
+
+def _start_detached(options: dict[str, Any]) -> int:
+    """Run this command again as a session of its own, and pass on what it says until it is ready."""
+    command = [sys.executable, "-P", "-m", "numserve.server.cli", *_as_arguments(options), "--detached"]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            click.echo(line.rstrip("\n"))
+            if line.strip() == READY:
+                return 0
+    except KeyboardInterrupt:
+        process.terminate()
+    return process.wait() or 1
+
+
+def _as_arguments(options: dict[str, Any]) -> list[str]:
+    """The options as a command line."""
+    found: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(flag)
+        elif value:
+            found += [part for item in ([value] if isinstance(value, str) else value) for part in (flag, item)]
+    return found
+
+
+def _refuse(text: str) -> NoReturn:
+    click.echo(text)
+    raise SystemExit(1)
+
+
+def main() -> None:
+    """The console script: the commands, with expected failures told in one line."""
+    try:
+        cli(prog_name="numserve")
+    except InvalidConfiguration as error:
+        click.echo(f"Invalid configuration: {error}")
+        raise SystemExit(1) from None
+    except client.Refused as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
