@@ -289,7 +289,7 @@ def main() -> None:
     try:
         cli(prog_name="numserve")
     except InvalidConfiguration as error:
-        click.echo(f"Invalid configuration: {error}")
+        click.echo(str(error))
         raise SystemExit(1) from None
     except client.Refused as error:
         click.echo(str(error), err=True)

@@ -25,6 +25,7 @@ ROTATE_KEEP = 5
 FLUSH_SECONDS = 0.25
 FLUSH_LINES = 500
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "rendered"}
 
 
@@ -43,7 +44,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, and its traceback if there is one."""
-        line = f"{_stamp(record.created)} [{record.levelname:<5}] {record.name} - {escape(record.getMessage())}"
+        level = _LEVELS.get(record.levelname, record.levelname)
+        line = f"{_stamp(record.created)} [{level:<5}] {record.name} - {escape(record.getMessage())}"
         if record.exc_info:
             line += "\n    " + "\n    ".join(map(escape, self.formatException(record.exc_info).splitlines()))
         return line

@@ -138,7 +138,8 @@ class Settings(BaseSettings):
         try:
             return cls(**{key: value for key, value in flags.items() if value is not None})
         except ValidationError as error:
-            raise InvalidConfiguration("; ".join(map(_explain, error.errors()))) from error
+            problems = "; ".join(map(_explain, error.errors()))
+            raise InvalidConfiguration(f"Invalid configuration: {problems}") from error
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,108 @@
+"""Logs: lines nobody can forge, in text and in JSON, to the terminal and to files."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+from numserve.server import logs
+
+
+@pytest.fixture
+def set_up():
+    undo = []
+
+    def start(*args, **kwargs):
+        undo.append(logs.set_up(*args, **kwargs))
+
+    yield start
+    for step in undo:
+        step()
+
+
+def test_a_text_line_has_torchserves_layout(set_up):
+    out = io.StringIO()
+    set_up("text", "INFO", None, out)
+    logging.getLogger("numserve.server.x").warning("odd\nthing\x1b[0m")
+    assert out.getvalue()[23:] == " [WARN ] numserve.server.x - odd\\x0athing\\x1b[0m\n"
+
+
+def test_a_traceback_follows_indented(set_up):
+    out = io.StringIO()
+    set_up("text", "INFO", None, out)
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logging.getLogger("numserve").exception("failed")
+    first, *rest = out.getvalue().splitlines()
+    assert first.endswith("failed")
+    assert all(line.startswith("    ") for line in rest)
+
+
+def test_a_json_line_has_the_extras(set_up):
+    out = io.StringIO()
+    set_up("json", "INFO", None, out)
+    logging.getLogger("numserve.model").info("said", extra={"worker": "m-1"})
+    line = json.loads(out.getvalue())
+    assert (line["logger"], line["message"], line["worker"]) == ("numserve.model", "said", "m-1")
+
+
+def test_the_level_holds(set_up):
+    out = io.StringIO()
+    set_up("text", "WARNING", None, out)
+    logging.getLogger("numserve.x").info("quiet")
+    assert out.getvalue() == ""
+
+
+def test_files_have_torchserves_names(set_up, tmp_path):
+    set_up("text", "INFO", tmp_path)
+    for name in ("numserve", logs.ACCESS, logs.MODEL, "uvicorn.error"):
+        logging.getLogger(name).warning("from %s", name)
+    assert "from numserve\n" in (tmp_path / "ts_log.log").read_text()
+    assert "from uvicorn.error\n" in (tmp_path / "ts_log.log").read_text()
+    assert (tmp_path / "access_log.log").read_text() == f"from {logs.ACCESS}\n"
+    assert f"from {logs.MODEL}\n" in (tmp_path / "model_log.log").read_text()
+
+
+def access_line(style, out, set_up, exchange, request="GET /ping HTTP/1.1"):
+    set_up(style, "INFO", None, out)
+    log = logs.AccessLog(style)
+    log.note("127.0.0.1:5", request, 200, 0.0364, exchange)
+    log.flush()
+    return out.getvalue()
+
+
+async def test_an_access_line_begins_as_torchserves_does(set_up):
+    line = access_line("text", io.StringIO(), set_up, logs.Exchange("some-id"))
+    assert line[23:] == ' - /127.0.0.1:5 "GET /ping HTTP/1.1" 200 36 id=some-id\n'
+
+
+async def test_an_access_line_tells_what_the_batch_was(set_up):
+    exchange = logs.Exchange("i", "m", "1.0", 4, 0.0012, 0.0034)
+    line = access_line("text", io.StringIO(), set_up, exchange)
+    assert line.endswith(" id=i model=m version=1.0 batch=4 queue=1.2 inference=3.4\n")
+
+
+async def test_an_access_line_in_json(set_up):
+    exchange = logs.Exchange("i", "m", "1.0", 4, 0.0012, 0.0034)
+    line = json.loads(access_line("json", io.StringIO(), set_up, exchange))
+    assert line["batch_size"] == 4
+    assert (line["queue_ms"], line["ms"], line["status"], line["client"]) == (1.2, 36.4, 200, "127.0.0.1:5")
+
+
+async def test_nobody_forges_an_access_line(set_up):
+    line = access_line("text", io.StringIO(), set_up, logs.Exchange("i", "a\nb", "1"), "GET /x\n200 HTTP/1.1")
+    assert line.count("\n") == 1
+
+
+async def test_lines_go_out_in_bunches(set_up):
+    out = io.StringIO()
+    set_up("text", "INFO", None, out)
+    log = logs.AccessLog("text")
+    for _ in range(logs.FLUSH_LINES - 1):
+        log.note("c", "r", 200, 0, logs.Exchange("i"))
+    assert out.getvalue() == ""
+    log.note("c", "r", 200, 0, logs.Exchange("i"))
+    assert out.getvalue().count("\n") == logs.FLUSH_LINES
