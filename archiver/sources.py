@@ -62,10 +62,9 @@ def find_handler(text: str, runtime: str) -> Handler:
     if runtime == "LSP":
         return _handler_file(text, ".dylib" if sys.platform == "darwin" else ".so")
     if text in LATER_HANDLERS or text in FOREIGN_HANDLERS:
-        when = "a later release brings it" if text in LATER_HANDLERS else f"{', '.join(LATER_HANDLERS)} come later"
         raise ArchiveError(
-            f"handler {text} is not in this release: there are {' and '.join(HANDLERS)}; {when}. "
-            f"For a file of your own of that name write --handler {text}.py"
+            f"handler {text} is not in this release. There are {' and '.join(HANDLERS)}; a later release brings "
+            f"{', '.join(LATER_HANDLERS)}. For a file of your own of that name write --handler {text}.py"
         )
     return _handler_file(text, ".py")
 

@@ -108,18 +108,15 @@ class ZipReader:
     def _tiled(self, records: list[_Record], end: int) -> Iterator[ZipMember]:
         """Members in the order of the file, each beginning where the one before it ends, the last ending at `end`."""
         ordered = sorted(records, key=lambda record: record.offset)
-        position = 0
-        for record, following in zip(ordered, [*(r.offset for r in ordered[1:]), end], strict=True):
-            if record.offset != position:
-                _refuse(record.name, "overlaps another one or leaves a gap before it")
+        offsets = [*(record.offset for record in ordered), end]
+        if offsets[0]:
+            raise ArchiveError("the ZIP file has bytes before its first member; the archive is refused")
+        for record, following in zip(ordered, offsets[1:], strict=True):
             start = self._data_start(record)
             if start + record.packed > following:
                 _refuse(record.name, "reaches into the next one")
             self._check_descriptor(record, start + record.packed, following)
-            position = following
             yield ZipMember(_entry(record), record.method, record.crc, start, record.packed)
-        if position != end:
-            raise ArchiveError("the ZIP file has bytes that belong to no member")
 
     def _data_start(self, record: _Record) -> int:
         """Where the data begins, after a local header that agrees with the directory."""
