@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 from numserve.server.address import Address
+from numserve.server.model_config import MILLISECONDS
 from numserve.server.properties import InvalidConfiguration, parse
 from numserve.server.settings import ModelConfig, Settings
 from numserve.server.sources import NEVER_FROM_ENVIRONMENT, UNSERVED
@@ -265,3 +268,35 @@ def test_layers_of_a_model_configuration_keep_what_was_set():
 def test_an_address_is_written_as_it_is_read(text, loopback):
     address = Address.parse(text)
     assert (str(address), address.loopback) == (text, loopback)
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def row(key, field, milliseconds=False):
+    default = field.default if field.default_factory is None else "the system's"
+    if isinstance(default, bool):
+        default = str(default).lower()
+    elif default in (None, (), {}):
+        default = "none"
+    text = field.description
+    if milliseconds:
+        default, text = round(default * 1000), text.replace("seconds", "milliseconds")
+    return f"| `{key}` | {default} | {text} |"
+
+
+def test_the_docs_have_a_row_for_every_key():
+    rows = [row(key, Settings.model_fields[key]) for key in Settings.keys()]
+    assert "\n".join(rows) in (DOCS / "configuration.md").read_text()
+
+
+def test_the_docs_have_a_row_for_every_key_of_a_model():
+    fields = [field for name, field in ModelConfig.model_fields.items() if name != "document"]
+    rows = [row(field.alias, field, field.alias in MILLISECONDS) for field in fields]
+    assert "\n".join(rows) in (DOCS / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["logs.md", "command-line.md", "inference-api.md", "management-api.md"])
+def test_every_page_that_a_page_links_to_is_known(page):
+    links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text())
+    assert all((DOCS / link).is_file() or link == "compatibility.md" for link in links)
