@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .errors import DeadlineExceeded, NoWorkers, QueueFull, ServingError, from_failure
-from .messages import Failure, InferenceRequest, InferenceResponse, Outcome
+from .messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Outcome
 
 
 class Sender(Protocol):
@@ -27,6 +27,9 @@ class Watch(Protocol):
 
     def batch_sent(self, waits: Sequence[float]) -> None:
         """A batch has gone to a worker."""
+
+    def batch_done(self, report: BatchReport, seconds: float) -> None:
+        """A worker has answered a batch."""
 
     def answered(self, seconds: float, waited: float, version_given: bool) -> None:
         """A handler's answer is on its way."""
@@ -71,9 +74,10 @@ class Batch:
         self._watch = watch
         self._done = done
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, outcomes: Sequence[Outcome], report: BatchReport) -> None:
         """Give each job its own outcome, in order; clients that have left get none."""
         now = self._clock()
+        self._watch.batch_done(report, now - self.sent_at)
         for job, outcome in zip(self._jobs, outcomes, strict=True):
             if job.answer.done():
                 continue
@@ -157,13 +161,14 @@ class Batcher:
         self._idle.append(worker)
         self._pump()
 
-    def forget(self, worker: Sender) -> bool:
-        """Give a worker nothing more; True where it was idle, False where it has a batch in hand."""
-        try:
+    def is_idle(self, worker: Sender) -> bool:
+        """Whether a worker has nothing to do."""
+        return worker in self._idle
+
+    def forget(self, worker: Sender) -> None:
+        """Give a worker nothing more."""
+        if worker in self._idle:
             self._idle.remove(worker)
-        except ValueError:
-            return False
-        return True
 
     def open(self) -> None:
         """Let requests wait: a worker is there, or will be."""

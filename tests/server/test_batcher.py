@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numserve.server.batcher import Batch, Batcher
 from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, WorkerDied
-from numserve.server.messages import Failure, InferenceRequest, InferenceResponse
+from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse
+
+REPORT = BatchReport(0.001, 0)
 
 
 class Clock:
@@ -61,13 +63,14 @@ class Hand:
 
     def answer(self) -> None:
         batch = self.batches.pop(0)
-        batch.settle([respond(request.id) for request in batch.requests])
+        batch.settle([respond(request.id) for request in batch.requests], REPORT)
 
 
 class Log:
     def __init__(self) -> None:
         self.reasons: list[str] = []
         self.waits: list[list[float]] = []
+        self.reports: list[BatchReport] = []
         self.answers: list[tuple[float, float]] = []
 
     def rejected(self, reason):
@@ -75,6 +78,9 @@ class Log:
 
     def batch_sent(self, waits):
         self.waits.append(list(waits))
+
+    def batch_done(self, report, seconds):
+        self.reports.append(report)
 
     def answered(self, seconds, waited, version_given):
         self.answers.append((seconds, waited))
@@ -240,8 +246,10 @@ def test_shut_answers_all_who_wait_and_refuses_all_who_come(make, log):
 def test_a_worker_that_is_forgotten_gets_nothing(make):
     batcher, hand = make(), Hand()
     batcher.idle(hand)
-    assert batcher.forget(hand)
-    assert not batcher.forget(hand)
+    assert batcher.is_idle(hand)
+    batcher.forget(hand)
+    batcher.forget(hand)
+    assert not batcher.is_idle(hand)
     batcher.submit(request("a"))
     assert hand.ids() == []
 
@@ -260,7 +268,7 @@ def test_outcomes_may_differ_within_a_batch(make):
     batcher, hand = make(batch_size=2), Hand()
     batcher.idle(hand)
     good, bad = (batcher.submit(request(name)) for name in "ab")
-    hand.batches.pop().settle([respond("a"), Failure("InferenceFailed", "too hot", 418)])
+    hand.batches.pop().settle([respond("a"), Failure("InferenceFailed", "too hot", 418)], REPORT)
     assert good.result().body == b"a"
     assert bad.exception().code == 418
 

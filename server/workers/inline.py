@@ -1,0 +1,61 @@
+"""InlineWorker: runs a model in a thread of the server itself, for tests and for trying things out.
+
+A handler that crashes takes the server with it, one that hangs cannot be ended, and the working directory is the
+server's. Anything else is as in a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from ..batcher import Batch
+from ..errors import ModelLoadFailed, WorkerDied
+from ..messages import LoadFailure, Report
+from .base import Idle, Load
+from .runtime import Runtime
+
+
+class InlineWorker:
+    """Runs a model in this process."""
+
+    def __init__(self) -> None:
+        """Be ready to run."""
+        self.pid: int | None = os.getpid()
+        self._batch: Batch | None = None
+
+    async def run(self, load: Load, idle: Idle) -> None:
+        """Load the model, answer batches, until cancelled or asked to leave: see Worker.run."""
+        self._sent = asyncio.Event()
+        runtime = Runtime(load.spec)
+        thread = ThreadPoolExecutor(1, thread_name_prefix=load.name)
+        try:
+            outcome = await asyncio.get_running_loop().run_in_executor(thread, runtime.load)
+            if isinstance(outcome, LoadFailure):
+                raise ModelLoadFailed(load.spec.name, load.spec.version, outcome)
+            report: Report = outcome
+            while not runtime.leaving:
+                idle(self, report)
+                report = await self._answer(runtime, thread)
+            raise WorkerDied("Worker died.", "the handler has ended its worker")
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
+            batch, self._batch = self._batch, None
+            if batch:
+                batch.fail(WorkerDied("Worker died.", "the worker was stopped"))
+
+    def send(self, batch: Batch) -> None:
+        """Give the thread a batch."""
+        self._batch = batch
+        self._sent.set()
+
+    async def _answer(self, runtime: Runtime, thread: ThreadPoolExecutor) -> Report:
+        await self._sent.wait()
+        self._sent.clear()
+        batch = self._batch
+        assert batch is not None, "send() sets the batch first"
+        outcome, report = await asyncio.get_running_loop().run_in_executor(thread, runtime.infer, batch.requests)
+        self._batch = None
+        batch.settle(outcome if isinstance(outcome, list) else [outcome] * len(batch.requests), report)
+        return report

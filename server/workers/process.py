@@ -1,0 +1,180 @@
+"""ProcessWorker: our end of a worker that is a process; the other end is child.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..batcher import Batch
+from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
+from ..messages import BatchReport, Failure, LoadFailure
+from .base import Idle, Load
+from .output import WorkerOutput
+from .spawn import Child, finish
+from .wire import Buffer, Frame, FrameReader, Kind, WireError, pack_batch, pack_load, unpack_answers, unpack_loaded
+
+DIED = "Worker died."
+META_ALLOWANCE = 1 << 20
+HANG_UP_WAIT = 1.0
+"""Seconds a worker that has hung up gets to end, so that we learn how."""
+OUTPUT_WAIT = 0.5
+"""Seconds the last output of a worker that has ended may take to arrive."""
+
+
+class ProcessWorker(asyncio.BufferedProtocol):
+    """Runs a model in a process of its own, one batch at a time."""
+
+    pid: int | None = None
+
+    def __init__(self) -> None:
+        """Be ready to run."""
+        self._loaded = False
+        self._batch: Batch | None = None
+        self._transport: asyncio.Transport | None = None
+        self._pipe: asyncio.ReadTransport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._memory = 0
+
+    async def run(self, load: Load, idle: Idle) -> None:
+        """Start the process, load the model, answer batches, until cancelled or dead: see Worker.run."""
+        self._loop = asyncio.get_running_loop()
+        self._load, self._idle = load, idle
+        self._reader = FrameReader(load.spec.max_response_size + META_ALLOWANCE)
+        self._end: asyncio.Future[ServingError] = self._loop.create_future()
+        self._output = WorkerOutput(load.name)
+        try:
+            child = Child(load)
+        except OSError as error:
+            raise self._load_failed("start", type(error).__name__, str(error)) from error
+        # No await stands between making the process and owning it.
+        try:
+            self.pid = child.pid
+            child.ended.add_done_callback(lambda ended: self._finish(self._death(ended.result())))
+            await self._connect(child)
+            reason = await self._end
+        finally:
+            self._let_go()
+            await finish(self._clean_up(child))
+        raise self._with_output(reason)
+
+    def send(self, batch: Batch) -> None:
+        """Give the process a batch; it has `response_timeout` seconds."""
+        try:
+            buffers = pack_batch(batch.requests)
+        except WireError as error:
+            batch.fail(InvalidRequest(f"the request cannot be handed on: {error}"))
+            self._loop.call_soon(self._idle, self, BatchReport(0, self._memory))
+            return
+        self._batch = batch
+        self._timer = self._loop.call_later(self._load.response_timeout, self._response_late)
+        self._write(buffers)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to receive into."""
+        return self._reader.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Act on the frames that are complete."""
+        try:
+            for frame in self._reader.received(nbytes):
+                self._act(frame)
+        except (WireError, LookupError, TypeError, ValueError) as error:
+            self._finish(WorkerDied(DIED, f"sent what cannot be read: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait a little for the process to end: how it ends says more than that it has hung up."""
+        self._loop.call_later(HANG_UP_WAIT, lambda: self._finish(self._death("hung up without ending")))
+
+    async def _connect(self, child: Child) -> None:
+        self._pipe, _ = await self._loop.connect_read_pipe(lambda: self._output, child.hand_over_output())
+        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=child.hand_over_connection())
+        self._timer = self._loop.call_later(self._load.startup_timeout, self._startup_late)
+        self._write(pack_load(self._load.spec))
+
+    def _act(self, frame: Frame) -> None:
+        if not self._loaded and frame.kind in (Kind.LOADED, Kind.LOAD_FAILED):
+            self._loaded_or_not(frame)
+        elif self._batch and frame.kind in (Kind.ANSWERS, Kind.BATCH_FAILED):
+            self._answered(self._batch, frame)
+        else:
+            raise WireError(f"{frame.kind.name} was not expected")
+
+    def _loaded_or_not(self, frame: Frame) -> None:
+        self._stop_timer()
+        outcome = unpack_loaded(frame)
+        if isinstance(outcome, LoadFailure):
+            self._finish(ModelLoadFailed(self._load.spec.name, self._load.spec.version, outcome))
+            return
+        self._loaded = True
+        self._idle(self, outcome)
+
+    def _answered(self, batch: Batch, frame: Frame) -> None:
+        outcomes, report = unpack_answers(frame, len(batch.requests))
+        self._stop_timer()
+        self._batch, self._memory = None, report.memory_bytes
+        batch.settle(outcomes, report)
+        if not _leaving(outcomes):
+            self._idle(self, report)
+
+    def _write(self, buffers: Sequence[Buffer]) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.writelines(buffers)
+
+    def _response_late(self) -> None:
+        self._finish(ResponseTimeout(DIED, f"no answer within {self._load.response_timeout:g} seconds"))
+
+    def _startup_late(self) -> None:
+        seconds = f"{self._load.startup_timeout:g} seconds"
+        self._finish(
+            self._load_failed("load", "StartupTimeout", f"not loaded within {seconds}", "raise startupTimeout")
+        )
+
+    def _death(self, how: str) -> ServingError:
+        if self._loaded:
+            return WorkerDied(DIED, f"the process {how}")
+        return self._load_failed("load", "WorkerDied", f"the process {how}")
+
+    def _load_failed(self, phase: str, exception: str, message: str, hint: str | None = None) -> ModelLoadFailed:
+        spec = self._load.spec
+        return ModelLoadFailed(spec.name, spec.version, LoadFailure(phase, exception, message, hint=hint))
+
+    def _finish(self, error: ServingError) -> None:
+        """The worker's life is over for this reason, unless it is over already."""
+        if not self._end.done():
+            self._end.set_result(error)
+            self._let_go(error)
+
+    def _let_go(self, error: ServingError | None = None) -> None:
+        """Settle the batch in hand; a worker that is stopped has no error of its own."""
+        self._stop_timer()
+        batch, self._batch = self._batch, None
+        if batch:
+            batch.fail(error or WorkerDied(DIED, "the worker was stopped"))
+
+    def _with_output(self, error: ServingError) -> ServingError:
+        """A process that died while loading could not say why; its last words may."""
+        if isinstance(error, ModelLoadFailed) and error.failure.exception == "WorkerDied" and self._output.tail:
+            last = " | ".join(self._output.tail)
+            return self._load_failed(error.failure.phase, "WorkerDied", f"{error.failure.message}; it said: {last}")
+        return error
+
+    async def _clean_up(self, child: Child) -> None:
+        try:
+            if self._transport:
+                self._transport.abort()
+            await child.stop()
+            if self._pipe:
+                await asyncio.wait([self._output.ended], timeout=OUTPUT_WAIT)
+                self._pipe.close()
+        finally:
+            child.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _leaving(outcomes: Sequence[object]) -> bool:
+    """Whether the handler has asked its process to end."""
+    return any(isinstance(outcome, Failure) and outcome.kind == WorkerDied.__name__ for outcome in outcomes)

@@ -1,0 +1,227 @@
+"""Runtime: loads a handler and runs batches through it. The only file of the server that imports handlers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ...handlers import Context, Handler, HandlerError, PredictionException, load_handler, wrap_envelope
+from ..messages import (
+    BatchReport,
+    Emitted,
+    Failure,
+    InferenceRequest,
+    InferenceResponse,
+    LoadFailure,
+    LoadReport,
+    ModelSpec,
+    Part,
+)
+
+logger = logging.getLogger(__name__)
+
+MEMORY_INTERVAL = 1.0
+"""Seconds for which a measurement of the memory is good enough."""
+
+
+class Runtime:
+    """One model in this process: what a worker of any kind runs."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Know the model; nothing is loaded yet."""
+        self._spec = spec
+        self._model_dir = Path(spec.model_dir)
+        self._context = Context(
+            spec.name,
+            spec.model_dir,
+            spec.manifest,
+            spec.batch_size,
+            limit_max_image_pixels=spec.limit_max_image_pixels,
+            model_yaml_config=spec.config,
+        )
+        self._handler: Handler | None = None
+        self._memory = 0
+        self._measured_at = 0.0
+        self.leaving = False
+        """True once the handler has asked its process to end."""
+
+    def load(self) -> LoadReport | LoadFailure:
+        """Import the handler and let it initialize."""
+        began = time.perf_counter()
+        phase = "import"
+        try:
+            handler = load_handler(self._spec.handler, self._model_dir)
+            if self._spec.envelope:
+                handler = wrap_envelope(self._spec.envelope, handler)
+            phase = "initialize"
+            handler.initialize(self._context)
+        except BaseException as error:
+            logger.exception("the model cannot be loaded")
+            return self._load_failure(error, phase)
+        self._handler = handler
+        return LoadReport(time.perf_counter() - began, self._memory_bytes(), self._emitted())
+
+    def infer(self, requests: Sequence[InferenceRequest]) -> tuple[list[InferenceResponse] | Failure, BatchReport]:
+        """Answer a batch; whatever the handler raises becomes the failure of all."""
+        assert self._handler is not None, "load() comes first"
+        began = time.perf_counter()
+        try:
+            rows = [{part.name: self._value(part) for part in request.parts} for request in requests]
+            self._context.begin([request.id for request in requests], [_headers(request) for request in requests])
+            answers = self._handler.handle(rows, self._context)
+            seconds = time.perf_counter() - began
+            outcome = self._encoded(answers, len(requests))
+        except BaseException as error:
+            seconds = time.perf_counter() - began
+            outcome = self._failure(error)
+        emitted = self._emitted()
+        if not isinstance(outcome, Failure):
+            labels = {"ModelName": self._spec.name, "Level": "Model"}
+            emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels),)
+        return outcome, BatchReport(seconds, self._memory_bytes(), emitted)
+
+    def _value(self, part: Part) -> Any:
+        """What the handler gets for a part: contract, inference API, section 4."""
+        if part.content_type is None or not self._spec.decode_input_request:
+            return bytearray(part.body)
+        media_type = part.content_type.partition(";")[0].strip().lower()
+        if media_type == "application/json":
+            return _parsed(part)
+        if media_type.startswith("text"):
+            return _text(part)
+        return bytearray(part.body)
+
+    def _encoded(self, answers: Any, count: int) -> list[InferenceResponse] | Failure:
+        """The handler's list as responses: contract, inference API, section 5."""
+        if not isinstance(answers, list):
+            met = f"the handler returned a {type(answers).__name__}; a list with one item per request is expected"
+            return self._refuse("Invalid model predict output", met)
+        if len(answers) != count:
+            met = f"the handler returned {len(answers)} answers to {count} requests"
+            return self._refuse("number of batch response mismatched", met)
+        try:
+            responses = [self._response(index, answer) for index, answer in enumerate(answers)]
+        except (TypeError, ValueError, RecursionError) as error:
+            met = f"{error}; bytes, str and what json.dumps takes can be sent: call .tolist() on arrays and tensors"
+            return self._refuse("Unsupported model output data type.", met)
+        size = sum(len(response.body) for response in responses)
+        if size > self._spec.max_response_size:
+            met = f"the answers have {size} bytes; max_response_size allows {self._spec.max_response_size}"
+            return self._refuse("Model output is too large.", met, 500)
+        return responses
+
+    def _response(self, index: int, answer: Any) -> InferenceResponse:
+        parts = self._context.response(index)
+        body, content_type = _encode(answer)
+        return InferenceResponse(
+            parts.status, parts.phrase, parts.content_type or content_type, dict(parts.headers), body
+        )
+
+    def _refuse(self, message: str, detail: str, code: int = 503) -> Failure:
+        logger.error("%s %s", message, detail)
+        return Failure("InferenceFailed", message, code, _clean(detail))
+
+    def _failure(self, error: BaseException) -> Failure:
+        """What the client is told of an exception; the traceback goes to the log."""
+        wrapped = HandlerError.wrap(error, "handle", self._model_dir)
+        detail = _clean(f"{_named(error)}{f' at {wrapped.where}' if wrapped.where else ''}")
+        if isinstance(error, PredictionException):
+            return Failure("InferenceFailed", _clean(error.message), _code(error), detail)
+        logger.error("the prediction failed: %s", detail, exc_info=error)
+        if isinstance(error, MemoryError) or "CUDA" in str(error):
+            return Failure("OutOfResources", "Out of resources", 507, detail)
+        if isinstance(error, Exception):
+            return Failure("InferenceFailed", "Prediction failed", 503, detail)
+        self.leaving = True
+        return Failure("WorkerDied", "Worker died.", 500, detail)
+
+    def _load_failure(self, error: BaseException, phase: str) -> LoadFailure:
+        wrapped = HandlerError.wrap(error, phase, self._model_dir)
+        cause = wrapped.cause or error
+        return LoadFailure(
+            phase=wrapped.phase or phase,
+            exception=type(cause).__name__,
+            message=_clean(str(cause)),
+            where=wrapped.where,
+            hint=wrapped.hint,
+            out_of_memory=isinstance(cause, MemoryError),
+        )
+
+    def _emitted(self) -> tuple[Emitted, ...]:
+        """What the handler has measured since the last time, as messages of the server's."""
+        return tuple(Emitted(e.name, e.kind, e.value, e.unit, e.labels) for e in self._context.metrics.drain())
+
+    def _memory_bytes(self) -> int:
+        now = time.monotonic()
+        if not self._memory or now - self._measured_at > MEMORY_INTERVAL:
+            self._memory, self._measured_at = resident_bytes(), now
+        return self._memory
+
+
+def resident_bytes() -> int:
+    """The memory this process has in use (proc_pid_statm(5): the second number, in pages)."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _headers(request: InferenceRequest) -> Mapping[str, Any]:
+    """The request's headers, with the type of each part under the part's name."""
+    types = {part.name: {"content-type": part.content_type or ""} for part in request.parts}
+    return {**request.headers, **types}
+
+
+def _parsed(part: Part) -> Any:
+    """JSON as Python reads it; orjson is quick but refuses NaN, which json takes."""
+    for parse in (orjson.loads, _lenient):
+        try:
+            return parse(part.body)
+        except ValueError as error:
+            problem = error
+    if len(part.body):
+        logger.warning("part %r is no JSON and stays bytes: %s", part.name, problem)
+    return bytearray(part.body)
+
+
+def _lenient(body: bytes | bytearray | memoryview) -> Any:
+    try:
+        return json.loads(bytes(body))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _text(part: Part) -> str | bytearray:
+    try:
+        return str(part.body, "utf-8")
+    except UnicodeDecodeError:
+        return bytearray(part.body)
+
+
+def _encode(answer: Any) -> tuple[bytes, str | None]:
+    """The body of an answer, and its type where that is certain."""
+    if isinstance(answer, bytes | bytearray):
+        return bytes(answer), None
+    if isinstance(answer, str):
+        return answer.encode(), None
+    return json.dumps(answer, indent=2).encode(), "application/json"
+
+
+def _code(error: PredictionException) -> int:
+    """The status the handler asks for, where HTTP has it."""
+    code = error.error_code
+    return code if isinstance(code, int) and 200 <= code <= 599 else 500
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _clean(text: str) -> str:
+    """The text without what UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,150 @@
+"""A child process: started in one step, watched until it ends, and ended with all it has started itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import IO, Any
+
+from .base import Load
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""Read by numeric libraries once, when they are loaded."""
+
+GRACE = 2.0
+"""Seconds between asking a worker to end and ending it."""
+LAST_WAIT = 5.0
+"""Seconds the kernel gets to end a process that was killed."""
+
+
+class Child:
+    """A worker's process, the leader of a session of its own."""
+
+    def __init__(self, load: Load, environment: Mapping[str, str] = os.environ) -> None:
+        """Start it.
+
+        Raises: OSError
+        """
+        self._loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = _start(load, theirs.fileno(), environment)
+        except BaseException:
+            ours.close()
+            raise
+        self.pid = self._process.pid
+        self._connection: socket.socket | None = ours
+        self._output = self._process.stdout
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        """Resolved, when it has ended, with how."""
+        self._pidfd = os.pidfd_open(self.pid)
+        self._loop.add_reader(self._pidfd, self._reap)
+
+    def hand_over_connection(self) -> socket.socket | None:
+        """Our end of its socket, which the caller closes from now on."""
+        connection, self._connection = self._connection, None
+        return connection
+
+    def hand_over_output(self) -> IO[bytes] | None:
+        """What it prints, which the caller closes from now on."""
+        output, self._output = self._output, None
+        return output
+
+    async def stop(self) -> None:
+        """Ask it to end, then make it: it and all it has started."""
+        for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, LAST_WAIT)):
+            if self.ended.done():
+                return
+            self.signal(number)
+            try:
+                await asyncio.wait([self.ended], timeout=patience)
+            except asyncio.CancelledError:
+                self.signal(signal.SIGKILL)
+                raise
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all it has started, unless it has ended."""
+        if not self.ended.done():
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def close(self) -> None:
+        """Let go of what nobody has taken over; kills what has not ended."""
+        self.signal(signal.SIGKILL)
+        for ours in (self._connection, self._output):
+            if ours:
+                ours.close()
+        if not self.ended.done():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(LAST_WAIT)
+                self._reap()
+
+    def _reap(self) -> None:
+        """It has ended: end what it has started, while its number is still its own, and learn how it ended."""
+        if self.ended.done():
+            return
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self.signal(signal.SIGKILL)
+        self.ended.set_result(describe_exit(self._process.wait()))
+
+
+def _start(load: Load, fd: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-u", "-m", "numserve.server.workers.child", str(fd), str(os.getpid())]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=load.spec.model_dir,
+        env=child_environment(load, environment),
+        pass_fds=[fd],
+        start_new_session=True,
+    )
+
+
+def child_environment(load: Load, environment: Mapping[str, str]) -> dict[str, str]:
+    """What a worker sees of `environment`, and how many threads its libraries use unless that says so already."""
+    hidden = re.compile(load.hidden_variables or r"(?!)")
+    seen = {name: value for name, value in environment.items() if not hidden.fullmatch(name)}
+    return dict.fromkeys(THREAD_VARIABLES, str(load.spec.threads)) | seen
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, in words: Popen's return code, or a shell's 128 + signal."""
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"exited with code {code}" + (", though nobody had asked it to" if code == 0 else "")
+    reason = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
+    return f"{'was killed by' if code < 0 else f'exited with code {code}, like'} {name}{reason}"
+
+
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Await clean-up to its end, however often we are cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

@@ -1,0 +1,212 @@
+"""Frames: how messages cross the socket between the server and a worker, the same on both sides.
+
+    kind u8 · length of meta u32 · number of blobs u32 · length of each blob u64 …   (little-endian)
+    meta: JSON · the blobs, one after the other
+
+Bodies travel as blobs and are never looked at. Nothing is pickled. A frame that is larger than its reader allows is
+refused before any memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeAlias
+
+import orjson
+
+from ..messages import (
+    BatchReport,
+    Emitted,
+    Failure,
+    InferenceRequest,
+    InferenceResponse,
+    LoadFailure,
+    LoadReport,
+    ModelSpec,
+    Outcome,
+    Part,
+)
+
+HEAD = struct.Struct("<BII")
+META_LIMIT = 64 << 20
+BLOBS_LIMIT = 1 << 20
+MIN_BUFFER = 1 << 16
+LARGE_BUFFER = 16 << 20
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Kind(IntEnum):
+    """What a frame says."""
+
+    LOAD = 1
+    LOADED = 2
+    LOAD_FAILED = 3
+    BATCH = 4
+    ANSWERS = 5
+    BATCH_FAILED = 6
+
+
+KINDS = frozenset(Kind)
+
+
+class Frame(NamedTuple):
+    """One message as it was received; the blobs are views that end with the next one."""
+
+    kind: Kind
+    meta: Any
+    blobs: Sequence[memoryview]
+
+
+class WireError(Exception):
+    """What came, or was to be sent, is no frame."""
+
+
+def pack(kind: Kind, meta: Any, blobs: Sequence[Buffer] = ()) -> list[Buffer]:
+    """A frame as buffers to be sent in order.
+
+    Raises: WireError where `meta` is not plain data.
+    """
+    try:
+        text = orjson.dumps(meta)
+    except TypeError as error:
+        raise WireError(f"{kind.name}: {error}") from error
+    lengths = struct.pack(f"<{len(blobs)}Q", *map(len, blobs))
+    return [HEAD.pack(kind, len(text), len(blobs)) + lengths + text, *blobs]
+
+
+class FrameReader:
+    """Collects what is received into one buffer that is kept, and cuts frames from it."""
+
+    def __init__(self, limit: int) -> None:
+        """Refuse frames whose blobs are longer than `limit` bytes together."""
+        self._limit = limit
+        self._buffer = bytearray(MIN_BUFFER)
+        self._have = 0
+
+    def space(self) -> memoryview:
+        """Where to receive into; never empty."""
+        return memoryview(self._buffer)[self._have :]
+
+    def received(self, count: int) -> Iterator[Frame]:
+        """The frames that are complete now that `count` more bytes are there; read each before asking for the next.
+
+        Raises: WireError
+        """
+        self._have += count
+        start = 0
+        while (end := self._end(start)) and start + end <= self._have:
+            yield self._cut(start)
+            start += end
+        self._keep(start, end)
+
+    def _end(self, start: int) -> int:
+        """How long the frame at `start` is, as far as can be told yet; 0 where nothing can."""
+        if self._have - start < HEAD.size:
+            return 0
+        kind, meta, blobs = HEAD.unpack_from(self._buffer, start)
+        if kind not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
+            raise WireError(f"not a frame: kind {kind}, {meta} bytes of meta, {blobs} blobs")
+        size = HEAD.size + 8 * blobs
+        if self._have - start < size:
+            return int(size + meta)
+        total = sum(self._lengths(start, blobs))
+        if total > self._limit:
+            raise WireError(f"{total} bytes in one message; {self._limit} are allowed")
+        return int(size + meta + total)
+
+    def _lengths(self, start: int, blobs: int) -> tuple[int, ...]:
+        return struct.unpack_from(f"<{blobs}Q", self._buffer, start + HEAD.size)
+
+    def _cut(self, start: int) -> Frame:
+        kind, meta_size, count = HEAD.unpack_from(self._buffer, start)
+        view = memoryview(self._buffer)
+        at = start + HEAD.size + 8 * count
+        try:
+            meta = orjson.loads(view[at : at + meta_size])
+        except orjson.JSONDecodeError as error:
+            raise WireError(f"{Kind(kind).name}: meta is no JSON: {error}") from error
+        at += meta_size
+        blobs = []
+        for length in self._lengths(start, count):
+            blobs.append(view[at : at + length])
+            at += length
+        return Frame(Kind(kind), meta, blobs)
+
+    def _keep(self, start: int, needed: int) -> None:
+        """Move what is left to the front of a buffer that has room for the frame that it begins."""
+        left = self._have - start
+        size = max(MIN_BUFFER, needed, left + 1)
+        if size > len(self._buffer) or size * 4 < len(self._buffer) > LARGE_BUFFER:
+            buffer = bytearray(size)
+            buffer[:left] = memoryview(self._buffer)[start : self._have]
+            self._buffer = buffer
+        elif start and left:
+            self._buffer[:left] = self._buffer[start : self._have]
+        self._have = left
+
+
+def pack_load(spec: ModelSpec) -> list[Buffer]:
+    """Server → worker: load this model."""
+    return pack(Kind.LOAD, spec)
+
+
+def unpack_load(frame: Frame) -> ModelSpec:
+    """The model to load."""
+    return ModelSpec(**frame.meta)
+
+
+def pack_loaded(outcome: LoadReport | LoadFailure) -> list[Buffer]:
+    """Worker → server: the model is loaded, or why it is not."""
+    return pack(Kind.LOADED if isinstance(outcome, LoadReport) else Kind.LOAD_FAILED, outcome)
+
+
+def unpack_loaded(frame: Frame) -> LoadReport | LoadFailure:
+    """What became of the model."""
+    if frame.kind is Kind.LOAD_FAILED:
+        return LoadFailure(**frame.meta)
+    return LoadReport(frame.meta["seconds"], frame.meta["memory_bytes"], _emitted(frame.meta["emitted"]))
+
+
+def pack_batch(requests: Sequence[InferenceRequest]) -> list[Buffer]:
+    """Server → worker: answer these."""
+    meta = [[r.id, dict(r.headers), [[part.name, part.content_type] for part in r.parts]] for r in requests]
+    return pack(Kind.BATCH, meta, [part.body for request in requests for part in request.parts])
+
+
+def unpack_batch(frame: Frame) -> list[InferenceRequest]:
+    """The requests to answer; their bodies are views that end with the next frame."""
+    bodies = iter(frame.blobs)
+    return [
+        InferenceRequest(name, tuple(Part(part, kind, next(bodies)) for part, kind in parts), headers)
+        for name, headers, parts in frame.meta
+    ]
+
+
+def pack_answers(outcome: Sequence[InferenceResponse] | Failure, report: BatchReport) -> list[Buffer]:
+    """Worker → server: the answers in the requests' order, or the one failure of all."""
+    if isinstance(outcome, Failure):
+        return pack(Kind.BATCH_FAILED, {"failure": outcome, "report": report})
+    answers = [[a.status, a.phrase, a.content_type, a.headers] for a in outcome]
+    return pack(Kind.ANSWERS, {"answers": answers, "report": report}, [a.body for a in outcome])
+
+
+def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchReport]:
+    """An outcome for each of `count` requests, and what the worker reports."""
+    said = frame.meta["report"]
+    report = BatchReport(said["seconds"], said["memory_bytes"], _emitted(said["emitted"]))
+    if frame.kind is Kind.BATCH_FAILED:
+        return [Failure(**frame.meta["failure"])] * count, report
+    answers = [
+        InferenceResponse(status, phrase, kind, headers, bytes(body))
+        for (status, phrase, kind, headers), body in zip(frame.meta["answers"], frame.blobs, strict=True)
+    ]
+    if len(answers) != count:
+        raise WireError(f"{len(answers)} answers to {count} requests")
+    return answers, report
+
+
+def _emitted(values: list[dict[str, Any]]) -> tuple[Emitted, ...]:
+    return tuple(Emitted(**value) for value in values)
