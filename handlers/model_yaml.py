@@ -1,0 +1,14 @@
+"""A model's YAML file as a handler reads it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def get_yaml_config(yaml_file_path: str | PathLike[str]) -> Any:
+    """The content of a YAML file; only plain data is ever built from it."""
+    return yaml.safe_load(Path(yaml_file_path).read_bytes())
