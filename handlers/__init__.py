@@ -1,0 +1,23 @@
+"""What happens between a request's bytes and the model: handlers, their context, and how they are loaded."""
+
+from .base import BaseHandler, Handler
+from .context import Context, ResponseParts
+from .envelopes import wrap_envelope
+from .errors import HandlerError, PredictionException
+from .loading import BUILTIN, load_handler
+from .metrics import Dimension, Emitted, MetricTypes
+
+__all__ = [
+    "BUILTIN",
+    "BaseHandler",
+    "Context",
+    "Dimension",
+    "Emitted",
+    "Handler",
+    "HandlerError",
+    "MetricTypes",
+    "PredictionException",
+    "ResponseParts",
+    "load_handler",
+    "wrap_envelope",
+]

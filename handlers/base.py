@@ -1,0 +1,142 @@
+"""Handler, the contract of two methods, and BaseHandler, which loads a model and answers in three steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from types import ModuleType
+from typing import Any, Protocol
+
+from .context import Context
+from .errors import HandlerError, PredictionException
+from .labels import MAPPING_FILE, load_label_mapping
+from .library import library_of
+from .model_files import model_class, no_model, state_dict
+from .timing import timed
+
+
+class Handler(Protocol):
+    """What stands between the rows of a batch and their answers."""
+
+    def initialize(self, context: Context) -> None:
+        """Make ready for the first batch: called once."""
+
+    def handle(self, rows: list[dict[str, Any]], context: Context) -> list[Any]:
+        """Answer a batch: one item for each row, in their order."""
+
+
+class BaseHandler:
+    """Loads the model that the manifest names, and answers a batch by preprocess, inference and postprocess.
+
+    Override the step that differs. `model`, `mapping` (class number → name, or None), `device`, `manifest`, `context`
+    and `model_yaml_config` are set by `initialize`.
+    """
+
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.mapping: dict[str, str] | None = None
+        self.device: Any = None
+        self.initialized = False
+        self.context: Any = None
+        self.model_pt_path: str | None = None
+        self.manifest: dict[str, Any] | None = None
+        self.map_location: str | None = None
+        self.explain = False
+        self.target = 0
+        self.profiler_args: dict[str, Any] = {}
+        self.model_yaml_config: dict[str, Any] = {}
+
+    @property
+    def library(self) -> ModuleType:
+        """The tensor library of the model: numserve.engine, or torch for a model made of PyTorch's classes."""
+        return library_of(self.model)
+
+    def initialize(self, context: Context) -> None:
+        """Load the model and the names of its classes.
+
+        Raises: HandlerError where the manifest, the model file or the weights are not as they must be.
+        """
+        self.manifest = context.manifest
+        self.model_yaml_config = context.model_yaml_config
+        folder = Path(context.system_properties["model_dir"])
+        entry = (self.manifest or {}).get("model") or {}
+        self.model_pt_path = str(folder / entry["serializedFile"]) if entry.get("serializedFile") else None
+        self.map_location = "cpu"
+        if not entry.get("modelFile"):
+            raise HandlerError(f"No model weights could be loaded: {no_model(self.model_pt_path)}")
+        self.model = self._load_pickled_model(str(folder), entry["modelFile"], self.model_pt_path)
+        self.device = self.library.device(self.map_location)
+        self.model.to(self.device)
+        self.model.eval()
+        self.mapping = load_label_mapping(folder / MAPPING_FILE)
+        self.initialized = True
+
+    def _load_pickled_model(self, model_dir: str, model_file: str, model_pt_path: str | None) -> Any:
+        """The model that the file's only class makes, with the weights in it."""
+        model = model_class(Path(model_dir), model_file)()
+        if model_pt_path:
+            model.load_state_dict(state_dict(Path(model_pt_path), library_of(model)))
+        return model
+
+    @timed
+    def preprocess(self, data: Any) -> Any:
+        """Turn the rows into the model's input: here, lists of numbers into a tensor."""
+        return self.library.as_tensor(data, device=self.device)
+
+    @timed
+    def inference(self, data: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the model, without keeping what gradients would need."""
+        with self.library.inference_mode():
+            return self.model(data.to(self.device), *args, **kwargs)
+
+    @timed
+    def postprocess(self, data: Any) -> list[Any]:
+        """Turn the model's output into answers, one for each row."""
+        answers: list[Any] = data.tolist()
+        return answers
+
+    def handle(self, data: list[dict[str, Any]], context: Context) -> list[Any]:
+        """Answer a batch, or explain it, or describe the model: the first request's headers say which."""
+        started = perf_counter()
+        self.context = context
+        answers = self._answers(data)
+        context.metrics.add_time("HandlerTime", round((perf_counter() - started) * 1000, 2), None, "ms")
+        return answers
+
+    def _answers(self, data: list[dict[str, Any]]) -> list[Any]:
+        if self._is_describe():
+            return [self.describe_handle()]
+        prepared = self.preprocess(data)
+        if self._is_explain():
+            return self.explain_handle(prepared, data)
+        return self.postprocess(self.inference(prepared))
+
+    def explain_handle(self, data_preprocess: Any, raw_data: list[dict[str, Any]]) -> list[Any]:
+        """Explain the prediction for the first row's `target`, by `get_insights`."""
+        row = raw_data[0]
+        inputs = row.get("data") or row.get("body")
+        return self.get_insights(data_preprocess, inputs, row.get("target") or 0)
+
+    def get_insights(self, tensor_data: Any, raw_data: Any, target: Any = 0) -> list[Any]:
+        """How much each input counted for `target`; a handler that can explain overrides this."""
+        raise PredictionException(
+            f"{type(self).__name__} explains no predictions: its own get_insights() would have to",
+            501,
+        )
+
+    def describe_handle(self) -> Any:
+        """What a customised description of the model says; nothing here."""
+        return None
+
+    def get_device(self) -> Any:
+        """Where the model computes."""
+        return self.device
+
+    def _is_explain(self) -> bool:
+        return self._asks_for("explain")
+
+    def _is_describe(self) -> bool:
+        return self._asks_for("describe")
+
+    def _asks_for(self, header: str) -> bool:
+        return bool(self.context.request_processor) and self.context.get_request_header(0, header) == "True"
