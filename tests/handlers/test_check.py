@@ -1,0 +1,83 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import write
+
+
+def archive(folder: Path, handler: str = "handler.py", **model: Any) -> Path:
+    (folder / "MAR-INF").mkdir()
+    manifest = {"model": {"modelName": "m", "handler": handler, **model}}
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def check(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """The exit status, the last line and all of standard output."""
+    command = [sys.executable, "-m", "numserve.handlers.check", str(folder), *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+    return ended.returncode, json.loads(ended.stdout.splitlines()[-1]), ended.stdout
+
+
+INITIALIZE = "class H:\n    def handle(self, d, c): ...\n    def initialize(self, context):\n        "
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["pass", "print('loading')", "open('handler.py').close()", "assert context.model_yaml_config == {'x': {'y': 1}}"],
+)
+def test_a_handler_that_loads(tmp_path, step) -> None:
+    (tmp_path / "model.yaml").write_text("x:\n  y: 1\n")
+    status, outcome, _ = check(archive(write(tmp_path, handler=INITIALIZE + step), configFile="model.yaml"))
+
+    assert status == 0
+    assert outcome.pop("seconds") >= 0
+    assert outcome == {"ok": True, "phase": None, "error": None, "where": None, "hint": None, "handler": "handler.py"}
+
+
+@pytest.mark.parametrize(
+    ("source", "phase", "error", "where", "hint"),
+    [
+        (
+            "import transformers",
+            "import",
+            "ModuleNotFoundError: No module named 'transformers'",
+            "handler.py:1",
+            "pip install",
+        ),
+        (INITIALIZE + "1 / 0", "initialize", "ZeroDivisionError: division by zero", "handler.py:4", ""),
+        (INITIALIZE + "raise SystemExit(0)", "initialize", "SystemExit: 0", "handler.py:4", ""),
+        (INITIALIZE + "open('vocab.txt')", "initialize", "FileNotFoundError: ", "handler.py:4", "vocab.txt is not in"),
+    ],
+)
+def test_a_handler_that_does_not_load(tmp_path, source, phase, error, where, hint) -> None:
+    status, outcome, _ = check(archive(write(tmp_path, handler=source)))
+
+    assert (status, outcome["ok"], outcome["phase"], outcome["where"]) == (1, False, phase, where)
+    assert outcome["error"].startswith(error)
+    assert hint in (outcome["hint"] or "")
+
+
+def test_the_manifests_handler_can_be_replaced(tmp_path) -> None:
+    folder = archive(write(tmp_path, other="def handle(data, context): ..."), handler="missing.py")
+
+    assert check(folder, "--handler", "other.py")[:2][0] == 0
+    assert "no handler is called 'missing.py'" in check(folder)[1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "error"), [(None, "No such file"), ("{", "cannot be read"), ("[]", "holds no object")]
+)
+def test_a_manifest_that_is_none(tmp_path, content, error) -> None:
+    if content is not None:
+        (tmp_path / "MAR-INF").mkdir()
+        (tmp_path / "MAR-INF" / "MANIFEST.json").write_text(content)
+
+    status, outcome, _ = check(tmp_path)
+
+    assert (status, outcome["phase"]) == (1, "manifest")
+    assert error in outcome["error"]
