@@ -1,0 +1,324 @@
+"""Convolutions over any number of dims, and their transposes.
+
+Work is done with channels last: a pixel's channels lie side by side, so that the columns of a block of windows are
+copied in long runs and one matrix product does the rest. A result has shape (N, C, …) over channels-last memory, and
+the next convolution finds it so. Blocks keep the columns in the cache and the memory in bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..dtype import Array
+from ..errors import DtypeError, ShapeError
+from .primitive import primitive
+from .windows import Ints, Pads, Windows
+
+BLOCK_BYTES = 1_500_000
+BLOCK_PIXELS = 256  # fewer would read the weights too often
+DEPTHWISE_BYTES = 256_000
+
+Gradients = tuple[Array | None, Array | None, Array | None]
+Needs = tuple[bool, bool, bool]
+
+
+@primitive
+def conv(
+    x: Array, weight: Array, bias: Array | None, *, stride: Ints, padding: Pads, dilation: Ints, groups: int
+) -> Array:
+    """Cross-correlation of x (N, C, …) with weight (O, C / groups, …).
+
+    `padding` is (before, after) for each dim. Source: torch.nn.functional.conv2d; ONNX Conv-11.
+    """
+    _check("conv", x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups)
+    windows = Windows(weight.shape[2:], stride, padding, dilation)
+    counts = windows.sizes("conv", x.shape[2:])
+    wide = _wide(x), _wide(weight), None if bias is None else _wide(bias)
+    return _convolve(*wide, windows, counts, groups).astype(x.dtype, copy=False)
+
+
+@conv.gradient
+def _(
+    g: Array, _out: None, x: Array, weight: Array, _bias: None, *,
+    stride: Ints, padding: Pads, dilation: Ints, groups: int, needs: Needs,
+) -> Gradients:  # fmt: skip
+    windows = Windows(weight.shape[2:], stride, padding, dilation)
+    return (
+        _spread(_wide(g), _wide(weight), windows, x.shape[2:], groups) if needs[0] else None,
+        _correlate(_wide(x), _wide(g), windows, weight.shape, groups) if needs[1] else None,
+        _over_channels(g) if needs[2] else None,
+    )
+
+
+@primitive
+def conv_transpose(
+    x: Array, weight: Array, bias: Array | None, *,
+    stride: Ints, padding: Pads, output_padding: Ints, dilation: Ints, groups: int,
+) -> Array:  # fmt: skip
+    """The transpose of conv: x (N, C, …) spread out by weight (C, O / groups, …).
+
+    Source: torch.nn.functional.conv_transpose2d; ONNX ConvTranspose-11.
+    """
+    _check("conv_transpose", x, weight, bias, weight.shape[0], weight.shape[1] * groups, groups)
+    windows = Windows(weight.shape[2:], stride, padding, dilation)
+    sizes = tuple(
+        (size - 1) * s + span - sum(pads) + extra
+        for size, s, span, pads, extra in zip(x.shape[2:], stride, windows.span, padding, output_padding, strict=True)
+    )
+    if min(sizes) < 1:
+        raise ShapeError(f"conv_transpose: input {x.shape} gives an output of {sizes}; expected sizes of 1 or more")
+    out = _spread(_wide(x), _wide(weight), windows, sizes, groups)
+    if bias is not None:
+        out += _wide(bias).reshape(-1, *[1] * len(sizes))
+    return out.astype(x.dtype, copy=False)
+
+
+@conv_transpose.gradient
+def _(
+    g: Array, _out: None, x: Array, weight: Array, _bias: None, *,
+    stride: Ints, padding: Pads, output_padding: Ints, dilation: Ints, groups: int, needs: Needs,
+) -> Gradients:  # fmt: skip
+    windows = Windows(weight.shape[2:], stride, padding, dilation)
+    return (
+        _convolve(_wide(g), _wide(weight), None, windows, x.shape[2:], groups) if needs[0] else None,
+        _correlate(_wide(g), _wide(x), windows, weight.shape, groups) if needs[1] else None,
+        _over_channels(g) if needs[2] else None,
+    )
+
+
+def _check(name: str, x: Array, weight: Array, bias: Array | None, channels: int, outputs: int, groups: int) -> None:
+    """Refuse what does not fit together, by shape and dtype."""
+    if x.ndim != weight.ndim:
+        raise ShapeError(f"{name}: input {x.shape} and weight {weight.shape} differ in dims; expected {weight.ndim}")
+    if groups < 1 or channels % groups or outputs % groups:
+        raise ShapeError(f"{name}: weight {weight.shape} cannot be divided into {groups} groups")
+    if x.shape[1] != channels:
+        raise ShapeError(
+            f"{name}: input {x.shape} has {x.shape[1]} channels; "
+            f"weight {weight.shape} with groups={groups} expects {channels}"
+        )
+    if bias is not None and bias.shape != (outputs,):
+        raise ShapeError(f"{name}: bias {bias.shape} does not fit weight {weight.shape}; expected ({outputs},)")
+    dtypes = {str(a.dtype) for a in (x, weight, bias) if a is not None}
+    if len(dtypes) > 1:
+        raise DtypeError(f"{name}: input, weight and bias are {', '.join(sorted(dtypes))}; expected one dtype")
+
+
+def _wide(x: Array) -> Array:
+    """float16 as float32, which matrix products are made for."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def _over_channels(g: Array) -> Array:
+    return np.asarray(g.sum(axis=(0, *range(2, g.ndim))))
+
+
+def _last(x: Array) -> Array:
+    return np.moveaxis(x, 1, -1)
+
+
+def _first(x: Array) -> Array:
+    return np.moveaxis(x, -1, 1)
+
+
+def _convolve(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints, groups: int) -> Array:
+    if groups == 1 and math.prod(windows.kernel) == 1 and not windows.padded:
+        return _pointwise(x[(..., *windows.at((0,) * len(counts), counts))], weight, bias)
+    if groups > 1 and weight.shape[1] == 1:
+        return _first(_depthwise(_last(x), weight, bias, windows, counts))
+    return _first(_dense(_last(x), weight, bias, windows, counts, groups))
+
+
+def _pointwise(x: Array, weight: Array, bias: Array | None) -> Array:
+    """A matrix product over the channels, in the layout that x has."""
+    matrix = weight.reshape(weight.shape[:2])
+    if x.flags.c_contiguous and x[:1, 0].size > 1:
+        out = np.matmul(matrix, x.reshape(*x.shape[:2], -1))
+        if bias is not None:
+            out += bias[:, None]
+        return out.reshape(len(x), -1, *x.shape[2:])
+    pixels = np.ascontiguousarray(_last(x))
+    result = np.empty((*pixels.shape[:-1], len(matrix)), x.dtype)
+    rows, into = pixels.reshape(-1, x.shape[1]), result.reshape(-1, len(matrix))
+    step = max(BLOCK_PIXELS, BLOCK_BYTES // (x.itemsize * max(1, sum(matrix.shape))))
+    for start in range(0, len(rows), step):
+        block = np.matmul(rows[start : start + step], matrix.T, out=into[start : start + step])
+        if bias is not None:
+            block += bias
+    return _first(result)
+
+
+def _depthwise(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints) -> Array:
+    """A channel at a time, as sums over the points of the window; x has channels last."""
+    outputs = len(weight)
+    if outputs != x.shape[-1]:
+        x = np.repeat(x, outputs // x.shape[-1], axis=-1)
+    out = np.empty((len(x), *counts, outputs), x.dtype)
+    step = max(1, DEPTHWISE_BYTES // max(1, out[:1, :1].nbytes))
+    # Repeated along the last dim, so that NumPy can run through whole rows.
+    points = {p: np.tile(weight[(slice(None), 0, *p)], (counts[-1], 1)) for p, _ in windows.points()}
+    for images, rows in _parts(len(x), counts[0], 1, step):
+        strip = _strip(x, images, rows, windows)
+        into = out[images, rows]
+        for index, (point, offset) in enumerate(windows.points()):
+            inputs = strip[(slice(None), *windows.at(offset, into.shape[1:-1]))]
+            factors = points[point][: into.shape[-2]]
+            if index == 0:
+                np.multiply(inputs, factors, out=into)
+            else:
+                into += inputs * factors
+        if bias is not None:
+            into += bias
+    return out
+
+
+def _dense(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints, groups: int) -> Array:
+    """Blocks of columns times the weights; x has channels last."""
+    columns = _Columns.of(len(x), counts, weight.shape, windows, groups)
+    matrix = columns.matrix(weight)
+    out = np.empty((len(x), *counts, len(weight)), x.dtype)
+    for images, rows, block in columns.blocks(x):
+        into = out[images, rows]
+        by_group = into.reshape(-1, groups, len(weight) // groups).swapaxes(0, 1)
+        np.matmul(block, matrix.swapaxes(1, 2), out=by_group)
+        if bias is not None:
+            into += bias
+    return out
+
+
+def _spread(g: Array, weight: Array, windows: Windows, sizes: Ints, groups: int) -> Array:
+    """The transpose of _convolve: what each output sends back to its window, summed; gives (N, C, *sizes)."""
+    g = _last(g)
+    counts, channels = g.shape[1:-1], weight.shape[1] * groups
+    padded = (size + sum(pads) for size, pads in zip(sizes, windows.padding, strict=True))
+    out = np.zeros((len(g), *padded, channels), g.dtype)
+    columns = _Columns.of(len(g), counts, weight.shape, windows, groups)
+    matrix = columns.matrix(weight)
+    for images, rows in columns.parts():
+        by_group = g[images, rows].reshape(-1, groups, len(weight) // groups).swapaxes(0, 1)
+        shares = columns.by_point(np.matmul(by_group, matrix), images, rows)
+        strip = out[images, rows.start * windows.stride[0] :]
+        here = (rows.stop - rows.start, *counts[1:])
+        for point, offset in windows.points():
+            strip[(slice(None), *windows.at(offset, here))] += shares[point]
+    inner = (slice(before, before + size) for size, (before, _) in zip(sizes, windows.padding, strict=True))
+    return _first(out[(slice(None), *inner)])
+
+
+def _correlate(x: Array, g: Array, windows: Windows, shape: Ints, groups: int) -> Array:
+    """The gradient of the weight: every column with the gradient it met."""
+    x, g = _last(x), _last(g)
+    columns = _Columns.of(len(g), g.shape[1:-1], shape, windows, groups)
+    total = np.zeros((groups, shape[0] // groups, shape[1] * math.prod(windows.kernel)), x.dtype)
+    for images, rows, block in columns.blocks(x):
+        by_group = g[images, rows].reshape(-1, groups, shape[0] // groups).swapaxes(0, 1)
+        total += np.matmul(by_group.swapaxes(1, 2), block)
+    return columns.weight(total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Windows as the rows of a matrix, made block by block.
+
+    The columns' order is the weights' own (channel, point) or with `by_channel` (point, channel), which is copied in
+    longer runs but needs the weights rearranged: worth it where there are more windows than outputs.
+    """
+
+    images: int
+    counts: Ints
+    shape: Ints
+    windows: Windows
+    groups: int
+    by_channel: bool
+
+    @classmethod
+    def of(cls, images: int, counts: Ints, shape: Ints, windows: Windows, groups: int) -> _Columns:
+        by_channel = images * math.prod(counts) > shape[0] // 2
+        return cls(images, counts, shape, windows, groups, by_channel)
+
+    @property
+    def width(self) -> int:
+        """How many columns a group has."""
+        return math.prod(self.shape[1:])
+
+    def matrix(self, weight: Array) -> Array:
+        """The weights as (groups, outputs, columns)."""
+        if self.by_channel:
+            weight = np.ascontiguousarray(_last(weight))
+        return weight.reshape(self.groups, -1, self.width)
+
+    def weight(self, matrix: Array) -> Array:
+        """The inverse of matrix()."""
+        outputs, channels, *kernel = self.shape
+        if self.by_channel:
+            return _first(matrix.reshape(outputs, *kernel, channels))
+        return matrix.reshape(self.shape)
+
+    def parts(self) -> Iterator[tuple[slice, slice]]:
+        """The blocks, as (images, rows)."""
+        pixels = max(BLOCK_PIXELS, BLOCK_BYTES // (4 * self.groups * self.width))
+        rows = max(1, pixels // max(1, math.prod(self.counts[1:])))
+        return _parts(self.images, self.counts[0], max(1, rows // self.counts[0]), rows)
+
+    def blocks(self, x: Array) -> Iterator[tuple[slice, slice, Array]]:
+        """Each block's columns as (groups, windows, columns), in memory that the next block takes over."""
+        memory = np.empty(0, x.dtype)
+        for images, rows in self.parts():
+            views = self._views(_strip(x, images, rows, self.windows), rows)
+            if memory.size < views.size:
+                memory = np.empty(views.size, x.dtype)
+            block = memory[: views.size].reshape(views.shape)
+            np.copyto(block, views)
+            yield images, rows, block.reshape(self.groups, -1, self.width)
+
+    def _views(self, strip: Array, rows: slice) -> Array:
+        """The windows of a strip, without copying: (groups, images, *counts) and then the order of the columns."""
+        dims = len(self.counts)
+        channels = self.shape[1]
+        image, *steps, channel = strip.strides
+        shape = (len(strip), rows.stop - rows.start, *self.counts[1:], *self.windows.kernel, self.groups, channels)
+        along = (step * s for step, s in zip(steps, self.windows.stride, strict=True))
+        within = (step * d for step, d in zip(steps, self.windows.dilation, strict=True))
+        views = as_strided(strip, shape, (image, *along, *within, channel * channels, channel), writeable=False)
+        windows, kernel = range(1 + dims), range(1 + dims, 1 + 2 * dims)
+        order = (*kernel, views.ndim - 1) if self.by_channel else (views.ndim - 1, *kernel)
+        return views.transpose(views.ndim - 2, *windows, *order)
+
+    def by_point(self, block: Array, images: slice, rows: slice) -> Array:
+        """A block seen as (*kernel, images, *counts, channels)."""
+        dims, channels = len(self.counts), self.shape[1]
+        windows = (images.stop - images.start, rows.stop - rows.start, *self.counts[1:])
+        columns = (*self.windows.kernel, channels) if self.by_channel else (channels, *self.windows.kernel)
+        views = block.reshape(self.groups, *windows, *columns)
+        start = 2 + dims + (not self.by_channel)
+        views = np.moveaxis(views, range(start, start + dims), range(dims))
+        together = np.moveaxis(views, dims, -2)
+        return together.reshape(*together.shape[:-2], self.groups * channels)
+
+
+def _parts(images: int, rows: int, some_images: int, some_rows: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of whole images, or of an image's rows where a whole one is too large."""
+    for image in range(0, images, some_images):
+        for row in range(0, rows, some_rows):
+            yield slice(image, min(image + some_images, images)), slice(row, min(row + some_rows, rows))
+
+
+def _strip(x: Array, images: slice, rows: slice, windows: Windows) -> Array:
+    """The padded inputs, channels last, of some rows of windows; x itself where that is possible."""
+    (before, _), stride, span = windows.padding[0], windows.stride[0], windows.span[0]
+    start = rows.start * stride - before
+    stop = (rows.stop - 1) * stride + span - before
+    inner = x[images, max(0, start) : max(0, min(stop, x.shape[1]))]
+    if not windows.padded and x.flags.c_contiguous:
+        return inner
+    padded = (size + sum(pads) for size, pads in zip(x.shape[2:-1], windows.padding[1:], strict=True))
+    strip = np.zeros((len(inner), stop - start, *padded, x.shape[-1]), x.dtype)
+    where = (slice(b, b + size) for size, (b, _) in zip(x.shape[2:-1], windows.padding[1:], strict=True))
+    top = max(0, -start)
+    strip[(slice(None), slice(top, top + inner.shape[1]), *where)] = inner
+    return strip
