@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order of the sources, the strongest first: TS_ variables, command line, file, locations, defaults."""
         flags: Mapping[str, Any] = getattr(init_settings, "init_kwargs", {})
-        known = cls.keys()
+        known = cls.known_keys()
         file = read_config_file(find_config_file(flags.get("ts_config"), os.environ), known, os.environ)
         enabled, urls = (
             bool(_flag(file.values.get(key, ""))) for key in ("enable_envvars_config", "use_env_allowed_urls")
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         return tuple(InitSettingsSource(settings_cls, dict(values)) for values in order)
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def known_keys(cls) -> list[str]:
         """The keys a configuration file may hold."""
         return [name for name, field in cls.model_fields.items() if not field.exclude]
 
