@@ -6,8 +6,10 @@ Nothing here knows an operator: a Node holds a primitive and what its rule asked
 from __future__ import annotations
 
 import functools
+import heapq
+import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Hook = Callable[[Array], Array | None]
+_NUMBERS = itertools.count()
 
 
 class _Mode(threading.local):
@@ -99,20 +103,44 @@ class set_grad_enabled(_GradMode):
         _MODE.enabled = self.enabled
 
 
+class Edge:
+    """Where a gradient goes on to: an output of an earlier operation, or a leaf. It knows the shape it must have."""
+
+    __slots__ = ("dtype", "index", "leaf", "node", "shape")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.node: Node | None = tensor.node
+        self.index = tensor.index
+        self.leaf = tensor if tensor.node is None else None
+        self.shape = tensor.array.shape
+        self.dtype = tensor.array.dtype
+
+    def fit(self, share: Array) -> Array:
+        """A gradient summed over the dims that broadcasting made, in the dtype of the tensor itself."""
+        if share.shape != self.shape:
+            extra = share.ndim - len(self.shape)
+            stretched = tuple(i + extra for i, n in enumerate(self.shape) if n == 1 and share.shape[i + extra] != 1)
+            share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(self.shape)
+        if share.dtype.kind == "c" and self.dtype.kind == "f":
+            share = share.real
+        return np.asarray(share, self.dtype)
+
+
 class Node:
     """One recorded operation: where its operands came from and what its rule needs of them."""
 
-    __slots__ = ("attributes", "count", "inputs", "kept", "output", "primitive", "versions")
+    __slots__ = ("attributes", "count", "edges", "hooks", "kept", "number", "output", "primitive", "shapes", "versions")
 
     def __init__(
         self, primitive: Primitive, operands: tuple[Any, ...], attributes: dict[str, Any], outputs: tuple[Tensor, ...]
     ) -> None:
         self.primitive = primitive
         self.attributes = attributes
-        self.inputs: tuple[Tensor | None, ...] = tuple(
-            o if getattr(o, "requires_grad", False) else None for o in operands
-        )
+        self.number = next(_NUMBERS)
+        self.edges = tuple(Edge(o) if getattr(o, "requires_grad", False) else None for o in operands)
         self.count = len(outputs)
+        self.hooks: list[tuple[int, Hook]] = []
+        self.shapes = tuple(np.shape(getattr(o, "array", ())) for o in operands) if primitive.told_shapes else ()
         kept = [o if primitive.keeps(i) else None for i, o in enumerate(operands)]
         kept_outputs = outputs if primitive.keeps(-1) else ()
         self.kept: tuple[Any, ...] | None = tuple(getattr(o, "array", o) for o in kept)
@@ -139,67 +167,74 @@ class Node:
                 )
         rule = self.primitive.rule
         assert rule is not None, "only differentiable primitives are recorded"
-        needs = {"needs": tuple(i is not None for i in self.inputs)} if self.primitive.told_needs else {}
+        told: dict[str, Any] = {}
+        if self.primitive.told_needs:
+            told["needs"] = tuple(edge is not None for edge in self.edges)
+        if self.primitive.told_shapes:
+            told["shapes"] = self.shapes
         g = gradients[0] if self.count == 1 else tuple(gradients)
-        return rule(g, self.output, *self.kept, **self.attributes, **needs)
+        return rule(g, self.output, *self.kept, **self.attributes, **told)
+
+    def watched(self, gradients: list[Array | None]) -> list[Array | None]:
+        """The gradients of the outputs after the hooks on them have seen, and perhaps replaced, them."""
+        for index, hook in self.hooks:
+            there = gradients[index]
+            if there is not None and (replaced := hook(there)) is not None:
+                gradients[index] = replaced
+        return gradients
 
     def free(self) -> None:
         """Forget what was kept for the rule."""
         self.kept = self.output = None
 
 
-def backward(root: Tensor, gradient: Array, retain_graph: bool = False) -> None:
+class _Walk:
+    """A walk back through history: gradients wait at each node until all later ones have added theirs."""
+
+    def __init__(self, into_leaf: Callable[[Tensor, Array], None]) -> None:
+        self._into_leaf = into_leaf
+        self._pending: dict[int, list[Array | None]] = {}
+        self._latest: list[tuple[int, Node]] = []
+
+    def add(self, edge: Edge, share: Array) -> None:
+        """Add a share to what waits at the end of an edge."""
+        share = edge.fit(share)
+        if edge.node is None:
+            assert edge.leaf is not None
+            self._into_leaf(edge.leaf, share)
+            return
+        node = edge.node
+        if node.number not in self._pending:
+            self._pending[node.number] = [None] * node.count
+            heapq.heappush(self._latest, (-node.number, node))
+        slots = self._pending[node.number]
+        there = slots[edge.index]
+        slots[edge.index] = share if there is None else there + share
+
+    def run(self, retain_graph: bool) -> None:
+        """Visit the nodes, later ones first, so that each has its whole gradient when its turn comes."""
+        while self._latest:
+            number, node = heapq.heappop(self._latest)
+            gradients = node.watched(self._pending.pop(-number))
+            for edge, share in zip(node.edges, node.pull_back(gradients), strict=True):
+                if edge is not None and share is not None:
+                    self.add(edge, share)
+            if not retain_graph:
+                node.free()
+
+
+def backward(
+    root: Tensor,
+    gradient: Array,
+    retain_graph: bool = False,
+    into_leaf: Callable[[Tensor, Array], None] = lambda leaf, share: leaf.accumulate(share),
+) -> None:
     """Add to `.grad` of every leaf behind `root` its share of `gradient` (of root's shape)."""
     if not root.requires_grad:
         raise GradientError(
             "this tensor has no history: nothing behind it requires a gradient, or it was made under no_grad"
         )
-    pending: dict[int, list[Array | None]] = {}
-    _collect(root, gradient, pending)
-    for node in _latest_first(root.node):
-        gradients = pending.pop(id(node), None)
-        if gradients is None:
-            continue
-        for tensor, share in zip(node.inputs, node.pull_back(gradients), strict=True):
-            if tensor is not None and share is not None:
-                _collect(tensor, share, pending)
-        if not retain_graph:
-            node.free()
-
-
-def _collect(tensor: Tensor, share: Array, pending: dict[int, list[Array | None]]) -> None:
-    """Add a share to a leaf's gradient, or to what waits for the node a tensor came from."""
-    share = _fitted(share, tensor.array)
-    if tensor.node is None or tensor.retains_grad:
-        tensor.accumulate(share)
-    if tensor.node is not None:
-        slots = pending.setdefault(id(tensor.node), [None] * tensor.node.count)
-        there = slots[tensor.index]
-        slots[tensor.index] = share if there is None else there + share
-
-
-def _fitted(share: Array, like: Array) -> Array:
-    """Summed over the dims that broadcasting made, in the dtype of the tensor itself."""
-    if share.shape != like.shape:
-        extra = share.ndim - like.ndim
-        stretched = tuple(i + extra for i, n in enumerate(like.shape) if n == 1 and share.shape[i + extra] != 1)
-        share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(like.shape)
-    return np.asarray(share, like.dtype)
-
-
-def _latest_first(node: Node | None) -> Iterator[Node]:
-    """The nodes behind `node`, each after all that use it."""
-    order: list[Node] = []
-    seen: set[int] = set()
-    todo: list[tuple[Node | None, bool]] = [(node, False)]
-    while todo:
-        here, ready = todo.pop()
-        if here is None:
-            continue
-        if ready:
-            order.append(here)
-        elif id(here) not in seen:
-            seen.add(id(here))
-            todo.append((here, True))
-            todo.extend((t.node, False) for t in here.inputs if t is not None)
-    return reversed(order)
+    walk = _Walk(into_leaf)
+    with np.errstate(all="ignore"):
+        walk.add(Edge(root), gradient)
+        walk.run(retain_graph)

@@ -75,6 +75,22 @@ DTYPES = {
 _BY_NUMPY = {d.numpy: d for d in DTYPES.values() if d is not bfloat16}
 
 
+_OTHER_NAMES = {"float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16}
+
+
+def named(name: DType | str | type) -> DType:
+    """A dtype by its name ("float32", "torch.long"), or by the Python type bool, int or float."""
+    if isinstance(name, DType):
+        return name
+    if isinstance(name, type):
+        return {bool: bool_, int: int64, float: float32, complex: complex64}[name]
+    short = name.rpartition(".")[2]
+    found = DTYPES.get(short) or _OTHER_NAMES.get(short)
+    if found is None:
+        raise DtypeError(f"dtype {name!r}: expected one of {', '.join(DTYPES)}")
+    return found
+
+
 def of(array: Array) -> DType:
     """The DType of an array; DtypeError where the engine has none (text, objects, records)."""
     try:
@@ -115,11 +131,15 @@ def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _of_number(value: Number) -> np.dtype[Any]:
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         return bool_.numpy
-    if isinstance(value, int):
+    if isinstance(value, (int, np.integer)):
         return int64.numpy
-    return float32.numpy if isinstance(value, float) else complex64.numpy
+    if isinstance(value, (float, np.floating)):
+        return float32.numpy
+    if isinstance(value, (complex, np.complexfloating)):
+        return complex64.numpy
+    raise DtypeError(f"expected a tensor or a number, met {type(value).__name__}")
 
 
 def _meet(strong: np.dtype[Any] | None, weak: np.dtype[Any] | None) -> np.dtype[Any] | None:
@@ -138,6 +158,8 @@ def result_dtype(*operands: Array | Number) -> np.dtype[Any]:
 
     Source: torch.result_type.
     """
+    if len(operands) == 2 and (quick := _of_two(*operands)):
+        return quick
     tiers: list[np.dtype[Any] | None] = [None, None, None]
     for operand in operands:
         if isinstance(operand, np.ndarray):
@@ -149,3 +171,43 @@ def result_dtype(*operands: Array | Number) -> np.dtype[Any]:
     result = _meet(_meet(tiers[0], tiers[1]), tiers[2])
     assert result is not None, "an operation needs an operand"
     return result
+
+
+def _of_two(a: Array | Number, b: Array | Number) -> np.dtype[Any] | None:
+    """The answer for the commonest pairs, two arrays of one dtype or a float array and a number; else None."""
+    if type(a) is np.ndarray:
+        if type(b) is np.ndarray:
+            return a.dtype if a.dtype is b.dtype else None
+        if a.dtype.kind == "f" and (type(b) is float or type(b) is int):
+            return a.dtype
+    return None
+
+
+def number_as(value: Number, dtype: np.dtype[Any]) -> Any:
+    """A Python number as a NumPy scalar; integers that do not fit wrap around."""
+    try:
+        return dtype.type(value)
+    except OverflowError:
+        return np.array(value).astype(dtype)[()]
+
+
+class finfo:
+    """What a floating dtype can hold: eps, max, min, tiny, bits. Source: torch.finfo."""
+
+    def __init__(self, type: DType = float32) -> None:
+        info = np.finfo(type.numpy)
+        coarse = type is bfloat16
+        self.dtype = type.name
+        self.bits = 16 if coarse else info.bits
+        self.eps = 2.0**-7 if coarse else float(info.eps)
+        self.max = 2.0**128 - 2.0**120 if coarse else float(info.max)
+        self.min = -self.max
+        self.tiny = self.smallest_normal = float(info.tiny)
+
+
+class iinfo:
+    """What an integer dtype can hold: max, min, bits. Source: torch.iinfo."""
+
+    def __init__(self, type: DType) -> None:
+        info = np.iinfo(type.numpy)
+        self.dtype, self.bits, self.max, self.min = type.name, info.bits, int(info.max), int(info.min)

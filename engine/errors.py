@@ -3,7 +3,9 @@
 EngineError
 ├── ShapeError           sizes that do not fit together; the message shows the shapes
 ├── DtypeError           a dtype that an operation cannot take
+├── OutOfRangeError      an index or a dim that is not there
 ├── GradientError        a backward pass that cannot be made
+├── DeviceError          a device that the engine does not have
 ├── FormatError          a file that is not what it should be; says what was found and what to do
 └── UnsupportedOpError   an operator that the engine lacks, by its name
 """
@@ -23,8 +25,16 @@ class DtypeError(EngineError, TypeError):
     """A dtype that an operation cannot take."""
 
 
+class OutOfRangeError(EngineError, IndexError):
+    """An index or a dim that is not there."""
+
+
 class GradientError(EngineError, RuntimeError):
     """A backward pass that cannot be made."""
+
+
+class DeviceError(EngineError, RuntimeError):
+    """A device that the engine does not have."""
 
 
 class FormatError(EngineError, ValueError):

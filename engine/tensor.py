@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 
 from . import autograd
+from .device import CPU, device
 from .dtype import Array, DType, of
 from .errors import DtypeError, GradientError, ShapeError
+from .methods.comparison import ComparisonMethods
+from .methods.conversion import ConversionMethods
 from .methods.elementwise import ElementwiseMethods
 from .methods.indexing import IndexingMethods
 from .methods.matmul import MatmulMethods
@@ -18,13 +22,29 @@ from .methods.shape import ShapeMethods
 from .ops.primitive import Primitive
 
 
-class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods, MatmulMethods):
+class View(NamedTuple):
+    """How a tensor that shares another one's memory came from it."""
+
+    base: Tensor
+    primitive: Primitive
+    attributes: dict[str, Any]
+
+
+class Tensor(
+    ElementwiseMethods,
+    ComparisonMethods,
+    ReductionMethods,
+    ShapeMethods,
+    IndexingMethods,
+    MatmulMethods,
+    ConversionMethods,
+):
     """An n-dimensional array of one dtype that can remember how it was computed.
 
     `array` is the NumPy array itself: views share memory with it, and what is done in place shows in all of them.
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "index", "is_view", "node", "requires_grad", "retains_grad", "version")
+    __slots__ = ("__weakref__", "array", "grad", "index", "node", "requires_grad", "version", "viewed")
     __array_ufunc__ = None  # so that ndarray + Tensor is a Tensor's business
     __hash__ = object.__hash__
 
@@ -35,8 +55,7 @@ class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods
         self.node: autograd.Node | None = None
         self.index = 0
         self.version = [0]
-        self.is_view = False
-        self.retains_grad = False
+        self.viewed: View | None = None
         if requires_grad:
             self.requires_grad_()
 
@@ -92,7 +111,16 @@ class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods
 
     def retain_grad(self) -> None:
         """Keep `.grad` although an operation made this tensor."""
-        self.retains_grad = True
+        if not self.requires_grad:
+            raise GradientError("retain_grad: this tensor does not require a gradient")
+        if self.node is not None:
+            keeper = weakref.ref(self)
+
+            def keep(share: Array) -> None:
+                if (tensor := keeper()) is not None:
+                    tensor.accumulate(share)
+
+            self.node.hooks.append((self.index, keep))
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
         """Add this tensor's gradient to `.grad` of every leaf behind it; a single element needs no `gradient`."""
@@ -107,8 +135,24 @@ class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods
         """Add to `.grad`."""
         self.grad = Tensor(share.copy() if self.grad is None else self.grad.array + share)
 
+    @property
+    def grad_fn(self) -> autograd.Node | None:
+        """The recorded operation that made it."""
+        return self.node
+
+    @property
+    def device(self) -> device:
+        """Where it is: on the CPU."""
+        return CPU
+
     def _apply(self, primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor:
         return cast(Tensor, apply(primitive, self, *operands, **attributes))
+
+    def _reflect(self, primitive: Primitive, other: Any) -> Tensor:
+        return cast(Tensor, apply(primitive, other, self))
+
+    def _plain(self, array: Any) -> Tensor:
+        return Tensor(array)
 
     def _apply_many(self, primitive: Primitive, *operands: Any, **attributes: Any) -> tuple[Tensor, ...]:
         return cast(tuple[Tensor, ...], apply(primitive, self, *operands, **attributes))
@@ -123,7 +167,7 @@ class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods
 
     def _become(self, result: Tensor) -> Tensor:
         """Take a result's values into this memory, and its history."""
-        if result.requires_grad and self.is_view:
+        if result.requires_grad and self.viewed is not None:
             raise GradientError("a view cannot be changed in place while gradients are recorded; use a new tensor")
         if result.array.shape != self.array.shape:
             raise ShapeError(f"in place: the result's shape {result.array.shape} is not {self.array.shape}")
@@ -188,32 +232,33 @@ class Tensor(ElementwiseMethods, ReductionMethods, ShapeMethods, IndexingMethods
 
 
 def apply(primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor | tuple[Tensor, ...]:
-    """Run a primitive on tensors (or numbers) and record it where a gradient will be wanted.
+    """Run a primitive on tensors (or arrays and numbers) and record it where a gradient will be wanted.
 
     Gives a tensor, or a tuple of tensors where the primitive has several outputs.
     """
-    arrays = [o.array if isinstance(o, Tensor) else o for o in operands]
-    result = primitive.run(*arrays, **attributes)
-    several = isinstance(result, tuple)
-    outputs = tuple(_wrap(array, operands) for array in (result if several else (result,)))
+    result = primitive.run(*[o.array if isinstance(o, Tensor) else o for o in operands], **attributes)
+    if type(result) is tuple:
+        outputs = tuple([_wrap(array, operands, primitive, attributes) for array in result])
+    else:
+        outputs = (_wrap(result, operands, primitive, attributes),)
     if primitive.rule is not None and autograd.is_grad_enabled() and _wants_gradient(operands):
         node = autograd.Node(primitive, operands, attributes, outputs)
         for index, output in enumerate(outputs):
             if output.array.dtype.kind in "fc":
                 output.requires_grad, output.node, output.index = True, node, index
-    return outputs if several else outputs[0]
+    return outputs if type(result) is tuple else outputs[0]
 
 
 def _wants_gradient(operands: Sequence[Any]) -> bool:
-    return any(isinstance(o, Tensor) and o.requires_grad for o in operands)
+    return any([isinstance(o, Tensor) and o.requires_grad for o in operands])
 
 
-def _wrap(array: Any, operands: Sequence[Any]) -> Tensor:
+def _wrap(array: Any, operands: Sequence[Any], primitive: Primitive, attributes: dict[str, Any]) -> Tensor:
     """A tensor over the array; one that shares an operand's memory shares its version too."""
     tensor = Tensor(array)
     for operand in operands:
         if isinstance(operand, Tensor) and _shares(tensor.array, operand.array):
-            tensor.version, tensor.is_view = operand.version, True
+            tensor.version, tensor.viewed = operand.version, View(operand, primitive, attributes)
             break
     return tensor
 

@@ -1,11 +1,120 @@
-"""Reduction methods."""
+"""Sums, extremes and other folds over dims."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+from ..dtype import DType
+from ..ops import elementwise, reduction
 from .base import Methods
+
+T = TypeVar("T")
+Dims = int | Sequence[int] | None
+
+
+class ValuesIndices(NamedTuple, Generic[T]):
+    """What max, topk, sort and their like give. Source: torch.return_types."""
+
+    values: T
+    indices: T
+
+
+def dims_of(dim: Dims) -> int | tuple[int, ...] | None:
+    """A dim or several; no dim at all stands for all of them, as in PyTorch."""
+    if dim is None or isinstance(dim, int):
+        return dim
+    return tuple(int(d) for d in dim) or None
 
 
 class ReductionMethods(Methods):
-    """Reduction of tensors."""
+    """Folds over one, several or (by default) all dims; `keepdim` leaves them as size 1."""
 
     __slots__ = ()
+
+    def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Self:
+        """The sum. Source: torch.sum."""
+        return self._apply(reduction.sum, dim=dims_of(dim), keepdim=keepdim, dtype=dtype)
+
+    def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Self:
+        """The mean. Source: torch.mean."""
+        return self._apply(reduction.mean, dim=dims_of(dim), keepdim=keepdim, dtype=dtype)
+
+    def prod(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Self:
+        """The product. Source: torch.prod."""
+        return self._apply(reduction.prod, dim=dims_of(dim), keepdim=keepdim, dtype=dtype)
+
+    def amax(self, dim: Dims = None, keepdim: bool = False) -> Self:
+        """The greatest. Source: torch.amax."""
+        return self._apply(reduction.amax, dim=dims_of(dim), keepdim=keepdim)
+
+    def amin(self, dim: Dims = None, keepdim: bool = False) -> Self:
+        """The least. Source: torch.amin."""
+        return self._apply(reduction.amin, dim=dims_of(dim), keepdim=keepdim)
+
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """The greatest of all; (values, indices) along a dim; or the greater of two tensors. Source: torch.max."""
+        if isinstance(dim, Methods):
+            return self._apply(elementwise.maximum, dim)
+        if dim is None:
+            return self._apply(reduction.amax)
+        return ValuesIndices(*self._apply_many(reduction.max_dim, dim=dim, keepdim=keepdim))
+
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """The least of all; (values, indices) along a dim; or the lesser of two tensors. Source: torch.min."""
+        if isinstance(dim, Methods):
+            return self._apply(elementwise.minimum, dim)
+        if dim is None:
+            return self._apply(reduction.amin)
+        return ValuesIndices(*self._apply_many(reduction.min_dim, dim=dim, keepdim=keepdim))
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Self:
+        """Where the greatest is. Source: torch.argmax."""
+        return self._apply(reduction.argmax, dim=dim, keepdim=keepdim)
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Self:
+        """Where the least is. Source: torch.argmin."""
+        return self._apply(reduction.argmin, dim=dim, keepdim=keepdim)
+
+    def any(self, dim: Dims = None, keepdim: bool = False) -> Self:
+        """Whether an element is other than 0. Source: torch.any."""
+        return self._apply(reduction.any, dim=dims_of(dim), keepdim=keepdim)
+
+    def all(self, dim: Dims = None, keepdim: bool = False) -> Self:
+        """Whether all elements are other than 0. Source: torch.all."""
+        return self._apply(reduction.all, dim=dims_of(dim), keepdim=keepdim)
+
+    def var(
+        self, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+    ) -> Self:
+        """The variance, over count - correction; 1 unless told or `unbiased` is off. Source: torch.var."""
+        over = float(unbiased) if correction is None else correction
+        return self._apply(reduction.var, dim=dims_of(dim), correction=over, keepdim=keepdim)
+
+    def std(
+        self, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+    ) -> Self:
+        """The root of the variance. Source: torch.std."""
+        return self.var(dim, unbiased, keepdim, correction=correction)._apply(elementwise.pow, 0.5)
+
+    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Self:
+        """log(sum(exp(x))). Source: torch.logsumexp."""
+        return self._apply(reduction.logsumexp, dim=dims_of(dim), keepdim=keepdim)
+
+    def softmax(self, dim: int, dtype: DType | None = None) -> Self:
+        """exp(x) over its sum along a dim. Source: torch.softmax."""
+        x = self if dtype is None else self._apply(elementwise.cast, dtype=dtype)
+        return x._apply(reduction.softmax, dim=dim)
+
+    def log_softmax(self, dim: int, dtype: DType | None = None) -> Self:
+        """The logarithm of softmax. Source: torch.log_softmax."""
+        x = self if dtype is None else self._apply(elementwise.cast, dtype=dtype)
+        return x._apply(reduction.log_softmax, dim=dim)
+
+    def cumsum(self, dim: int, *, dtype: DType | None = None) -> Self:
+        """The running sum along a dim. Source: torch.cumsum."""
+        return self._apply(reduction.cumsum, dim=dim, dtype=dtype)
+
+    def cumprod(self, dim: int, *, dtype: DType | None = None) -> Self:
+        """The running product along a dim. Source: torch.cumprod."""
+        return self._apply(reduction.cumprod, dim=dim, dtype=dtype)

@@ -1,6 +1,17 @@
 """The primitives: each operator's kernel and gradient, in one table."""
 
-from . import elementwise, indexing
+from . import comparison, elementwise, indexing, matmul, reduction, shape, unary
 from .primitive import PRIMITIVES, Primitive, primitive
 
-__all__ = ["PRIMITIVES", "Primitive", "elementwise", "indexing", "primitive"]
+__all__ = [
+    "PRIMITIVES",
+    "Primitive",
+    "comparison",
+    "elementwise",
+    "indexing",
+    "matmul",
+    "primitive",
+    "reduction",
+    "shape",
+    "unary",
+]

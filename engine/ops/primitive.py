@@ -8,8 +8,8 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from ..dtype import FLOATING, Array, DType, float32, of, result_dtype
-from ..errors import EngineError, ShapeError
+from ..dtype import FLOATING, Array, DType, float32, number_as, of, result_dtype
+from ..errors import DtypeError, EngineError, ShapeError
 
 Kernel = Callable[..., Any]
 Rule = Callable[..., tuple[Array | None, ...]]
@@ -24,27 +24,27 @@ class Primitive:
     integers.
     """
 
-    def __init__(self, kernel: Kernel, promotion: Promotion | None) -> None:
-        self.name = kernel.__name__.rstrip("_")
+    def __init__(self, name: str, kernel: Kernel, promotion: Promotion | None = None, doc: str | None = None) -> None:
+        self.name = name
         self.kernel = kernel
         self.promotion = promotion
         self.rule: Rule | None = None
-        self.told_needs = False
+        self.told_needs = self.told_shapes = False
         self._kept: tuple[bool, ...] = ()
         self._rest_kept = False
-        self.__doc__ = kernel.__doc__
-        self._signature = inspect.signature(kernel)
+        self.__doc__ = doc or kernel.__doc__
 
     def gradient(self, rule: Rule) -> Rule:
         """Take `rule(g, out, *inputs, **attributes)` → one gradient an input, None where there is none.
 
-        A parameter whose name begins with an underscore is not kept for it (None is passed); a rule with a keyword
-        `needs` is told which inputs want a gradient. Shapes and dtypes that broadcasting or promotion changed are
-        brought back by the caller.
+        With several outputs, `g` and `out` are tuples, and g holds None for outputs that nothing used.
+        A parameter whose name begins with an underscore is not kept for it (None is passed). A rule with a keyword
+        `shapes` is told the shapes of all inputs, one with `needs` which inputs want a gradient. Shapes and dtypes
+        that broadcasting or promotion changed are brought back by the caller.
         """
         self.rule = rule
         parameters = inspect.signature(rule).parameters
-        self.told_needs = "needs" in parameters
+        self.told_needs, self.told_shapes = "needs" in parameters, "shapes" in parameters
         single = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._kept = tuple(not p.name.startswith("_") for p in single)
         rest = [p for p in parameters.values() if p.kind is p.VAR_POSITIONAL]
@@ -64,24 +64,27 @@ class Primitive:
         if self.promotion == "float" and dtype.kind in "biu":
             dtype = float32.numpy
         return tuple(
-            operand.astype(dtype, copy=False) if isinstance(operand, np.ndarray) else dtype.type(operand)
-            for operand in operands
+            (o if o.dtype is dtype else o.astype(dtype)) if isinstance(o, np.ndarray) else number_as(o, dtype)
+            for o in operands
         )
 
     def run(self, *operands: Any, **attributes: Any) -> Any:
         """The kernel on prepared operands; NumPy's complaints about shapes come out as ShapeError."""
         try:
-            return self.kernel(*self.prepare(operands), **attributes)
+            with np.errstate(all="ignore"):
+                return self.kernel(*(self.prepare(operands) if self.promotion else operands), **attributes)
         except EngineError:
             raise
         except ValueError as error:
             shapes = " and ".join(str(o.shape) for o in operands if isinstance(o, np.ndarray))
             raise ShapeError(f"{self.name}: {shapes}: {_reason(operands) or error}") from error
+        except TypeError as error:
+            raise DtypeError(f"{self.name}: {error}") from error
 
     __call__ = run
 
     def __repr__(self) -> str:
-        return f"<primitive {self.name}{self._signature}>"
+        return f"<primitive {self.name}>"
 
 
 def _reason(operands: tuple[Any, ...]) -> str | None:
@@ -104,16 +107,20 @@ def primitive(*, promotion: Promotion) -> Callable[[Kernel], Primitive]: ...
 def primitive(
     kernel: Kernel | None = None, *, promotion: Promotion | None = None
 ) -> Primitive | Callable[[Kernel], Primitive]:
-    """Make a kernel a row of PRIMITIVES, under its own name."""
+    """Make a kernel a row of PRIMITIVES, under its own name (a trailing underscore dropped)."""
 
     def register(kernel: Kernel) -> Primitive:
-        row = Primitive(kernel, promotion)
-        if row.name in PRIMITIVES:
-            raise EngineError(f"there is a primitive called {row.name!r} already")
-        PRIMITIVES[row.name] = row
-        return row
+        return enter(Primitive(kernel.__name__.rstrip("_"), kernel, promotion))
 
     return register if kernel is None else register(kernel)
+
+
+def enter(row: Primitive) -> Primitive:
+    """Put a primitive into the table."""
+    if row.name in PRIMITIVES:
+        raise EngineError(f"there is a primitive called {row.name!r} already")
+    PRIMITIVES[row.name] = row
+    return row
 
 
 def floating(array: Array) -> bool:
