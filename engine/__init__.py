@@ -1,7 +1,59 @@
-"""The embedded tensor engine: tensors, gradients, layers and models on NumPy."""
+"""The embedded tensor engine: tensors, gradients, layers and models on NumPy, under PyTorch's names."""
 
+from . import autograd, creation, functions, random
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from .creation import tensor
+from .creation import *  # noqa: F403
+from .device import device
+from .dtype import (
+    DType as dtype,
+)
+from .dtype import (
+    bfloat16,
+    complex64,
+    complex128,
+    finfo,
+    float16,
+    float32,
+    float64,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from .dtype import bool_ as bool
+from .dtype import complex64 as cfloat
+from .dtype import complex128 as cdouble
+from .dtype import float16 as half
+from .dtype import float32 as float
+from .dtype import float64 as double
+from .dtype import int16 as short
+from .dtype import int32 as int
+from .dtype import int64 as long
+from .errors import (
+    DeviceError,
+    DtypeError,
+    EngineError,
+    FormatError,
+    GradientError,
+    OutOfRangeError,
+    ShapeError,
+    UnsupportedOpError,
+)
+from .functions import *  # noqa: F403
+from .random import *  # noqa: F403
+from .size import Size
 from .tensor import Tensor
 
-__all__ = ["Tensor", "enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor"]
+__all__ = [
+    "DeviceError", "DtypeError", "EngineError", "FormatError", "GradientError", "OutOfRangeError", "ShapeError", "Size",
+    "Tensor", "UnsupportedOpError", "autograd", "bfloat16", "bool", "cdouble", "cfloat", "complex128", "complex64",
+    "device", "double", "dtype", "enable_grad", "finfo", "float", "float16", "float32", "float64", "half", "iinfo",
+    "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "long", "no_grad",
+    "set_grad_enabled", "short", "uint16", "uint32", "uint64", "uint8",
+]  # fmt: skip
+__all__ += creation.__all__ + functions.__all__ + random.__all__
