@@ -34,8 +34,8 @@ def aliased_builtins() -> dict[str, Any]:
 
 @cache
 def active(top: str) -> bool:
-    """Whether imports of the top-level name are answered here: `ts` always, the others unless really installed."""
-    return top == "ts" or (top in _OWNERS and find_spec(top) is None)
+    """Whether imports of the top-level name are answered here: `ts` always, the others where PyTorch is missing."""
+    return top == "ts" or (top in _OWNERS and find_spec("torch") is None and find_spec(top) is None)
 
 
 class AliasModule(ModuleType):

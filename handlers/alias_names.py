@@ -44,7 +44,6 @@ NAMES: dict[str, str] = {
     "torch.profiler.profile": f"{_TORCH_NAMES}:Nothing",
     "torch.profiler.record_function": f"{_TORCH_NAMES}:Nothing",
     "torch.profiler.ProfilerActivity": f"{_TORCH_NAMES}:ProfilerActivity",
-    "torch.autograd.profiler.record_function": f"{_TORCH_NAMES}:Nothing",
     "ts.context.Context": ".context:Context",
     "ts.context.RequestProcessor": ".context:RequestProcessor",
     "ts.torch_handler.base_handler.BaseHandler": ".base:BaseHandler",
