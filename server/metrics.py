@@ -17,13 +17,14 @@ from .exposition import CONTENT_TYPE, PlainCounter, render
 from .handler_metrics import HandlerMetrics
 from .messages import BatchReport, Emitted
 
-__all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "Metrics", "ModelMetrics"]
+__all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "WORKER_STATES", "Metrics", "ModelMetrics"]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 HOST = ("Level", "Hostname")
 MODEL = ("model_name", "model_version")
+WORKER_STATES = ("loading", "ready", "failing", "stopping")
 UNKNOWN_MODEL = "_unknown"
 """The one label that stands for every model name nobody has registered."""
 

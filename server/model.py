@@ -1,0 +1,181 @@
+"""Model: one version of a model, with its configuration, its queue and its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import orjson
+
+from ..archiver import Manifest
+from ..plugins import resolve
+from .batcher import Batcher
+from .errors import ServingError
+from .messages import InferenceRequest, InferenceResponse, ModelSpec
+from .metrics import WORKER_STATES, Metrics
+from .pool import WorkerPool
+from .settings import ModelConfig, Settings
+from .status import ModelStatus
+from .workers import BUILTIN
+from .workers.base import Load, Worker
+
+
+class Model:
+    """What is served under one name and version."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        manifest: Manifest,
+        config: ModelConfig,
+        settings: Settings,
+        metrics: Metrics,
+        next_number: Callable[[], int],
+        *,
+        model_dir: str = "",
+        handler: str = "",
+        loaded_at_startup: bool = False,
+        failure: str | None = None,
+    ) -> None:
+        """Have no workers yet. With a `failure` it never will: there is nothing to load, and it says so when asked."""
+        self.name = name
+        self.version = manifest.model.version
+        self.url = url
+        self.manifest = manifest
+        self.config = config
+        self.loaded_at_startup = loaded_at_startup
+        self.failure = failure
+        self._settings = settings
+        self._model_dir = model_dir
+        self._handler = handler
+        self._next_number = next_number
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counted = metrics.model(name, self.version)
+        self._batcher = Batcher(
+            asyncio.get_running_loop(),
+            self._counted,
+            batch_size=config.batch_size,
+            max_delay=config.max_batch_delay,
+            limit=config.job_queue_size,
+            client_timeout=config.client_timeout,
+        )
+        make: Callable[[], Worker] = resolve("workers", settings.worker_backend, BUILTIN)
+        self._pool = WorkerPool(
+            self._batcher,
+            metrics,
+            self._counted,
+            make=make,
+            seat=self._seat,
+            recovery_window=config.recovery_window,
+            refusal=f'Model "{name}" has no worker to serve inference request. '
+            "Please use scale workers API to add workers.",
+        )
+        self._counted.watch(self._batcher.__len__, {state: partial(self._pool.count, state) for state in WORKER_STATES})
+
+    def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
+        """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
+
+        Counts the request, under its version where the client has given one.
+        Raises: QueueFull, NoWorkers; the future raises InferenceFailed, WorkerDied, DeadlineExceeded, ResponseTimeout.
+        """
+        self._counted.accepted(version_given)
+        return self._batcher.submit(request, version_given=version_given)
+
+    async def describe_by_handler(self) -> dict[str, Any] | None:
+        """What the handler tells of itself, or None where that is no JSON object.
+
+        Raises: what `predict` and its future raise.
+        """
+        request = InferenceRequest(str(uuid.uuid4()), (), {"describe": "True"})
+        answer = await self._batcher.submit(request, alone=True)
+        with suppress(orjson.JSONDecodeError):
+            told = orjson.loads(answer.body)
+            return told if isinstance(told, dict) else None
+        return None
+
+    async def scale(self, min_workers: int, max_workers: int | None = None, synchronous: bool = False) -> None:
+        """Have at least `min_workers` and at most `max_workers`; with `synchronous`, wait until they are there.
+
+        Raises: ModelLoadFailed, with `synchronous`
+        """
+        most = max(min_workers, max_workers or 0)
+        self.config = self.config.model_copy(update={"min_workers": min_workers, "max_workers": most})
+        task = self._spawn(self._pool.scale(min_workers, most))
+        if synchronous:
+            await asyncio.shield(task)
+
+    def status(self) -> ModelStatus:
+        """Whether it serves, and why not."""
+        workers = self._pool.statuses()
+        queue = len(self._batcher), self._batcher.limit
+        if self.failure:
+            return ModelStatus("failing", self.failure, workers, *queue)
+        error = self._pool.error()
+        reason = error.explained() if error else None
+        states = {worker.state for worker in workers}
+        if "ready" in states:
+            return ModelStatus("ready", reason, workers, *queue)
+        if states & {"failing", "failed"} and (reason or "loading" not in states):
+            return ModelStatus("failing", reason, workers, *queue)
+        if "loading" in states:
+            return ModelStatus("loading", reason, workers, *queue)
+        return ModelStatus("unloaded", None, workers, *queue)
+
+    def healthy(self) -> bool:
+        """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""
+        return not self.failure and sum(seat.state != "failed" for seat in self._pool) >= self.config.min_workers
+
+    async def close(self, drain_timeout: float | None = None) -> None:
+        """Let those who wait be served, for `drain_timeout` seconds where it is given, then end the workers.
+
+        Without a worker that is ready, nobody is waited for.
+        """
+        try:
+            if self._pool.count("ready"):
+                async with asyncio.timeout(drain_timeout):
+                    await self._batcher.drained()
+        except TimeoutError:
+            pass
+        finally:
+            self._batcher.close()
+            self._counted.removed()
+            stopping = self._spawn(self._pool.stop())
+            await asyncio.shield(stopping)
+
+    def _seat(self) -> tuple[int, Load]:
+        """A new worker's number, and what it is to load."""
+        number, config, settings = self._next_number(), self.config, self._settings
+        spec = ModelSpec(
+            name=self.name,
+            version=self.version,
+            model_dir=self._model_dir,
+            handler=self._handler,
+            envelope=self.manifest.model.envelope or settings.service_envelope,
+            manifest=dict(self.manifest.raw) or None,
+            batch_size=config.batch_size,
+            config=config.document,
+            limit_max_image_pixels=settings.limit_max_image_pixels,
+            decode_input_request=settings.decode_input_request,
+            threads=max(1, len(os.sched_getaffinity(0)) // max(1, config.min_workers)),
+            max_response_size=settings.max_response_size,
+        )
+        name = f"W-{number}-{self.name}_{self.version}"
+        return number, Load(spec, name, config.startup_timeout, config.response_timeout, settings.blacklist_env_vars)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something to its end, whether or not anybody waits for it; the pool logs what goes wrong."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, ServingError):
+            raise error

@@ -1,0 +1,238 @@
+"""WorkerPool: how many workers a model has, and what becomes of one that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from .batcher import Batcher
+from .errors import ServingError, WorkerDied
+from .messages import LoadReport, Report
+from .metrics import Metrics, ModelMetrics
+from .status import WorkerStatus
+from .workers.base import Load, Worker
+
+logger = logging.getLogger(__name__)
+
+DELAYS = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
+"""Seconds before the first, second, … attempt after a death (contract: workers, section 4)."""
+
+LOADING, READY, FAILING, FAILED, STOPPING = "loading", "ready", "failing", "failed", "stopping"
+
+
+class Seat:
+    """A worker's place: it keeps its number while the processes in it come and go."""
+
+    def __init__(self, number: int, load: Load) -> None:
+        """Be empty."""
+        self.number = number
+        self.load = load
+        self.worker: Worker | None = None
+        self.state = LOADING
+        self.asked_at = time.monotonic()
+        self.started_at = datetime.now(UTC)
+        self.memory_bytes = 0
+        self.error: ServingError | None = None
+        self.failing_since: float | None = None
+        self.attempts = 0
+        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the first worker here has loaded the model, or failed to."""
+        self.keeper: asyncio.Task[None] | None = None
+
+    def status(self) -> WorkerStatus:
+        """What there is to tell."""
+        pid = self.worker.pid if self.worker and self.state in (LOADING, READY, STOPPING) else None
+        error = self.error.explained() if self.error else None
+        return WorkerStatus(str(self.number), pid, self.state, self.started_at, self.memory_bytes, error)
+
+
+class WorkerPool:
+    """Keeps as many workers as it is told to, starts those that die again, and tells the batcher who is idle."""
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        metrics: Metrics,
+        counted: ModelMetrics,
+        *,
+        make: Callable[[], Worker],
+        seat: Callable[[], tuple[int, Load]],
+        recovery_window: float,
+        refusal: str,
+        delays: tuple[float, ...] = DELAYS,
+    ) -> None:
+        """Have no workers; `seat` numbers a new one and says what it loads, `refusal` is said while there is none."""
+        self._batcher = batcher
+        self._metrics = metrics
+        self._counted = counted
+        self._make = make
+        self._seat = seat
+        self._window = recovery_window
+        self._refusal = refusal
+        self._delays = delays
+        self._seats: list[Seat] = []
+        self._settled()
+
+    def __iter__(self) -> Iterator[Seat]:
+        """The workers' places, the oldest first, without those that are being given up."""
+        return iter([seat for seat in self._seats if seat.state != STOPPING])
+
+    def count(self, state: str) -> int:
+        """How many are in a state; those that have failed for good count as failing."""
+        states = (FAILING, FAILED) if state == FAILING else (state,)
+        return sum(seat.state in states for seat in self._seats)
+
+    def statuses(self) -> list[WorkerStatus]:
+        """What there is to tell about each worker."""
+        return [seat.status() for seat in self._seats]
+
+    def error(self) -> ServingError | None:
+        """The latest reason why a worker is not ready, if one is failing."""
+        errors = [seat.error for seat in self._seats if seat.state in (FAILING, FAILED) and seat.error]
+        return errors[-1] if errors else None
+
+    async def scale(self, least: int, most: int) -> None:
+        """Have at least `least` workers and at most `most`; with a `least` of 0, none.
+
+        Starts all missing ones at once and returns when each has loaded the model; those that are too many finish
+        their batch first. Cancelling stops the waiting, not the workers.
+        Raises: ModelLoadFailed, the first of them, while that worker goes on trying.
+        """
+        given_up = [seat for seat in self if seat.state == FAILED]
+        running = [seat for seat in self if seat.state != FAILED]
+        keep = 0 if least == 0 else max(least, min(most, len(running)))
+        idle_last = sorted(running, key=lambda seat: (self._busy(seat), -seat.number))
+        leaving = [*given_up, *idle_last[: max(0, len(running) - keep)]]
+        new = [self._open() for _ in range(keep - len(running))]
+        leavers = [asyncio.ensure_future(self._close(seat)) for seat in leaving]
+        self._settled()
+        await asyncio.gather(*leavers, *(asyncio.shield(seat.first) for seat in new))
+
+    async def stop(self) -> None:
+        """End all workers now, busy or not."""
+        for seat in self._seats:
+            seat.state = STOPPING
+            self._cancel(seat)
+        self._settled()
+        keepers = [seat.keeper for seat in self._seats if seat.keeper]
+        if keepers:
+            await asyncio.wait(keepers)
+        for seat in [*self._seats]:
+            self._leave(seat)
+
+    def _open(self) -> Seat:
+        number, load = self._seat()
+        seat = Seat(number, load)
+        seat.first.add_done_callback(_seen)
+        self._seats.append(seat)
+        seat.keeper = asyncio.get_running_loop().create_task(self._keep(seat), name=load.name)
+        return seat
+
+    async def _close(self, seat: Seat) -> None:
+        """Give up a seat; a worker with a batch in hand finishes it first, and is ended by `_idle`."""
+        busy = self._busy(seat)
+        seat.state = STOPPING
+        if not busy:
+            self._cancel(seat)
+        if seat.keeper:
+            await asyncio.wait([seat.keeper])
+        self._leave(seat)
+
+    def _busy(self, seat: Seat) -> bool:
+        """Whether a batch is in its worker's hands."""
+        return seat.state == READY and seat.worker is not None and not self._batcher.is_idle(seat.worker)
+
+    def _cancel(self, seat: Seat) -> None:
+        if seat.worker:
+            self._batcher.forget(seat.worker)
+        if seat.keeper:
+            seat.keeper.cancel()
+
+    async def _keep(self, seat: Seat) -> None:
+        """Run one worker after the other in a seat, until it is given up or has failed for too long."""
+        try:
+            while True:
+                error = await self._live(seat)
+                if seat.state == STOPPING or not self._to_be_tried_again(seat, error):
+                    return
+                delay = self._delays[min(seat.attempts, len(self._delays) - 1)]
+                seat.attempts += 1
+                logger.warning("%s is started again in %g s: %s", seat.load.name, delay, error.explained())
+                await asyncio.sleep(delay)
+                seat.state, seat.started_at = LOADING, datetime.now(UTC)
+                self._counted.worker_restarted()
+                self._settled()
+        finally:
+            if seat.state != FAILED:
+                self._leave(seat)
+
+    async def _live(self, seat: Seat) -> ServingError:
+        """One worker's life; returns what ended it."""
+        seat.worker = worker = self._make()
+        try:
+            await worker.run(seat.load, lambda _, report: self._idle(seat, worker, report))
+        except ServingError as error:
+            return error
+        except Exception as error:  # a border: whatever is wrong with one worker must not end its supervision
+            logger.exception("%s: the worker's supervision failed", seat.load.name)
+            return WorkerDied("Worker died.", f"{type(error).__name__}: {error}")
+        finally:
+            self._batcher.forget(worker)
+        return WorkerDied("Worker died.", "its run ended without an error")
+
+    def _idle(self, seat: Seat, worker: Worker, report: Report) -> None:
+        """A worker has nothing to do: it gets the next batch, or its leave."""
+        seat.memory_bytes = report.memory_bytes
+        if seat.state == STOPPING:
+            self._cancel(seat)
+            return
+        if isinstance(report, LoadReport):
+            self._loaded(seat, report)
+        self._batcher.idle(worker)
+
+    def _loaded(self, seat: Seat, report: LoadReport) -> None:
+        seat.state, seat.error, seat.failing_since, seat.attempts = READY, None, None, 0
+        self._metrics.worker_loaded(seat.load.name, time.monotonic() - seat.asked_at)
+        self._metrics.emit(report.emitted)
+        logger.info("%s has loaded its model in %.2f s", seat.load.name, report.seconds)
+        if not seat.first.done():
+            seat.first.set_result(None)
+        self._settled()
+
+    def _to_be_tried_again(self, seat: Seat, error: ServingError) -> bool:
+        """Record a death; False once the seat has been failing for longer than it may."""
+        now = time.monotonic()
+        seat.error = error
+        seat.failing_since = seat.failing_since or now
+        again = now - seat.failing_since < self._window
+        seat.state = FAILING if again else FAILED
+        if not again:
+            logger.error("%s is given up: %s", seat.load.name, error.explained())
+        if not seat.first.done():
+            seat.first.set_exception(error)
+        self._settled()
+        return again
+
+    def _leave(self, seat: Seat) -> None:
+        if seat in self._seats:
+            self._seats.remove(seat)
+        if not seat.first.done():
+            seat.first.cancel()
+        self._metrics.worker_removed(seat.load.name)
+        self._settled()
+
+    def _settled(self) -> None:
+        """Let requests wait while some worker may ever serve them, and refuse them otherwise."""
+        if any(seat.state in (LOADING, READY, FAILING) for seat in self._seats):
+            self._batcher.open()
+        else:
+            self._batcher.shut(self._refusal)
+
+
+def _seen(future: asyncio.Future[None]) -> None:
+    """Take note of an exception nobody may be waiting for."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,33 @@
+"""What a model tells about itself: whether it serves, why not, and how its workers are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker: `state` is loading, ready, failing (will be tried again), failed (given up) or stopping."""
+
+    id: str
+    pid: int | None
+    state: str
+    started_at: datetime
+    memory_bytes: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One version of a model; `reason` says why it, or one of its workers, is not ready.
+
+    `pending` requests wait, of the `capacity` that may.
+    """
+
+    state: Literal["loading", "ready", "failing", "unloaded"]
+    reason: str | None
+    workers: list[WorkerStatus]
+    pending: int
+    capacity: int
