@@ -20,7 +20,7 @@ from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
 from .settings import ModelConfig, Settings
-from .status import ModelStatus
+from .status import ModelStatus, QueueStatus
 from .workers import BUILTIN
 from .workers.base import Load, Worker
 
@@ -113,19 +113,19 @@ class Model:
     def status(self) -> ModelStatus:
         """Whether it serves, and why not."""
         workers = self._pool.statuses()
-        queue = len(self._batcher), self._batcher.limit
+        queue = QueueStatus(len(self._batcher), self._batcher.limit)
         if self.failure:
-            return ModelStatus("failing", self.failure, workers, *queue)
+            return ModelStatus("failing", self.failure, workers, queue)
         error = self._pool.error()
         reason = error.explained() if error else None
         states = {worker.state for worker in workers}
         if "ready" in states:
-            return ModelStatus("ready", reason, workers, *queue)
+            return ModelStatus("ready", reason, workers, queue)
         if states & {"failing", "failed"} and (reason or "loading" not in states):
-            return ModelStatus("failing", reason, workers, *queue)
+            return ModelStatus("failing", reason, workers, queue)
         if "loading" in states:
-            return ModelStatus("loading", reason, workers, *queue)
-        return ModelStatus("unloaded", None, workers, *queue)
+            return ModelStatus("loading", reason, workers, queue)
+        return ModelStatus("unloaded", None, workers, queue)
 
     def healthy(self) -> bool:
         """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""

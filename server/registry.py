@@ -22,10 +22,10 @@ from .errors import (
 from .metrics import Metrics
 from .model import Model
 from .settings import ModelConfig, Settings
-from .status import ModelStatus, WorkerStatus
+from .status import ModelStatus, QueueStatus, WorkerStatus
 from .store import ModelStore, Unpacked, stem_of
 
-__all__ = ["Model", "ModelRegistry", "ModelStatus", "Registration", "WorkerStatus"]
+__all__ = ["Model", "ModelRegistry", "ModelStatus", "QueueStatus", "Registration", "WorkerStatus"]
 
 FIRST_WORKER = 9000
 LEAST_SECONDS = 0.001

@@ -20,14 +20,18 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """One version of a model; `reason` says why it, or one of its workers, is not ready.
+class QueueStatus:
+    """How many requests wait, and how many may."""
 
-    `pending` requests wait, of the `capacity` that may.
-    """
+    pending: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One version of a model; `reason` says why it, or one of its workers, is not ready."""
 
     state: Literal["loading", "ready", "failing", "unloaded"]
     reason: str | None
     workers: list[WorkerStatus]
-    pending: int
-    capacity: int
+    queue: QueueStatus
