@@ -160,20 +160,20 @@ def _pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 def to_tensor(pic: Image.Image | Array) -> Tensor:
     """A picture, or an array (height, width[, channels]), as a tensor; 8-bit values become 0…1 in float32."""
-    array = _layers_first(pic if isinstance(pic, np.ndarray) else _pixels(pic, scale_bits=True))
+    array = _layers_first(pic if isinstance(pic, np.ndarray) else _pixels(pic))
     return engine.from_numpy(array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array)
 
 
-def pil_to_tensor(pic: Image.Image) -> Tensor:
-    """A picture as a tensor of its own values."""
-    return engine.from_numpy(_layers_first(_pixels(pic, scale_bits=False)))
-
-
-def _pixels(picture: Image.Image, scale_bits: bool) -> Array:
+def _pixels(picture: Image.Image) -> Array:
     if not isinstance(picture, Image.Image):
         raise TypeError(f"expected a Pillow image or an array, not {type(picture).__name__}")
     pixels = np.array(picture, _NUMPY_TYPES.get(picture.mode, np.uint8))
-    return pixels * np.uint8(255) if picture.mode == "1" and scale_bits else pixels
+    return pixels * np.uint8(255) if picture.mode == "1" else pixels
+
+
+def pil_to_tensor(pic: Image.Image) -> Tensor:
+    """A picture as a tensor of its own values, in their own type."""
+    return engine.from_numpy(_layers_first(np.array(pic)))
 
 
 def _layers_first(array: Array) -> Array:
