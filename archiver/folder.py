@@ -126,10 +126,16 @@ def sync_folder(path: Path) -> None:
 
 
 def _give_name(temporary: Path, target: Path, replace: bool) -> None:
-    if replace:
-        os.replace(temporary, target)
-    else:
-        os.link(temporary, target)  # unlike rename, refuses where another run was faster
+    if not replace:
+        try:
+            os.link(temporary, target)  # unlike rename, refuses where another run was faster
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if os.path.lexists(target):
+                raise FileExistsError(f"{target} exists") from None
+    os.replace(temporary, target)
 
 
 def _merge(source: Path, target: Path) -> None:

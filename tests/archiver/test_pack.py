@@ -18,8 +18,9 @@ import pytest
 from numserve import __version__
 from numserve.archiver import ArchiveError, MissingFile, ModelArchiver, ModelArchiverConfig, archive, pack, writers
 from numserve.archiver.limits import DEFAULT_LIMITS
-from numserve.archiver.sources import HANDLERS
+from numserve.archiver.sources import FOREIGN_HANDLERS, HANDLERS, LATER_HANDLERS
 from numserve.archiver.zip_reader import ZipReader
+from numserve.handlers.loading import BUILTIN, NOT_YET
 
 Config = Callable[..., ModelArchiverConfig]
 
@@ -181,6 +182,11 @@ def test_a_handler_that_is_not_there_yet_is_refused_by_name(project: Path, confi
     assert all(
         name in str(caught.value) for name in (*HANDLERS, "image_segmenter", "object_detector", "text_classifier")
     )
+
+
+def test_the_built_in_handlers_are_those_the_handlers_package_has() -> None:
+    assert set(HANDLERS) == BUILTIN.keys()
+    assert set(LATER_HANDLERS + FOREIGN_HANDLERS) <= set(NOT_YET)
 
 
 def test_a_file_of_a_built_in_name_may_be_packed(project: Path, config: Config) -> None:
@@ -362,6 +368,16 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_so(
     with pytest.raises(ArchiveError, match="already exists"):
         pack(config(archive_format=archive_format))
     assert len(left_over(project / "store")) == 1
+
+
+def test_a_file_system_without_hard_links_will_do(
+    project: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert left_over(pack(config()).parent) == ["net.mar"]
 
 
 def test_a_file_that_grows_while_it_is_packed_is_an_error(
