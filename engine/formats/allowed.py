@@ -145,6 +145,11 @@ def _bytearray(data: Any = b"", codec: Any = None) -> bytearray:
     return bytearray(need(data, bytes) if codec is None else _encode(data, codec))
 
 
+def _empty_bytes() -> bytes:
+    """How protocol 2 writes b""; bytes(n) would allocate."""
+    return b""
+
+
 def _scalars(values: Any) -> list[Any]:
     if type(values) not in (list, tuple):
         raise FormatError("the pickle makes a set of something other than a list")
@@ -224,6 +229,7 @@ _VALUES: dict[str, Callable[..., Any]] = {
 # Protocol 2 says __builtin__, as Python 2 did.
 _BUILTINS: dict[str, Callable[..., Any]] = {
     "bytearray": _bytearray,
+    "bytes": _empty_bytes,
     "set": _set,
     "frozenset": _frozenset,
     "complex": _complex,
