@@ -1,1 +1,7 @@
 """The HTTP faces over the registry: inference, management, metrics."""
+
+from .inference import inference_app
+from .management import management_app
+from .metrics import metrics_app
+
+__all__ = ["inference_app", "management_app", "metrics_app"]

@@ -1,0 +1,164 @@
+"""Request body → InferenceRequest, InferenceResponse → headers. JSON stays bytes here: the worker decodes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from ..errors import InvalidRequest
+from ..messages import InferenceRequest, InferenceResponse, Part
+from .errors import TooLarge
+from .responses import Headers, sendable
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_PARTS = 1000
+FORM = b"application/x-www-form-urlencoded"
+MULTIPART = b"multipart/form-data"
+OCTETS = "application/octet-stream"
+
+
+class ClientLeft(Exception):
+    """The client hung up before it had its answer."""
+
+
+async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int) -> bytes | bytearray:
+    """The whole body.
+
+    Raises: TooLarge by the announced length, before anything is read, or as soon as more has come; ClientLeft.
+    """
+    for name, value in headers:
+        if name == b"content-length" and int(value) > limit:
+            raise TooLarge(limit)
+    message = await receive()
+    body: bytes | bytearray = message.get("body", b"")
+    if message.get("more_body"):
+        body = bytearray(body)
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        if len(body) > limit:
+            raise TooLarge(limit)
+        if not message.get("more_body"):
+            return body
+        message = await receive()
+        body += message.get("body", b"")
+
+
+def to_inference_request(
+    identity: str, scope: Scope, body: bytes | bytearray, extra: dict[str, str], with_query: bool = False
+) -> InferenceRequest:
+    """Take the request apart into named parts; `extra` are the headers we add for the handler.
+
+    The query counts only on the routes that TorchServe hands it on for (contract: inference API, section 4).
+    Raises: InvalidRequest where a multipart body is malformed.
+    """
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    parts = _parts(headers.get("content-type"), body)
+    if with_query:
+        parts = _last_wins((*_fields(scope["query_string"]), *parts))
+    headers.update(extra)
+    return InferenceRequest(identity, parts, headers)
+
+
+def to_response(response: InferenceResponse) -> tuple[int, Headers]:
+    """The status and headers of a handler's answer; a status that HTTP cannot carry becomes 500."""
+    headers = sendable(response.headers)
+    if response.content_type:
+        headers += [(b"content-type", value) for _, value in sendable({"x": response.content_type})]
+    headers.append((b"content-length", b"%d" % len(response.body)))
+    return (response.status if 200 <= response.status <= 599 else 500), headers
+
+
+def _parts(content_type: str | None, body: bytes | bytearray) -> tuple[Part, ...]:
+    media, _, _ = (content_type or "").partition(";")
+    kind = media.strip().lower().encode("latin-1")
+    if kind == FORM:
+        return _last_wins(_fields(bytes(body)))
+    if kind == MULTIPART and (boundary := parse_options_header(content_type)[1].get(b"boundary")):
+        return _last_wins(_multipart(boundary, bytes(body)))
+    return (Part("body", content_type, body),)
+
+
+def _fields(encoded: bytes) -> list[Part]:
+    """Percent-encoded fields; a piece without `=` is no field, which is what `curl -d '{"a": 1}'` runs into."""
+    pairs = [pair.split(b"=", 1) for pair in encoded.split(b"&", MAX_PARTS + 1) if b"=" in pair]
+    if len(pairs) > MAX_PARTS:
+        raise InvalidRequest(f"The form has more than {MAX_PARTS} fields.")
+    return [Part(_plain(name).decode("utf-8", "replace"), None, _plain(value)) for name, value in pairs]
+
+
+def _plain(encoded: bytes) -> bytes:
+    return unquote_to_bytes(encoded.replace(b"+", b" "))
+
+
+def _last_wins(parts: Iterable[Part]) -> tuple[Part, ...]:
+    return tuple({part.name: part for part in parts}.values())
+
+
+def _multipart(boundary: bytes, body: bytes) -> list[Part]:
+    reader = _MultipartReader()
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise InvalidRequest(f"The multipart body is malformed: {error}") from error
+    if not reader.ended:
+        raise InvalidRequest("The multipart body is malformed: its closing boundary is missing.")
+    return reader.parts
+
+
+class _MultipartReader:
+    """Collects parts while python-multipart walks over a body."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.ended = False
+        self._name = bytearray()
+        self._value = bytearray()
+        self._headers: dict[bytes, bytes] = {}
+        self._data = bytearray()
+
+    def callbacks(self) -> Any:
+        """The table python-multipart calls back by."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_end": self._header,
+            "on_part_data": lambda data, start, end: self._data.extend(data[start:end]),
+            "on_part_end": self._end,
+            "on_end": self._all,
+        }
+
+    def _begin(self) -> None:
+        if len(self.parts) >= MAX_PARTS:
+            raise InvalidRequest(f"The form has more than {MAX_PARTS} parts.")
+        self._headers = {}
+        self._data = bytearray()
+
+    def _header(self) -> None:
+        self._headers[bytes(self._name).lower()] = bytes(self._value)
+        self._name.clear()
+        self._value.clear()
+
+    def _end(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        if b"name" not in options:
+            raise InvalidRequest("The multipart body is malformed: a part has no name.")
+        declared = self._headers.get(b"content-type", OCTETS.encode()).decode("latin-1")
+        self.parts.append(
+            Part(options[b"name"].decode("utf-8", "replace"), declared if b"filename" in options else None, self._data)
+        )
+
+    def _all(self) -> None:
+        self.ended = True

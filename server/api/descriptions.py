@@ -1,0 +1,75 @@
+"""A model as `GET /models/{name}` shows it: TorchServe's fields in TorchServe's order, then what we know besides."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ..registry import Model
+from ..status import QueueStatus, WorkerStatus
+
+NOT_SERVED: dict[str, Any] = {
+    "continuousBatching": False,
+    "useJobTicket": False,
+    "useVenv": False,
+    "stateful": False,
+    "sequenceMaxIdleMSec": 0,
+    "sequenceTimeoutMSec": 0,
+    "maxNumSequence": 0,
+    "maxSequenceJobQueueSize": 0,
+}
+"""What TorchServe tells of features that are not here: they are off."""
+
+
+def describe(model: Model, customized: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One version of a model."""
+    config, status = model.config, model.status()
+    described = {
+        "modelName": model.name,
+        "modelVersion": model.version,
+        "modelUrl": model.url,
+        "runtime": model.manifest.runtime,
+        "minWorkers": config.min_workers,
+        "maxWorkers": config.max_workers,
+        "batchSize": config.batch_size,
+        "maxBatchDelay": round(config.max_batch_delay * 1000),
+        "responseTimeout": round(config.response_timeout),
+        "startupTimeout": round(config.startup_timeout),
+        "maxRetryTimeoutInSec": round(config.recovery_window),
+        "clientTimeoutInMills": round(config.client_timeout * 1000),
+        "parallelType": "",
+        "parallelLevel": 0,
+        "deviceType": "cpu",
+        **NOT_SERVED,
+        "loadedAtStartup": model.loaded_at_startup,
+        "workers": [_worker(worker) for worker in status.workers],
+        "jobQueueStatus": _queue(status.queue),
+        "state": status.state,
+    }
+    if status.reason:
+        described["reason"] = status.reason
+    if customized is not None:
+        described["customizedMetadata"] = customized
+    return described
+
+
+def _queue(queue: QueueStatus) -> dict[str, int]:
+    return {"remainingCapacity": max(0, queue.capacity - queue.pending), "pendingRequests": queue.pending}
+
+
+def _worker(worker: WorkerStatus) -> dict[str, Any]:
+    described = {
+        "id": worker.id,
+        "startTime": _moment(worker.started_at),
+        "status": worker.state.upper(),
+        "memoryUsage": worker.memory_bytes,
+        "pid": -1 if worker.pid is None else worker.pid,
+        "gpu": False,
+        "gpuUsage": "N/A",
+    }
+    return described | ({"lastError": worker.last_error} if worker.last_error else {})
+
+
+def _moment(moment: datetime) -> str:
+    """TorchServe's form of a time stamp, in true UTC as its Z says."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,66 @@
+"""How a FastAPI app of ours is made: its errors in our shape, its description at OPTIONS / and /api-description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from ...archiver import ArchiveError
+from ..errors import ServingError
+from .errors import NoRoute, NotAllowed, WireError
+from .responses import PrettyJSON, error_body
+
+ANY = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"]
+VERSION = "3.0.1"
+"""The OpenAPI version that TorchServe's description declares."""
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+def make_app(title: str, version: str, operator: bool) -> FastAPI:
+    """An app without routes but its description; `operator` says whether error details are shown."""
+    handler = _error_handler(operator)
+    known = (ServingError, ArchiveError, WireError, HTTPException, Exception)
+    app = FastAPI(
+        title=title,
+        version=version,
+        exception_handlers=dict.fromkeys(known, handler),
+        docs_url="/docs" if operator else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if operator else None,
+        separate_input_output_schemas=False,
+    )
+    app.openapi_version = VERSION
+
+    async def describe() -> Response:
+        return PrettyJSON(app.openapi())
+
+    app.add_api_route("/", describe, methods=["OPTIONS"], operation_id="apiDescription", summary="What is served here")
+    app.add_api_route(
+        "/api-description", describe, methods=["GET"], operation_id="api-description", summary="What is served here"
+    )
+    app.add_api_route("/api-description", describe, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
+    return app
+
+
+def operation(identity: str, summary: str, parameters: dict[str, str] | None = None) -> dict[str, Any]:
+    """How one operation describes itself; its query parameters are read by ourselves, leniently."""
+    query = [
+        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in (parameters or {}).items()
+    ]
+    found: dict[str, Any] = {"operation_id": identity, "summary": summary, "response_class": PrettyJSON}
+    return found | ({"openapi_extra": {"parameters": query}} if query else {})
+
+
+def _error_handler(operator: bool) -> Handler:
+    async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            error = NotAllowed() if error.status_code == 405 else NoRoute()
+        status, body = error_body(error, operator)
+        return Response(body, status, media_type="application/json")
+
+    return answer

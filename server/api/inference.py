@@ -1,0 +1,83 @@
+"""The inference listener: predictions by the dispatcher; health and the description by FastAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+
+from ... import __version__
+from ..metrics import Metrics
+from ..registry import ModelRegistry
+from ..settings import Settings
+from .dispatch import Dispatcher
+from .faces import ANY, make_app, operation
+from .listener import App
+from .responses import PrettyJSON
+
+PREDICTIONS = {
+    "/predictions/{model_name}": ("predictions", "Predict with the default version"),
+    "/predictions/{model_name}/{model_version}": ("version_predictions", "Predict with a version"),
+    "/v1/models/{model_name}:predict": ("predictions_v1", "Predict by KServe's v1 path"),
+    "/v2/models/{model_name}/infer": ("predictions_v2", "Predict by KServe's v2 path"),
+}
+"""What the dispatcher serves, for the description: path → operation id, summary."""
+
+
+def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics) -> App:
+    """The application of the inference listener."""
+    app = make_app("numserve inference", __version__, operator=False)
+
+    async def ping() -> Response:
+        healthy = registry.healthy()
+        return PrettyJSON({"status": "Healthy" if healthy else "Unhealthy"}, 200 if healthy else 500)
+
+    async def describe_model(model_name: str) -> Response:
+        registry.get(model_name)
+        return PrettyJSON(_description_of(model_name))
+
+    app.add_api_route("/ping", ping, methods=["GET"], **operation("ping", "Whether every model has its workers"))
+    app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
+    app.add_api_route("/predictions/{model_name}", describe_model, methods=["OPTIONS"], include_in_schema=False)
+    _describe_predictions(app)
+    return Dispatcher(app, registry, settings, metrics)
+
+
+def _describe_predictions(app: FastAPI) -> None:
+    """Add to the description what FastAPI does not route."""
+    plain = app.openapi
+    described: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not described:
+            described.update(plain())
+            described["paths"] |= {path: _prediction(path, *texts) for path, texts in PREDICTIONS.items()}
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _prediction(path: str, identity: str, summary: str) -> dict[str, Any]:
+    named = [part.split("}")[0] for part in path.split("{")[1:]]
+    return {
+        "post": {
+            "operationId": identity,
+            "summary": summary,
+            "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in named],
+            "requestBody": {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+            "responses": {"200": {"description": "What the model's handler answers"}},
+        }
+    }
+
+
+def _description_of(model: str) -> dict[str, Any]:
+    """What OPTIONS tells of one model."""
+    return {
+        "openapi": "3.0.1",
+        "info": {"title": f"RESTful API for: {model}", "version": "1.0.0"},
+        "paths": {
+            path.replace("{model_name}", model): _prediction(path.replace("{model_name}", model), *texts)
+            for path, texts in PREDICTIONS.items()
+            if "{model_version}" not in path
+        },
+    }

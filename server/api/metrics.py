@@ -1,0 +1,27 @@
+"""The metrics listener: Prometheus text at /metrics."""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+
+from ... import __version__
+from ..metrics import CONTENT_TYPE, Metrics
+from .faces import ANY, make_app, operation
+from .listener import App
+
+PARAMETERS = {"name[]": "only the samples of this name; may be repeated"}
+
+
+def metrics_app(metrics: Metrics) -> App:
+    """The application of the metrics listener."""
+    app = make_app("numserve metrics", __version__, operator=False)
+
+    async def scrape(request: Request) -> Response:
+        text = metrics.exposition(request.query_params.getlist("name[]"))
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
+    described = operation("metrics", "Every metric in Prometheus's text format", PARAMETERS)
+    app.add_api_route("/metrics", scrape, methods=["GET"], **described)
+    app.add_api_route("/metrics", scrape, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
+    app.add_api_route("/metrics/{rest:path}", scrape, methods=ANY, include_in_schema=False)
+    return app

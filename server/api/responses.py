@@ -1,0 +1,74 @@
+"""What every answer looks like: the common headers, JSON as TorchServe prints it, status texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from ...archiver import ArchiveError
+from ..errors import ServingError
+from .errors import WireError, on_the_wire
+
+Headers = list[tuple[bytes, bytes]]
+
+ALWAYS: Headers = [
+    (b"pragma", b"no-cache"),
+    (b"cache-control", b"no-cache; no-store, must-revalidate, private"),
+    (b"expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
+]
+JSON = (b"content-type", b"application/json")
+OURS_ALONE = {b"content-length", b"transfer-encoding", b"connection", b"content-type"}
+_NOT_IN_A_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_NOT_IN_A_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class PrettyJSON(Response):
+    """JSON with two spaces of indentation and a newline at its end."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of `content`."""
+        return pretty(content)
+
+
+def pretty(content: Any) -> bytes:
+    """JSON with two spaces of indentation and a newline at its end."""
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def status(text: str, code: int = 200) -> PrettyJSON:
+    """What management answers when there is nothing to show: `{"status": text}`."""
+    return PrettyJSON({"status": text}, code)
+
+
+def error_body(error: Exception, operator: bool) -> tuple[int, bytes]:
+    """The status and the JSON of an error; `detail` is for operators alone.
+
+    An error of no family of ours is told by nothing but its status: its text may hold anything.
+    """
+    code, kind = on_the_wire(error)
+    expected = isinstance(error, (ServingError, ArchiveError, WireError))
+    body: dict[str, Any] = {"code": code, "type": kind, "message": str(error) if expected else "Internal server error"}
+    if operator and (detail := getattr(error, "detail", "")):
+        body["detail"] = detail
+    return code, pretty(body)
+
+
+def sendable(headers: Mapping[str, str]) -> Headers:
+    """A handler's headers as they may go out: without those that frame the message, and without line breaks."""
+    pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items())
+    return [
+        (name, _NOT_IN_A_VALUE.sub(b" ", value))
+        for name, value in pairs
+        if name and name.lower() not in OURS_ALONE and not _NOT_IN_A_NAME.search(name)
+    ]
+
+
+def cors(settings_headers: Iterable[tuple[bytes, str | None]]) -> Headers:
+    """The CORS headers that are configured."""
+    return [(name, value.encode("latin-1")) for name, value in settings_headers if value]
