@@ -113,9 +113,8 @@ class BaseHandler:
 
     def explain_handle(self, data_preprocess: Any, raw_data: list[dict[str, Any]]) -> list[Any]:
         """Explain the prediction for the first row's `target`, by `get_insights`."""
-        row = raw_data[0]
-        inputs = row.get("data") or row.get("body")
-        return self.get_insights(data_preprocess, inputs, row.get("target") or 0)
+        row = raw_data[0] if isinstance(raw_data[0], dict) else {"data": raw_data[0]}
+        return self.get_insights(data_preprocess, row.get("data") or row.get("body"), row.get("target") or 0)
 
     def get_insights(self, tensor_data: Any, raw_data: Any, target: Any = 0) -> list[Any]:
         """How much each input counted for `target`; a handler that can explain overrides this."""

@@ -32,14 +32,16 @@ class RequestProcessor:
 
     def __init__(self, request_header: Mapping[str, Any]) -> None:
         self._request = dict(request_header)
-        self._folded = {name.lower(): value for name, value in self._request.items()}
         self._response: dict[str, str] = {}
         self._code: int = HTTPStatus.OK
         self._phrase = ""
 
     def get_request_property(self, key: str) -> Any:
         """A request header by name, the exact spelling first, then in any case; None where there is none."""
-        return self._request.get(key, self._folded.get(key.lower()))
+        if key in self._request:
+            return self._request[key]
+        folded = key.lower()
+        return next((value for name, value in self._request.items() if name.lower() == folded), None)
 
     def get_request_properties(self) -> dict[str, Any]:
         """All request headers, named as the server received them."""

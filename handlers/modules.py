@@ -70,8 +70,9 @@ class ModelDirectory:
 
         Raises: whatever the file raises; ImportError where Python's own module of that name is in use already.
         """
-        if folder and (inner := str((self.root / folder).resolve())) not in sys.path:
-            sys.path.insert(0, inner)
+        inner = (self.root / folder).resolve()
+        if inner.is_relative_to(self.root) and str(inner) not in sys.path:
+            sys.path.insert(0, str(inner))
         module = import_module(name)
         if not self._holds(module):
             raise ImportError(

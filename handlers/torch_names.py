@@ -6,9 +6,13 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from enum import Enum
 from os import PathLike
-from typing import Any
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import IO, Any
 
 from .. import engine
+from ..engine import formats
 
 __all__ = [
     "BoolTensor",
@@ -21,6 +25,7 @@ __all__ = [
     "get_num_threads",
     "is_tensor",
     "load",
+    "save",
     "set_float32_matmul_precision",
     "set_num_threads",
 ]
@@ -84,7 +89,7 @@ def compile(model: Callable[..., Any] | None = None, **options: Any) -> Callable
 
 
 def load(
-    f: str | PathLike[str],
+    f: str | PathLike[str] | IO[bytes],
     map_location: Any = None,
     pickle_module: Any = None,
     *,
@@ -92,7 +97,21 @@ def load(
     mmap: bool | None = None,
 ) -> Any:
     """Read a checkpoint; nothing in the file is ever executed, whatever `weights_only` says."""
-    return engine.load(f)
+    if isinstance(f, str | PathLike):
+        return formats.load(f)
+    with NamedTemporaryFile(prefix="checkpoint-") as file:
+        copyfileobj(f, file)
+        file.flush()
+        return formats.load(file.name)
+
+
+def save(obj: object, f: str | PathLike[str] | IO[bytes]) -> None:
+    """Write a state_dict, or dicts and lists of tensors and plain values, in PyTorch's zip form."""
+    if isinstance(f, str | PathLike):
+        return formats.save(obj, f)
+    with TemporaryDirectory(prefix="checkpoint-") as folder:
+        formats.save(obj, path := Path(folder, "file"))
+        f.write(path.read_bytes())
 
 
 def _typed(dtype: str) -> Callable[..., engine.Tensor]:

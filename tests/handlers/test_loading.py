@@ -185,6 +185,15 @@ def test_the_text_cannot_leave_the_model_directory(tmp_path) -> None:
         load_handler("../outside.py", tmp_path / "archive")
 
 
+def test_a_folder_outside_is_not_searched(tmp_path, context) -> None:
+    (tmp_path / "archive").mkdir()
+    write(tmp_path, secret="X = 1")
+    write(tmp_path / "archive", handler="def handle(data, context):\n    import secret\n")
+
+    with pytest.raises(ModuleNotFoundError, match="secret"):
+        load_handler("../handler.py", tmp_path / "archive").handle([{}], context)
+
+
 def test_pythons_own_import_stays_as_it_is(tmp_path) -> None:
     before = builtins.__import__
     load_handler("handler", write(tmp_path, handler="import ts\n" + FUNCTION))
