@@ -66,7 +66,7 @@ def unpack(source: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> Manifes
 
     A name that ends in .mar is read as ZIP, any other file as tar.gz without the first component of its paths. A folder
     is not copied: `into` becomes a link to it, or to its only sub-folder. `into` must be missing or empty.
-    Raises: ArchiveError; nothing is left then.
+    Raises: ArchiveError for what is wrong with the archive, OSError where the disk fails; nothing is left then.
     """
     with readable(source):
         if source.is_dir():
@@ -153,8 +153,6 @@ def readable(source: Path) -> Iterator[None]:
         yield
     except ArchiveError as error:
         raise ArchiveError(f"{source.name}: {error}") from error
-    except OSError as error:
-        raise ArchiveError(f"{source.name}: it could not be read or unpacked: {error}") from error
 
 
 def _link(source: Path, into: Path, limits: Limits) -> Manifest:

@@ -25,13 +25,15 @@ REQUIRED = ("model_name", "handler", "version")
 
 
 class ArchiverGroup(click.Group):
-    """The command with its sub-commands; an ArchiveError becomes a line on standard error and exit code 1."""
+    """The command with its sub-commands; what goes wrong becomes a message on standard error and exit code 1."""
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(context)
-        except ArchiveError as error:
+        except BrokenPipeError:
+            raise
+        except (ArchiveError, OSError) as error:
             click.echo(f"ERROR - {error}", err=True)
             context.exit(1)
 

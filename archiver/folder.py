@@ -32,6 +32,8 @@ class PrivateFolder:
             if not entry.directory:
                 with os.fdopen(os.open(last, NEW_FILE_FLAGS, 0o600, dir_fd=folder), "wb") as file:
                     file.writelines(pieces)
+        except FileExistsError as error:  # the names differ, but not to this file system
+            raise ArchiveError(f"member {entry.name!r} is there twice; the archive is refused") from error
         finally:
             os.close(folder)
 

@@ -110,6 +110,15 @@ def test_inspect_of_what_is_no_archive(project: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, "ERROR - model.py: this is not a tar.gz file\n")
 
 
+def test_a_disk_that_fails_is_told_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "check", fail)
+    result = run("check", "net.mar")
+    assert (result.exit_code, result.stderr) == (1, "ERROR - [Errno 28] No space left on device\n")
+
+
 # check
 
 

@@ -269,6 +269,22 @@ def test_a_full_disk_leaves_nothing(project: Path, config: Config, monkeypatch: 
         return whole(path, flags, *arguments, **more)
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.raises(ArchiveError, match="No space left on device"):
+    with pytest.raises(OSError, match="No space left on device"):
+        unpack(archive, project / "out")
+    assert not (project / "out").exists()
+
+
+def test_names_that_are_one_to_the_file_system_are_refused(
+    project: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "assets" / "TOP.txt").write_text("other")
+    archive = pack(config(extra_files="assets"))
+    whole = os.open
+
+    def regardless_of_case(path: str | Path, flags: int, *arguments: int, **more: int) -> int:
+        return whole("top.txt" if path == "TOP.txt" else path, flags, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", regardless_of_case)
+    with pytest.raises(ArchiveError, match=r"'top.txt' is there twice"):
         unpack(archive, project / "out")
     assert not (project / "out").exists()
