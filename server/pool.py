@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from .batcher import Batcher
 from .errors import ServingError, WorkerDied
@@ -94,12 +95,12 @@ class WorkerPool:
         errors = [seat.error for seat in self._seats if seat.state in (FAILING, FAILED) and seat.error]
         return errors[-1] if errors else None
 
-    async def scale(self, least: int, most: int) -> None:
+    def scale(self, least: int, most: int) -> Coroutine[Any, Any, None]:
         """Have at least `least` workers and at most `most`; with a `least` of 0, none.
 
-        Starts all missing ones at once and returns when each has loaded the model; those that are too many finish
-        their batch first. Cancelling stops the waiting, not the workers.
-        Raises: ModelLoadFailed, the first of them, while that worker goes on trying.
+        Starts all missing ones at once; those that are too many finish their batch first. What is returned can be
+        awaited until the new ones have loaded the model and the others have ended; cancelling it stops no worker.
+        Raises: ModelLoadFailed, awaited, the first of them; that worker goes on trying.
         """
         given_up = [seat for seat in self if seat.state == FAILED]
         running = [seat for seat in self if seat.state != FAILED]
@@ -109,7 +110,7 @@ class WorkerPool:
         new = [self._open() for _ in range(keep - len(running))]
         leavers = [asyncio.ensure_future(self._close(seat)) for seat in leaving]
         self._settled()
-        await asyncio.gather(*leavers, *(asyncio.shield(seat.first) for seat in new))
+        return _all(*leavers, *(asyncio.shield(seat.first) for seat in new))
 
     async def stop(self) -> None:
         """End all workers now, busy or not."""
@@ -230,6 +231,10 @@ class WorkerPool:
             self._batcher.open()
         else:
             self._batcher.shut(self._refusal)
+
+
+async def _all(*waited_for: Awaitable[None]) -> None:
+    await asyncio.gather(*waited_for)
 
 
 def _seen(future: asyncio.Future[None]) -> None:
