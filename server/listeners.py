@@ -1,0 +1,121 @@
+"""Sockets and HTTP servers: bound first, so that a port in use is known before anything else is done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from .address import Address
+from .api.listener import App
+from .protocol import CarefulProtocol
+
+BACKLOG = 2048
+KEEP_ALIVE = 75
+"""Seconds an idle connection stays open: longer than the usual load balancer's minute."""
+
+
+class CannotBind(Exception):
+    """A listener's address cannot be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A socket that listens already, and the address it really has."""
+
+    socket: socket.socket
+    address: Address
+
+    def close(self) -> None:
+        """Close the socket and remove its path."""
+        self.socket.close()
+        if self.address.path:
+            Path(self.address.path).unlink(missing_ok=True)
+
+
+def bind(key: str, address: Address) -> Bound:
+    """Listen at an address; port 0 takes any free one.
+
+    Raises: CannotBind naming the setting, the address and the reason.
+    """
+    try:
+        taken = _bind_unix(address.path) if address.path else _bind_tcp(address)
+    except OSError as error:
+        raise CannotBind(f"{key} {address} cannot be used: {error.strerror or error}") from error
+    if address.path:
+        return Bound(taken, address)
+    return Bound(taken, Address(address.host, taken.getsockname()[1]))
+
+
+def _bind_tcp(address: Address) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return _listen(socket.socket(family, kind, protocol), place)
+
+
+def _bind_unix(path: str) -> socket.socket:
+    """Take the path; one that a dead server has left is removed first."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(path) != 0 and Path(path).is_socket():
+            Path(path).unlink()
+    return _listen(socket.socket(socket.AF_UNIX), path)
+
+
+def _listen(taken: socket.socket, place: object) -> socket.socket:
+    try:
+        if taken.family != socket.AF_UNIX:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(place)  # type: ignore[arg-type]
+        taken.listen(BACKLOG)
+        taken.setblocking(False)
+    except OSError:
+        taken.close()
+        raise
+    return taken
+
+
+class HttpServer(uvicorn.Server):
+    """One listener; signals are left to whoever runs it."""
+
+    def __init__(self, app: App, bound: Bound) -> None:
+        """Serve `app` on a socket that listens already."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=CarefulProtocol,
+                loop="none",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                backlog=BACKLOG,
+            )
+        )
+        self._bound = bound
+        self.up = asyncio.Event()
+
+    async def run_until_told(self) -> None:
+        """Serve until `should_exit`, then let requests under way finish."""
+        try:
+            await self.serve([self._bound.socket])
+        finally:
+            self._bound.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and say so."""
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone: three servers cannot each own them."""
+        yield

@@ -1,0 +1,157 @@
+"""The server's life: three listeners over one registry; start-up, drain, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from . import logs
+from .api import inference_app, management_app, metrics_app
+from .api.listener import App, Listener
+from .lifecycle import AlreadyRunning, Lock, State
+from .listeners import Bound, CannotBind, HttpServer, bind
+from .metrics import Metrics
+from .registry import ModelRegistry
+from .settings import Settings
+from .startup import load_startup_models
+
+logger = logging.getLogger(__name__)
+
+READY = "Model server started."
+RUNNING = "numserve is already running, please use numserve --stop to stop numserve."
+
+
+def main(settings: Settings, detached: bool = False) -> int:
+    """Serve until told to stop; returns the exit code.
+
+    Detached, the logs go to files, and the terminal is let go of once everything is up.
+    """
+    folder = settings.log_location if detached else None
+    try:
+        with Lock(settings.temp_dir) as lock, contextlib.ExitStack() as stack:
+            bound = _bind_all(settings, stack)
+            stack.callback(logs.set_up(settings.log_format, settings.log_level, folder))
+            uvloop.run(Server(settings, bound).run(lambda state: _announce(lock, state, folder), folder))
+    except AlreadyRunning:
+        print(RUNNING)
+        return 1
+    except CannotBind as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _bind_all(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Bound]:
+    names = ["inference", "management", *(["metrics"] if settings.enable_metrics_api else [])]
+    bound = {}
+    for name in names:
+        bound[name] = bind(f"{name}_address", getattr(settings, f"{name}_address"))
+        stack.callback(bound[name].close)
+    return bound
+
+
+def _announce(lock: Lock, state: State, folder: Path | None) -> None:
+    """Say that everything is up; detached, let go of the terminal that waits for this line."""
+    lock.publish(state)
+    print(READY, flush=True)
+    if folder:
+        descriptor = os.open(folder / "ts_log.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        os.close(descriptor)
+
+
+class Server:
+    """Three HTTP servers and the registry they share."""
+
+    def __init__(self, settings: Settings, bound: dict[str, Bound]) -> None:
+        """Be ready to run; nothing is started yet."""
+        self._settings = settings
+        self._bound = bound
+        self._access_log = logs.AccessLog(settings.log_format)
+
+    async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
+        """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        metrics = Metrics()
+        registry = ModelRegistry(self._settings, metrics)
+        servers = [HttpServer(app, self._bound[name]) for name, app in self._apps(registry, metrics).items()]
+        serving = [asyncio.create_task(server.run_until_told()) for server in servers]
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._start(registry, servers, ready, folder))
+        helpers: list[asyncio.Task[object]] = [stopping, starting]
+        if not self._settings.disable_system_metrics:
+            helpers.append(asyncio.create_task(metrics.watch_system(self._settings.metric_time_interval)))
+        try:
+            done, _ = await asyncio.wait({stopping, starting, *serving}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await stop.wait()
+        finally:
+            await self._shut_down(registry, servers, serving, helpers)
+
+    def _apps(self, registry: ModelRegistry, metrics: Metrics) -> dict[str, App]:
+        apps: dict[str, App] = {
+            "inference": inference_app(registry, self._settings, metrics),
+            "management": management_app(registry, self._settings),
+            "metrics": metrics_app(metrics),
+        }
+        return {
+            name: Listener(apps[name], self._settings, metrics, self._access_log, operator=name == "management")
+            for name in self._bound
+        }
+
+    async def _start(
+        self, registry: ModelRegistry, servers: list[HttpServer], ready: Callable[[State], None], folder: Path | None
+    ) -> None:
+        for warning in self._settings.warnings:
+            logger.warning("%s", warning)
+        for name, bound in self._bound.items():
+            logger.info("%s API bind to: %s", name.capitalize(), bound.address)
+            if not bound.address.loopback:
+                logger.warning("%s is open to other machines, without authorization", bound.address)
+        for server in servers:
+            await server.up.wait()
+        for problem in await load_startup_models(registry, self._settings):
+            print(problem, flush=True)
+        ready(self._state(folder))
+
+    def _state(self, folder: Path | None) -> State:
+        return State(
+            pid=os.getpid(),
+            inference=str(self._bound["inference"].address),
+            management=str(self._bound["management"].address),
+            metrics=str(self._bound["metrics"].address) if "metrics" in self._bound else None,
+            logs=str(folder.resolve()) if folder else None,
+        )
+
+    async def _shut_down(
+        self,
+        registry: ModelRegistry,
+        servers: list[HttpServer],
+        serving: list[asyncio.Task[None]],
+        helpers: list[asyncio.Task[object]],
+    ) -> None:
+        """Stop accepting, give requests under way their time, end the workers; in this order."""
+        logger.info("stopping")
+        for helper in helpers:
+            helper.cancel()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.wait(serving, timeout=self._settings.drain_timeout)
+        await registry.close(0)
+        for server in servers:
+            server.force_exit = True
+        await asyncio.gather(*serving, *helpers, return_exceptions=True)
+        self._access_log.flush()
+        logger.info("stopped")

@@ -1,0 +1,67 @@
+"""What is served from the start: the models of `load_models`, loaded side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from ..archiver import ArchiveError
+from .errors import ServingError
+from .registry import Model, ModelRegistry, Registration
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+ARCHIVES = (".mar", ".model", ".tar.gz")
+POLL_SECONDS = 0.02
+
+
+async def load_startup_models(registry: ModelRegistry, settings: Settings) -> list[str]:
+    """Register what is configured, and wait until each model is ready or has failed; returns what went wrong.
+
+    A model that cannot be registered is left out; one whose workers fail stays, and says so when asked.
+    """
+    cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def load(name: str | None, url: str) -> str | None:
+        async with cores:
+            try:
+                model = await registry.register(
+                    Registration(url=url, model_name=name, synchronous=False, at_startup=True)
+                )
+                await _settled(model)
+            except (ServingError, ArchiveError) as error:
+                return _problem(url, getattr(error, "detail", "") or str(error))
+            status = model.status()
+            return _problem(url, status.reason or status.state) if status.state == "failing" else None
+
+    problems = await asyncio.gather(*(load(name, url) for name, url in wanted(settings)))
+    return [problem for problem in problems if problem]
+
+
+def wanted(settings: Settings) -> list[tuple[str | None, str]]:
+    """The name (None: the manifest's) and the address of each model that `load_models` asks for."""
+    items = settings.load_models
+    if any(item.lower() == "all" for item in items):
+        return [(None, entry.name) for entry in sorted(_archives(settings.model_store))]
+    pairs = (item.split("=", 1) for item in items)
+    return [(pair[0], pair[1]) if len(pair) == 2 else (None, pair[0]) for pair in pairs]
+
+
+def _archives(store: Path | None) -> list[Path]:
+    entries = store.iterdir() if store else ()
+    return [e for e in entries if not e.name.startswith(".") and (e.is_dir() or e.name.endswith(ARCHIVES))]
+
+
+async def _settled(model: Model) -> None:
+    """Wait until the workers of a model have loaded it, or one has failed to."""
+    while (status := model.status()).state == "loading" or len(status.workers) < model.config.min_workers:
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _problem(url: str, reason: str) -> str:
+    problem = f"Failed to load model: {url}: {reason}"
+    logger.error("%s", problem)
+    return problem

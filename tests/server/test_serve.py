@@ -1,0 +1,200 @@
+"""The server as a process: start, predict, stop, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from numserve.server import lifecycle
+
+EPHEMERAL = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in ("inference", "management", "metrics"))
+SECONDS = 60
+
+
+class Server:
+    """`numserve` with a temp folder, ports and logs of its own."""
+
+    def __init__(self, folder: Path, store: Path):
+        self.folder, self.store = folder, store
+        self.temp = folder / "temp"
+        self.temp.mkdir()
+        self.configure("")
+
+    def configure(self, text: str) -> None:
+        (self.folder / "config.properties").write_text(EPHEMERAL + "disable_system_metrics=true\n" + text)
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "numserve.server.cli", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=SECONDS
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("TS_")}
+        return kept | {"TEMP": str(self.temp), "OMP_NUM_THREADS": "1"}
+
+    def start(self, *models: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        chosen = ["--models", *models] if models else []
+        return self.run("--start", "--ncs", "--model-store", str(self.store), *chosen, check=check)
+
+    @property
+    def state(self) -> lifecycle.State:
+        found = lifecycle.running(self.temp)
+        assert found is not None
+        return found
+
+    def ask(self, face: str, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        place = urlsplit(getattr(self.state, face))
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=SECONDS)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        pid = lifecycle.running_pid(self.temp)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def server(tmp_path, archives):
+    running = Server(tmp_path, archives.store)
+    yield running
+    running.end()
+
+
+def test_the_command_pair_works(server, archives):
+    archives.make()
+    started = server.start("m=m-1.0.mar")
+    assert started.stdout == "Model server started.\n"
+    assert server.ask("inference", "PUT", "/predictions/m", b"hello") == (200, b"hello")
+    assert json.loads(server.ask("management", "GET", "/models/m")[1])[0]["loadedAtStartup"] is True
+    assert b"Requests2XX" in server.ask("metrics", "GET", "/metrics")[1]
+    assert server.start(check=False).stdout.startswith("numserve is already running")
+    assert server.run("--stop").stdout == "numserve has stopped.\n"
+    assert list(server.temp.rglob("*")) == []
+
+
+def test_the_verbs_find_the_server(server, archives, tmp_path):
+    archives.make(minWorkers=1, maxWorkers=1)
+    server.run("start", "--model-store", str(server.store), "--models", "all")
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    assert json.loads(server.run("predict", "m", "x.json").stdout) == {"a": 1}
+    assert server.run("models").stdout == "  m 1.0: ready, 1/1 workers\n"
+    assert f"running, pid {server.state.pid}" in server.run("status").stdout
+    refused = server.run("predict", "none", "x.json", check=False)
+    assert (refused.returncode, "Model not found: none" in refused.stderr) == (1, True)
+    access = tmp_path / "logs" / "access_log.log"
+    server.run("stop")
+    assert '"POST /predictions/m HTTP/1.1" 200 ' in access.read_text()
+
+
+def test_a_model_that_cannot_be_loaded_is_named_and_left_out(server, archives):
+    archives.make()
+    (server.store / "broken.mar").write_bytes(b"no archive")
+    started = server.start("m=m-1.0.mar", "broken.mar")
+    first, last = started.stdout.splitlines()
+    assert first.startswith("Failed to load model: broken.mar: ")
+    assert last == "Model server started."
+    assert server.ask("inference", "GET", "/predictions/m")[0] == 200
+    server.run("--stop")
+
+
+def test_a_port_in_use_is_one_line(server):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server.configure(f"management_address=http://127.0.0.1:{port}\n")
+        failed = server.start(check=False)
+    assert failed.returncode == 1
+    assert failed.stdout == f"management_address http://127.0.0.1:{port} cannot be used: Address already in use\n"
+    assert list(server.temp.iterdir()) == []
+
+
+def test_a_unix_socket_is_an_address(server, archives, tmp_path):
+    archives.make()
+    server.configure(f"inference_address=unix:{tmp_path}/s\n")
+    server.start("m-1.0.mar")
+    (tmp_path / "x.txt").write_text("hi")
+    assert server.run("predict", "m", "x.txt").stdout == "hi\n"
+    server.run("--stop")
+    assert not (tmp_path / "s").exists()
+
+
+SLOW = """
+    import time
+
+    def handle(data, context):
+        if data:
+            time.sleep(1)
+            return ["done"] * len(data)
+"""
+
+
+async def test_stopping_lets_requests_under_way_finish(server, archives):
+    archives.make(SLOW)
+    server.start("m-1.0.mar")
+    pid = server.state.pid
+    asking = asyncio.create_task(asyncio.to_thread(server.ask, "inference", "GET", "/predictions/m"))
+    while (
+        b'numserve_batch_size_count{model_name="m"'
+        not in (await asyncio.to_thread(server.ask, "metrics", "GET", "/metrics"))[1]
+    ):
+        await asyncio.sleep(0.02)
+    os.kill(pid, signal.SIGTERM)
+    assert await asking == (200, b"done")
+    await asyncio.to_thread(server.run, "--stop")
+    assert lifecycle.running_pid(server.temp) is None
+
+
+def test_a_foreground_server_ends_with_0_on_sigterm(server, archives):
+    archives.make()
+    command = [sys.executable, "-m", "numserve.server.cli", "--foreground", "--model-store", str(server.store)]
+    with subprocess.Popen(
+        command, cwd=server.folder, env=server.environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any(line == "Model server started.\n" for line in lines)
+        assert server.ask("inference", "GET", "/ping")[0] == 200
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        assert process.wait(SECONDS) == 0
+    assert '"GET /ping HTTP/1.1" 200' in rest
+    assert not (server.folder / "logs").exists()
+
+
+def test_the_server_process_does_not_import_numpy(server):
+    code = "import sys, numserve.server.serve; print({'numpy', 'PIL', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_workers_do_not_outlive_a_killed_server(server, archives):
+    archives.make()
+    server.start("m-1.0.mar")
+    workers = json.loads(server.ask("management", "GET", "/models/m")[1])[0]["workers"]
+    processes = [Path(f"/proc/{worker['pid']}") for worker in workers]
+    os.kill(server.state.pid, signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS
+    while any(process.exists() for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes
+    assert not any(process.exists() for process in processes)
+    assert server.run("--stop").stdout == "Removing orphan pid file.\nnumserve is not currently running.\n"
