@@ -36,6 +36,8 @@ NAMES: dict[str, str] = {
     **{f"{place}.is_available": f"{_TORCH_NAMES}:is_available" for place in _ACCELERATORS},
     **{f"{place}.device_count": f"{_TORCH_NAMES}:device_count" for place in _ACCELERATORS[:2]},
     "torch.cuda.empty_cache": f"{_TORCH_NAMES}:empty_cache",
+    "torch.load": f"{_TORCH_NAMES}:load",
+    "torch.save": f"{_TORCH_NAMES}:save",
     "torch.nn.Parameter": "..engine.nn:Parameter",
     "torch.nn.parameter.Parameter": "..engine.nn:Parameter",
     "torch.nn.modules.module.Module": "..engine.nn:Module",

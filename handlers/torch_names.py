@@ -24,8 +24,6 @@ __all__ = [
     "compile",
     "get_num_threads",
     "is_tensor",
-    "load",
-    "save",
     "set_float32_matmul_precision",
     "set_num_threads",
 ]

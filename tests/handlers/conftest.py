@@ -1,5 +1,7 @@
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,6 +29,18 @@ def context_for(folder: Path, **model: Any) -> Context:
     made = Context("m", folder, {"model": {"modelName": "m", "modelVersion": "1.0", **model}}, 4)
     made.begin(["id0"], [{"explain": "False"}])
     return made
+
+
+def oracle() -> ModuleType:
+    """torchvision itself; the test is skipped where it is not installed."""
+    pytest.importorskip("torch")
+    file = Path(__file__).parent.parent / "data" / "torchvision_oracle.py"
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torchvision: ModuleType = module.torchvision()
+    return torchvision
 
 
 def write(folder: Path, **sources: str) -> Path:

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +23,7 @@ from numserve.handlers.transforms import (
 from PIL import Image
 
 from . import pictures
+from .conftest import oracle
 
 DATA = Path(__file__).parent.parent / "data"
 RECORDED = pictures.recorded()
@@ -43,12 +43,7 @@ def test_the_record_is_of_all_pictures() -> None:
 
 @pytest.fixture(scope="module")
 def theirs() -> ModuleType:
-    pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("torchvision_oracle", DATA / "torchvision_oracle.py")
-    assert spec and spec.loader
-    oracle = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(oracle)
-    module: ModuleType = oracle.torchvision().transforms
+    module: ModuleType = oracle().transforms
     return module
 
 
