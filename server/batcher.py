@@ -78,6 +78,7 @@ class Batch:
         """Give each job its own outcome, in order; clients that have left get none."""
         now = self._clock()
         self._watch.batch_done(report, now - self.sent_at)
+        self._trace(now)
         for job, outcome in zip(self._jobs, outcomes, strict=True):
             if job.answer.done():
                 continue
@@ -90,10 +91,18 @@ class Batch:
 
     def fail(self, error: ServingError) -> None:
         """Give every job the same error."""
+        self._trace(self._clock())
         for job in self._jobs:
             if not job.answer.done():
                 job.answer.set_exception(type(error)(str(error), error.detail))
         self._done()
+
+    def _trace(self, now: float) -> None:
+        for job in self._jobs:
+            if trace := job.request.trace:
+                trace.batch_size = len(self._jobs)
+                trace.queue = job.batched_at - job.queued_at
+                trace.inference = now - self.sent_at
 
 
 class Batcher:

@@ -8,12 +8,14 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
 import orjson
+
+from .messages import Trace
 
 ROOT = "numserve"
 ACCESS = "numserve.access"
@@ -116,14 +118,12 @@ def _file(path: Path) -> logging.Handler:
 
 @dataclass(slots=True)
 class Exchange:
-    """What the access log tells of one request; durations are seconds, None where there was no such step."""
+    """What the access log tells of one request; what is None did not happen."""
 
     id: str
     model: str | None = None
     version: str | None = None
-    batch_size: int | None = None
-    queue: float | None = None
-    inference: float | None = None
+    trace: Trace = field(default_factory=Trace)
 
 
 class AccessLog:
@@ -160,8 +160,9 @@ def _text_line(now: float, client: str, request: str, status: int, seconds: floa
     if exchange.model is None:
         return line
     line += f" model={escape(exchange.model)} version={escape(exchange.version or '')}"
-    if exchange.batch_size is not None:
-        line += f" batch={exchange.batch_size} queue={_ms(exchange.queue)} inference={_ms(exchange.inference)}"
+    trace = exchange.trace
+    if trace.batch_size is not None:
+        line += f" batch={trace.batch_size} queue={_ms(trace.queue)} inference={_ms(trace.inference)}"
     return line
 
 
@@ -175,9 +176,9 @@ def _json_line(now: float, client: str, request: str, status: int, seconds: floa
         "id": exchange.id,
         "model": exchange.model,
         "version": exchange.version,
-        "batch_size": exchange.batch_size,
-        "queue_ms": _ms(exchange.queue),
-        "inference_ms": _ms(exchange.inference),
+        "batch_size": exchange.trace.batch_size,
+        "queue_ms": _ms(exchange.trace.queue),
+        "inference_ms": _ms(exchange.trace.inference),
     }
     return orjson.dumps({key: value for key, value in found.items() if value is not None}).decode()
 

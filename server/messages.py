@@ -19,13 +19,26 @@ class Part:
     body: bytes | bytearray | memoryview
 
 
+@dataclass(slots=True)
+class Trace:
+    """What a request met on its way, filled in for whoever logs it; durations are seconds."""
+
+    batch_size: int | None = None
+    queue: float | None = None
+    inference: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """What a client asked; a raw body is one part named "body". No parts at all become an empty row."""
+    """What a client asked; a raw body is one part named "body". No parts at all become an empty row.
+
+    The trace stays on this side of the process border.
+    """
 
     id: str
     parts: tuple[Part, ...]
     headers: Mapping[str, str]
+    trace: Trace | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

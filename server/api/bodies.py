@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from ..errors import InvalidRequest
-from ..messages import InferenceRequest, InferenceResponse, Part
+from ..messages import InferenceRequest, InferenceResponse, Part, Trace
 from .errors import TooLarge
 from .responses import Headers, sendable
 
@@ -54,7 +54,12 @@ async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, li
 
 
 def to_inference_request(
-    identity: str, scope: Scope, body: bytes | bytearray, extra: dict[str, str], with_query: bool = False
+    identity: str,
+    scope: Scope,
+    body: bytes | bytearray,
+    extra: Mapping[str, str],
+    with_query: bool = False,
+    trace: Trace | None = None,
 ) -> InferenceRequest:
     """Take the request apart into named parts; `extra` are the headers we add for the handler.
 
@@ -66,7 +71,7 @@ def to_inference_request(
     if with_query:
         parts = _last_wins((*_fields(scope["query_string"]), *parts))
     headers.update(extra)
-    return InferenceRequest(identity, parts, headers)
+    return InferenceRequest(identity, parts, headers, trace)
 
 
 def to_response(response: InferenceResponse) -> tuple[int, Headers]:

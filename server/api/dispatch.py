@@ -65,7 +65,7 @@ class Dispatcher:
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> InferenceResponse:
         exchange: Exchange = scope[EXCHANGE]
         body = await read_body(scope["headers"], receive, self._limit)
-        request = to_inference_request(exchange.id, scope, body, dict(target.headers), target.with_query)
+        request = to_inference_request(exchange.id, scope, body, target.headers, target.with_query, exchange.trace)
         name = target.model or self._named_in(scope, request)
         model = self._registry.get(name, target.version)
         exchange.model, exchange.version = name, model.version
@@ -74,7 +74,8 @@ class Dispatcher:
 
     def _named_in(self, scope: Scope, request: InferenceRequest) -> str:
         """The model of /invocations: the query's, the only model's, or the form's."""
-        if named := parse_qs(scope["query_string"].decode("latin-1")).get("model_name"):
+        query: bytes = scope["query_string"]
+        if named := parse_qs(query.decode("latin-1")).get("model_name"):
             return named[0]
         if len(names := self._registry.names()) == 1:
             return names[0]

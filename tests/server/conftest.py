@@ -61,6 +61,7 @@ class Client:
     metrics: httpx.AsyncClient
     registry: ModelRegistry
     archives: Archives
+    access_log: AccessLog
 
     async def predict(self, model: str = "m", **request: Any) -> httpx.Response:
         """Ask a model."""
@@ -109,7 +110,7 @@ async def serve(archives, tmp_path, monkeypatch):
                 clients[name] = await stack.enter_async_context(
                     httpx.AsyncClient(transport=transport, base_url="http://t")
                 )
-            client = Client(**clients, registry=registry, archives=archives)
+            client = Client(**clients, registry=registry, archives=archives, access_log=log)
             if source is not None:
                 await client.register(url=archives.make(source, **config), initial_workers=workers, synchronous=True)
             return client

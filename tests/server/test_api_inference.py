@@ -252,6 +252,16 @@ async def test_requests_share_a_batch(serve):
     assert [answer.text for answer in answers] == ["4"] * 4
 
 
+async def test_the_access_log_tells_what_the_batch_was(serve, caplog):
+    caplog.set_level("INFO", "numserve.access")
+    client = await serve()
+    answer = await client.predict(content=b"x")
+    client.access_log.flush()
+    (line,) = caplog.messages
+    assert f" id={answer.headers['x-request-id']} model=m version=1.0 batch=1 queue=" in line
+    assert " inference=None" not in line
+
+
 def families(root):
     return {root}.union(*(families(child) for child in root.__subclasses__()))
 

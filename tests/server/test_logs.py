@@ -8,6 +8,7 @@ import logging
 
 import pytest
 from numserve.server import logs
+from numserve.server.messages import Trace
 
 
 @pytest.fixture
@@ -80,13 +81,13 @@ async def test_an_access_line_begins_as_torchserves_does(set_up):
 
 
 async def test_an_access_line_tells_what_the_batch_was(set_up):
-    exchange = logs.Exchange("i", "m", "1.0", 4, 0.0012, 0.0034)
+    exchange = logs.Exchange("i", "m", "1.0", Trace(4, 0.0012, 0.0034))
     line = access_line("text", io.StringIO(), set_up, exchange)
     assert line.endswith(" id=i model=m version=1.0 batch=4 queue=1.2 inference=3.4\n")
 
 
 async def test_an_access_line_in_json(set_up):
-    exchange = logs.Exchange("i", "m", "1.0", 4, 0.0012, 0.0034)
+    exchange = logs.Exchange("i", "m", "1.0", Trace(4, 0.0012, 0.0034))
     line = json.loads(access_line("json", io.StringIO(), set_up, exchange))
     assert line["batch_size"] == 4
     assert (line["queue_ms"], line["ms"], line["status"], line["client"]) == (1.2, 36.4, 200, "127.0.0.1:5")
