@@ -8,14 +8,15 @@ import numpy as np
 
 from ..dtype import Array, Number, result_dtype
 from ..errors import DtypeError, EngineError
+from .activation import relu
 from .primitive import primitive
 from .unary import cast
 
 Pair = tuple[Array | None, Array | None]
 
 __all__ = [
-    "add", "atan2", "cast", "clamp", "div", "floor_divide", "fmax", "fmin", "fmod", "hypot", "maximum", "minimum", "mul",
-    "pow", "relu", "remainder", "sub", "trunc_divide",
+    "add", "atan2", "cast", "clamp", "div", "floor_divide", "fmax", "fmin", "fmod", "hypot", "maximum", "minimum",
+    "mul", "pow", "relu", "remainder", "sub", "trunc_divide",
 ]  # fmt: skip
 
 
@@ -201,17 +202,6 @@ def hypot(a: Array, b: Array) -> Array:
 @hypot.gradient
 def _(g: Array, out: Array, a: Array, b: Array) -> Pair:
     return g * a / out, g * b / out
-
-
-@primitive
-def relu(x: Array) -> Array:
-    """max(x, 0); NaN stays."""
-    return np.maximum(x, x.dtype.type(0))
-
-
-@relu.gradient
-def _(g: Array, out: Array, _x: None) -> tuple[Array]:
-    return (np.where(out > 0, g, g.dtype.type(0)),)
 
 
 @primitive
