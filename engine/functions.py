@@ -9,32 +9,36 @@ import numpy as np
 
 from .dtype import DType, Number, float32, of, result_dtype
 from .dtype import promote_types as _promote
-from .ops import comparison, shape
+from .ops import comparison, shape, sorting
+from .ops import indexing as _indexing
 from .ops import matmul as _matmul
 from .tensor import Tensor, apply
 
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "addmv", "all", "allclose", "amax",
     "amin", "any", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "asin", "asinh", "atan", "atan2", "atanh", "baddbmm", "bitwise_and", "bitwise_left_shift", "bitwise_not",
-    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm", "broadcast_shapes", "broadcast_tensors",
-    "broadcast_to", "can_cast", "cat", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
-    "concat", "concatenate", "cos", "cosh", "cumprod", "cumsum", "detach", "diagonal", "div", "divide", "dot",
+    "argsort", "asin", "asinh", "atan", "atan2", "atanh", "baddbmm", "bincount", "bitwise_and",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm",
+    "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cat", "ceil", "chunk",
+    "clamp", "clamp_max", "clamp_min", "clip", "clone", "concat", "concatenate", "cos", "cosh", "count_nonzero",
+    "cummax", "cummin", "cumprod", "cumsum", "detach", "diagonal", "div", "divide", "dot", "einsum", "embedding",
     "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "fix", "flatten", "flip", "fliplr", "flipud",
     "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "gather", "ge", "ger", "get_default_dtype",
-    "greater", "greater_equal", "gt", "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_put",
-    "index_select", "inner", "is_complex", "is_floating_point", "is_tensor", "isclose", "isfinite", "isinf",
-    "isnan", "le", "lerp", "less", "less_equal", "linear", "log", "log10", "log1p", "log2", "log_softmax",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "lt", "masked_fill",
-    "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm",
-    "moveaxis", "movedim", "mul", "multiply", "mv", "nan_to_num", "narrow", "ne", "neg", "negative", "nonzero",
-    "not_equal", "numel", "outer", "permute", "pow", "prod", "promote_types", "ravel", "reciprocal", "relu",
-    "relu_", "remainder", "repeat_interleave", "reshape", "result_type", "roll", "round", "rsqrt", "rsub",
-    "scatter", "scatter_add", "select", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim",
-    "tan", "tanh", "tile", "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten",
-    "unsqueeze", "var", "vstack", "where",
+    "greater", "greater_equal", "gt", "histc", "hstack", "hypot", "index_add", "index_copy", "index_fill",
+    "index_put", "index_select", "inner", "is_complex", "is_floating_point", "is_tensor", "isclose", "isfinite",
+    "isin", "isinf", "isnan", "kthvalue", "le", "lerp", "less", "less_equal", "linear", "log", "log10", "log1p",
+    "log2", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "lt",
+    "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid",
+    "min", "minimum", "mm", "moveaxis", "movedim", "msort", "mul", "multiply", "mv", "nan_to_num", "nanmean",
+    "nansum", "narrow", "ne", "neg", "negative", "nonzero", "norm", "not_equal", "numel", "one_hot", "outer",
+    "permute", "pow", "prod", "promote_types", "quantile", "ravel", "reciprocal", "relu", "relu_", "remainder",
+    "repeat_interleave", "reshape", "result_type", "roll", "round", "rsqrt", "rsub", "scatter", "scatter_add",
+    "searchsorted", "select", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
+    "take_along_dim", "tan", "tanh", "tile", "topk", "transpose", "tril", "triu", "true_divide", "trunc",
+    "unbind", "unflatten", "unique", "unsqueeze", "var", "var_mean", "vstack", "where",
 ]  # fmt: skip
+
 
 absolute = abs = Tensor.abs
 acos = arccos = Tensor.acos
@@ -51,12 +55,14 @@ amin = Tensor.amin
 any = Tensor.any
 argmax = Tensor.argmax
 argmin = Tensor.argmin
+argsort = Tensor.argsort
 asin = arcsin = Tensor.asin
 asinh = arcsinh = Tensor.asinh
 atan = arctan = Tensor.atan
 atan2 = arctan2 = Tensor.atan2
 atanh = arctanh = Tensor.atanh
 baddbmm = Tensor.baddbmm
+bincount = Tensor.bincount
 bitwise_and = Tensor.bitwise_and
 bitwise_left_shift = Tensor.bitwise_left_shift
 bitwise_not = Tensor.bitwise_not
@@ -73,6 +79,9 @@ clamp_min = Tensor.clamp_min
 clone = Tensor.clone
 cos = Tensor.cos
 cosh = Tensor.cosh
+count_nonzero = Tensor.count_nonzero
+cummax = Tensor.cummax
+cummin = Tensor.cummin
 cumprod = Tensor.cumprod
 cumsum = Tensor.cumsum
 detach = Tensor.detach
@@ -100,6 +109,7 @@ frac = Tensor.frac
 gather = Tensor.gather
 ge = greater_equal = Tensor.ge
 gt = greater = Tensor.gt
+histc = Tensor.histc
 hypot = Tensor.hypot
 index_add = Tensor.index_add
 index_copy = Tensor.index_copy
@@ -112,6 +122,7 @@ isclose = Tensor.isclose
 isfinite = Tensor.isfinite
 isinf = Tensor.isinf
 isnan = Tensor.isnan
+kthvalue = Tensor.kthvalue
 le = less_equal = Tensor.le
 lerp = Tensor.lerp
 log = Tensor.log
@@ -133,22 +144,28 @@ matmul = Tensor.matmul
 max = Tensor.max
 maximum = Tensor.maximum
 mean = Tensor.mean
+median = Tensor.median
 min = Tensor.min
 minimum = Tensor.minimum
 mm = Tensor.mm
 movedim = moveaxis = Tensor.movedim
+msort = Tensor.msort
 mul = multiply = Tensor.mul
 mv = Tensor.mv
 nan_to_num = Tensor.nan_to_num
+nanmean = Tensor.nanmean
+nansum = Tensor.nansum
 narrow = Tensor.narrow
 ne = not_equal = Tensor.ne
 neg = negative = Tensor.neg
 nonzero = Tensor.nonzero
+norm = Tensor.norm
 numel = Tensor.numel
 outer = ger = Tensor.outer
 permute = Tensor.permute
 pow = Tensor.pow
 prod = Tensor.prod
+quantile = Tensor.quantile
 ravel = Tensor.ravel
 reciprocal = Tensor.reciprocal
 relu = Tensor.relu
@@ -168,6 +185,7 @@ sign = Tensor.sign
 sin = Tensor.sin
 sinh = Tensor.sinh
 softmax = Tensor.softmax
+sort = Tensor.sort
 split = Tensor.split
 sqrt = Tensor.sqrt
 square = Tensor.square
@@ -181,12 +199,14 @@ take_along_dim = Tensor.take_along_dim
 tan = Tensor.tan
 tanh = Tensor.tanh
 tile = Tensor.tile
+topk = Tensor.topk
 transpose = swapaxes = swapdims = Tensor.transpose
 tril = Tensor.tril
 triu = Tensor.triu
 trunc = fix = Tensor.trunc
 unbind = Tensor.unbind
 unflatten = Tensor.unflatten
+unique = Tensor.unique
 unsqueeze = Tensor.unsqueeze
 var = Tensor.var
 
@@ -270,3 +290,47 @@ def can_cast(from_: DType, to: DType) -> bool:
 def get_default_dtype() -> DType:
     """What Python floats become: float32. Source: torch.get_default_dtype."""
     return float32
+
+
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """Products summed over the labels that the result lacks. Source: torch.einsum."""
+    several = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
+    return cast(Tensor, apply(_matmul.einsum, *several, equation=equation))
+
+
+def searchsorted(
+    sorted_sequence: Tensor, input: Tensor | Number, *, right: bool = False, side: str | None = None
+) -> Tensor:
+    """Where values would go in ordered rows. Source: torch.searchsorted."""
+    values = input if isinstance(input, Tensor) else np.asarray(input)
+    return cast(Tensor, apply(sorting.searchsorted, sorted_sequence, values, right=right or side == "right"))
+
+
+def bucketize(input: Tensor | Number, boundaries: Tensor, *, right: bool = False) -> Tensor:
+    """Which of the intervals between boundaries holds each value. Source: torch.bucketize."""
+    return searchsorted(boundaries, input, right=right)
+
+
+def isin(elements: Tensor, test_elements: Tensor) -> Tensor:
+    """Whether each element is among others. Source: torch.isin."""
+    return cast(Tensor, apply(sorting.isin, elements, test_elements))
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Rows of 0 with a 1 at the class of each element. Source: torch.nn.functional.one_hot."""
+    return cast(Tensor, apply(sorting.one_hot, tensor, num_classes=num_classes))
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """The rows of a table. Source: torch.nn.functional.embedding."""
+    return cast(Tensor, apply(_indexing.embedding, weight, input, padding_idx=padding_idx))
+
+
+def var_mean(input: Tensor, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The variance and the mean. Source: torch.var_mean."""
+    return input.var(dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)
+
+
+def std_mean(input: Tensor, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The standard deviation and the mean. Source: torch.std_mean."""
+    return input.std(dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)

@@ -19,6 +19,7 @@ from .methods.indexing import IndexingMethods
 from .methods.matmul import MatmulMethods
 from .methods.reduction import ReductionMethods
 from .methods.shape import ShapeMethods
+from .methods.sorting import SortingMethods
 from .ops.primitive import Primitive
 
 
@@ -36,6 +37,7 @@ class Tensor(
     ReductionMethods,
     ShapeMethods,
     IndexingMethods,
+    SortingMethods,
     MatmulMethods,
     ConversionMethods,
 ):

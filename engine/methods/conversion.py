@@ -21,7 +21,7 @@ class ConversionMethods(Methods):
     __slots__ = ()
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As another dtype, as another tensor's, or on a device; itself where nothing changes. Source: torch.Tensor.to."""
+        """In another dtype, or on a device; itself where nothing changes. Source: torch.Tensor.to."""
         wanted: DType | None = kwargs.pop("dtype", None)
         where: Any = kwargs.pop("device", None)
         copy = bool(kwargs.pop("copy", False))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
+import numpy as np
+
 from ..dtype import DType
 from ..ops import elementwise, reduction
+from ..ops.comparison import logical_not, masked_fill
 from .base import Methods
 
 T = TypeVar("T")
@@ -95,7 +98,29 @@ class ReductionMethods(Methods):
         self, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
     ) -> Self:
         """The root of the variance. Source: torch.std."""
-        return self.var(dim, unbiased, keepdim, correction=correction)._apply(elementwise.pow, 0.5)
+        over = float(unbiased) if correction is None else correction
+        return self._apply(reduction.std, dim=dims_of(dim), correction=over, keepdim=keepdim)
+
+    def norm(self, p: float | str | None = 2, dim: Dims = None, keepdim: bool = False) -> Self:
+        """The length of vectors: the root of the sum of squares, or another p-norm. Source: torch.norm."""
+        power = 2.0 if p is None or p == "fro" else float(p)
+        return self._apply(reduction.norm, p=power, dim=dims_of(dim), keepdim=keepdim)
+
+    def nansum(self, dim: Dims = None, keepdim: bool = False) -> Self:
+        """The sum with 0 for nan. Source: torch.nansum."""
+        return self._without_nan().sum(dim, keepdim)
+
+    def nanmean(self, dim: Dims = None, keepdim: bool = False) -> Self:
+        """The mean of what is not nan. Source: torch.nanmean."""
+        present = self._plain(~np.isnan(self.array)).sum(dim, keepdim)
+        return self.nansum(dim, keepdim)._apply(elementwise.div, present)
+
+    def _without_nan(self) -> Self:
+        return self._apply(masked_fill, self._plain(np.isnan(self.array)), 0)
+
+    def count_nonzero(self, dim: Dims = None) -> Self:
+        """How many elements are other than 0. Source: torch.count_nonzero."""
+        return self._apply(logical_not)._apply(logical_not).sum(dim)
 
     def logsumexp(self, dim: Dims, keepdim: bool = False) -> Self:
         """log(sum(exp(x))). Source: torch.logsumexp."""

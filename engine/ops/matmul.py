@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,108 @@ def _(
     if len(needs) == 2:
         return to_x, to_weight
     return to_x, to_weight, (rows.sum(axis=0).reshape(shapes[2]) if needs[2] else None)
+
+
+@primitive
+def einsum(*operands: Array, equation: str) -> Array:
+    """Products summed over the labels that the result lacks, as Einstein wrote them."""
+    inputs, output = _labels(equation, operands)
+    arrays, labels = list(operands), list(inputs)
+    while len(arrays) > 1:  # in the order given; each pair is one matrix product
+        first, second = labels[0], labels[1]
+        later = set(output).union(*labels[2:])
+        kept = "".join(sorted((set(first) | set(second)) & later))
+        arrays[:2] = [_contract(arrays[0], first, arrays[1], second, kept)]
+        labels[:2] = [kept]
+    return np.asarray(np.einsum(f"{labels[0]}->{output}", arrays[0])).copy()
+
+
+def _labels(equation: str, operands: tuple[Array, ...]) -> tuple[list[str], str]:
+    """The labels of each operand and of the result, "..." written out and the result filled in."""
+    left, arrow, output = equation.replace(" ", "").partition("->")
+    inputs = left.split(",")
+    if len(inputs) != len(operands):
+        raise ShapeError(f"einsum: {equation!r} has {len(inputs)} operands; met {len(operands)}")
+    free = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in equation]
+    rest = [o.ndim - len(i.replace("...", "")) for i, o in zip(inputs, operands, strict=True)]
+    shared = "".join(free[: max(rest)]) if "..." in left else ""
+    filled = []
+    for labels, more, operand in zip(inputs, rest, operands, strict=True):
+        labels = labels.replace("...", shared[len(shared) - more :] if more > 0 else "")
+        if len(labels) != operand.ndim:
+            raise ShapeError(f"einsum: {equation!r}: {labels!r} names {len(labels)} dims of {operand.shape}")
+        filled.append(labels)
+    if not arrow:
+        output = shared + "".join(sorted(c for c in set(left) - set(".,") if left.count(c) == 1))
+    output = output.replace("...", shared)
+    _check_sizes(equation, filled, operands)
+    return filled, output
+
+
+def _check_sizes(equation: str, inputs: list[str], operands: tuple[Array, ...]) -> None:
+    sizes: dict[str, int] = {}
+    for labels, operand in zip(inputs, operands, strict=True):
+        for label, size in zip(labels, operand.shape, strict=True):
+            if sizes.setdefault(label, size) != size and 1 not in (size, sizes[label]):
+                raise ShapeError(f"einsum: {equation!r}: label {label!r} has sizes {sizes[label]} and {size}")
+            sizes[label] = max(size, sizes[label])
+
+
+def _contract(a: Array, first: str, b: Array, second: str, kept: str) -> Array:
+    """Two operands multiplied and summed over what is not kept, as one batched matrix product."""
+    a, first = _alone(a, first, second + kept)
+    b, second = _alone(b, second, first + kept)
+    batch = [c for c in first if c in second and c in kept]
+    summed = [c for c in first if c in second and c not in kept]
+    rows = [c for c in first if c not in second]
+    columns = [c for c in second if c not in first]
+    sizes = {c: max(n, m) for c, n, m in _sizes(a, first, b, second)}
+    left = _arranged(a, first, batch, rows, summed, sizes)
+    right = _arranged(b, second, batch, summed, columns, sizes)
+    product = np.matmul(left, right).reshape([sizes[c] for c in (*batch, *rows, *columns)])
+    return product.transpose([(*batch, *rows, *columns).index(c) for c in kept])
+
+
+def _alone(a: Array, labels: str, wanted: str) -> tuple[Array, str]:
+    """Diagonals taken where a label stands twice, and labels summed that nobody else wants."""
+    left = "".join(dict.fromkeys(c for c in labels if c in wanted))
+    return (a, labels) if left == labels else (np.einsum(f"{labels}->{left}", a), left)
+
+
+def _sizes(a: Array, first: str, b: Array, second: str) -> list[tuple[str, int, int]]:
+    of_a, of_b = dict(zip(first, a.shape, strict=True)), dict(zip(second, b.shape, strict=True))
+    return [(c, of_a.get(c, 1), of_b.get(c, 1)) for c in {**of_a, **of_b}]
+
+
+def _arranged(
+    a: Array, labels: str, batch: list[str], rows: list[str], columns: list[str], sizes: dict[str, int]
+) -> Array:
+    """An operand as (batch, rows, columns)."""
+    order = (*batch, *rows, *columns)
+    a = np.broadcast_to(a.transpose([labels.index(c) for c in order]), [sizes[c] for c in order])
+    counts = (math.prod(sizes[c] for c in part) for part in (batch, rows, columns))
+    return a.reshape(tuple(counts))
+
+
+@einsum.gradient
+def _(g: Array, _out: None, *operands: Array, equation: str, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    inputs, output = _labels(equation, operands)
+    return tuple(_share(g, output, operands, inputs, n) if needed else None for n, needed in enumerate(needs))
+
+
+def _share(g: Array, output: str, operands: tuple[Array, ...], inputs: list[str], n: int) -> Array:
+    """The gradient of one operand: the others and g, summed to its labels."""
+    mine, shape = inputs[n], operands[n].shape
+    others = [(o, i) for k, (o, i) in enumerate(zip(operands, inputs, strict=True)) if k != n]
+    known = set(output).union(*(i for _, i in others))
+    wanted = "".join(c for c in dict.fromkeys(mine) if c in known)
+    terms = ",".join([output, *(i for _, i in others)])
+    part = einsum.kernel(g, *(o.conj() for o, _ in others), equation=f"{terms}->{wanted}")
+    whole = np.zeros(shape, part.dtype)
+    if any(dict(zip(mine, shape, strict=True))[c] != n for c, n in zip(wanted, part.shape, strict=True)):
+        stretched = [d for d, c in enumerate(wanted) if shape[mine.index(c)] == 1]
+        part = part.sum(axis=tuple(stretched), keepdims=True)
+    once = "".join(dict.fromkeys(mine))
+    target = np.einsum(f"{mine}->{once}", whole)  # a view, of the diagonal where a label stands twice
+    target[...] = part.reshape([part.shape[wanted.index(c)] if c in wanted else 1 for c in once])
+    return whole

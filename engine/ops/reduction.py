@@ -194,7 +194,47 @@ def var(x: Array, *, dim: Dim = None, correction: float = 1, keepdim: bool = Fal
 @var.gradient
 def _(g: Array, _out: None, x: Array, *, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> tuple[Array]:
     centred = x - x.mean(axis=dim, keepdims=True)
-    return (_kept(g, dim, keepdim, x.ndim) * 2 * centred / np.float32(max(_count(x.shape, dim) - correction, 0)),)
+    return (_kept(g, dim, keepdim, x.ndim) * centred * (2 / (_count(x.shape, dim) - correction or np.nan)),)
+
+
+@primitive
+def std(x: Array, *, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Array:
+    """The root of the variance."""
+    return np.asarray(np.sqrt(var.kernel(x, dim=dim, correction=correction, keepdim=keepdim)))
+
+
+@std.gradient
+def _(g: Array, out: Array, x: Array, *, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> tuple[Array]:
+    share = np.where(out == 0, 0, g / out)
+    centred = x - x.mean(axis=dim, keepdims=True)
+    return (_kept(share, dim, keepdim, x.ndim) * centred / max(_count(x.shape, dim) - correction, 0),)
+
+
+@primitive
+def norm(x: Array, *, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Array:
+    """(sum(|x| ** p)) ** (1 / p); the greatest or least |x| for inf and -inf, the count of non-zeros for 0."""
+    if x.dtype.kind not in "fc":
+        raise DtypeError(f"norm: {x.dtype} has no norm of its own; convert with .float()")
+    size = np.abs(x)
+    if np.isinf(p):
+        return np.asarray((size.max if p > 0 else size.min)(axis=dim, keepdims=keepdim))
+    if p == 0:
+        return np.asarray((size != 0).sum(axis=dim, keepdims=keepdim).astype(size.dtype))
+    if p == 2:
+        return np.asarray(np.sqrt(np.square(size).sum(axis=dim, keepdims=keepdim)))
+    return np.asarray(np.power(np.power(size, p).sum(axis=dim, keepdims=keepdim), 1 / p))
+
+
+@norm.gradient
+def _(g: Array, out: Array, x: Array, *, p: float = 2, dim: Dim = None, keepdim: bool = False) -> tuple[Array]:
+    g, out = _kept(g, dim, keepdim, x.ndim), _kept(out, dim, keepdim, x.ndim)
+    if p == 0:
+        return (np.zeros_like(x),)
+    if np.isinf(p):
+        chosen = np.abs(x) == out
+        return (np.where(chosen, g * np.sign(x) / chosen.sum(axis=dim, keepdims=True), 0),)
+    share = np.where(out == 0, 0, g / np.power(out, p - 1))
+    return (share * x,) if p == 2 else (share * np.sign(x) * np.power(np.abs(x), p - 1),)
 
 
 @primitive
