@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .batcher import Batcher
-from .errors import ServingError, WorkerDied
-from .messages import LoadReport, Report
+from .errors import ModelLoadFailed, ServingError, WorkerDied
+from .messages import LoadFailure, LoadReport, Report
 from .metrics import Metrics, ModelMetrics
 from .status import WorkerStatus
 from .workers.base import Load, Worker
@@ -63,7 +63,8 @@ class WorkerPool:
         seat: Callable[[], tuple[int, Load]],
         recovery_window: float,
         refusal: str,
-        delays: tuple[float, ...] = DELAYS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Have no workers; `seat` numbers a new one and says what it loads, `refusal` is said while there is none."""
         self._batcher = batcher
@@ -73,7 +74,8 @@ class WorkerPool:
         self._seat = seat
         self._window = recovery_window
         self._refusal = refusal
-        self._delays = delays
+        self._clock = clock
+        self._sleep = sleep
         self._seats: list[Seat] = []
         self._settled()
 
@@ -159,10 +161,10 @@ class WorkerPool:
                 error = await self._live(seat)
                 if seat.state == STOPPING or not self._to_be_tried_again(seat, error):
                     return
-                delay = self._delays[min(seat.attempts, len(self._delays) - 1)]
+                delay = DELAYS[min(seat.attempts, len(DELAYS) - 1)]
                 seat.attempts += 1
                 logger.warning("%s is started again in %g s: %s", seat.load.name, delay, error.explained())
-                await asyncio.sleep(delay)
+                await self._sleep(delay)
                 seat.state, seat.started_at = LOADING, datetime.now(UTC)
                 self._counted.worker_restarted()
                 self._settled()
@@ -205,9 +207,10 @@ class WorkerPool:
 
     def _to_be_tried_again(self, seat: Seat, error: ServingError) -> bool:
         """Record a death; False once the seat has been failing for longer than it may."""
-        now = time.monotonic()
+        now = self._clock()
         seat.error = error
-        seat.failing_since = seat.failing_since or now
+        if seat.failing_since is None:
+            seat.failing_since = now
         again = now - seat.failing_since < self._window
         seat.state = FAILING if again else FAILED
         if not again:
@@ -221,7 +224,9 @@ class WorkerPool:
         if seat in self._seats:
             self._seats.remove(seat)
         if not seat.first.done():
-            seat.first.cancel()
+            spec = seat.load.spec
+            failure = LoadFailure("load", "Stopped", "the worker was called off before it had loaded the model")
+            seat.first.set_exception(ModelLoadFailed(spec.name, spec.version, failure))
         self._metrics.worker_removed(seat.load.name)
         self._settled()
 

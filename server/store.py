@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
 from typing import IO
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from ..archiver import Manifest, unpack
@@ -116,6 +116,8 @@ class ModelStore:
             with opener.open(url, timeout=SOCKET_SECONDS) as response, target.open("xb") as file:
                 _copy(response, file, url)
         except (URLError, TimeoutError, ConnectionError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
             raise DownloadFailed(f"Failed to download archive from: {url}", str(error)) from error
         return target
 
@@ -130,6 +132,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if not self._allowed(newurl):
+            fp.close()
             raise URLError(f"it leads on to {newurl}, which does not match any allowed URL(s)")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -1,0 +1,324 @@
+import asyncio
+
+import pytest
+from numserve.server.batcher import Batcher
+from numserve.server.errors import ModelLoadFailed, NoWorkers, WorkerDied
+from numserve.server.messages import (
+    BatchReport,
+    InferenceRequest,
+    InferenceResponse,
+    LoadFailure,
+    LoadReport,
+    ModelSpec,
+)
+from numserve.server.metrics import Metrics
+from numserve.server.pool import DELAYS, WorkerPool
+from numserve.server.workers.base import Load
+
+LOADED = LoadReport(0.1, 1000)
+
+
+class Scripted:
+    """A worker that does what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.pid = None
+        self.batch = None
+
+    async def run(self, load, idle):
+        self.name, self._idle = load.name, idle
+        self._end = asyncio.get_running_loop().create_future()
+        self.pid = 4711
+        try:
+            await self._end
+        finally:
+            if self.batch:
+                self.batch.fail(WorkerDied("Worker died."))
+
+    def send(self, batch):
+        self.batch = batch
+
+    def load(self):
+        self._idle(self, LOADED)
+
+    def answer(self):
+        batch, self.batch = self.batch, None
+        report = BatchReport(0.1, 2000)
+        batch.settle([InferenceResponse(200, "", None, {}, r.id.encode()) for r in batch.requests], report)
+        self._idle(self, report)
+
+    def die(self, error=None):
+        self._end.set_exception(error or WorkerDied("Worker died.", "killed by SIGKILL"))
+
+    def cannot_load(self):
+        self.die(ModelLoadFailed("m", "1.0", LoadFailure("import", "ImportError", "no such package", "handler.py:1")))
+
+
+class House:
+    """A pool of scripted workers, with a clock that only the pool's own waiting moves."""
+
+    def __init__(self, window: float) -> None:
+        self.workers: list[Scripted] = []
+        self.slept: list[float] = []
+        self.now = 0.0
+        self.awake = asyncio.Event()
+        self.awake.set()
+        self.metrics = Metrics("vm")
+        counted = self.metrics.model("m", "1.0")
+        self.batcher = Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=10)
+        self.pool = WorkerPool(
+            self.batcher,
+            self.metrics,
+            counted,
+            make=self.make,
+            seat=self.seat,
+            recovery_window=window,
+            refusal="nobody is left",
+            clock=lambda: self.now,
+            sleep=self.sleep,
+        )
+        self.numbers = iter(range(9000, 9999))
+
+    def make(self) -> Scripted:
+        self.workers.append(Scripted())
+        return self.workers[-1]
+
+    def seat(self) -> tuple[int, Load]:
+        number = next(self.numbers)
+        return number, Load(ModelSpec("m", "1.0", "/", "handler"), f"W-{number}-m_1.0")
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await self.awake.wait()
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def start(self, count: int) -> list[Scripted]:
+        scaled = asyncio.ensure_future(self.pool.scale(count, count))
+        await self.settle()
+        for worker in self.workers:
+            worker.load()
+        await scaled
+        return self.workers
+
+    def ask(self, name: str = "a") -> asyncio.Future:
+        return self.batcher.submit(InferenceRequest(name, (), {}))
+
+    def states(self) -> list[str]:
+        return [status.state for status in self.pool.statuses()]
+
+
+@pytest.fixture
+async def make_house():
+    houses = []
+
+    def make(window: float = 300) -> House:
+        houses.append(House(window))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.batcher.close()
+        await house.pool.stop()
+        assert house.states() == []
+
+
+@pytest.fixture
+async def house(make_house) -> House:
+    return make_house()
+
+
+async def test_all_missing_workers_start_at_once(house):
+    scaling = asyncio.ensure_future(house.pool.scale(3, 3))
+    await house.settle()
+    assert house.states() == ["loading"] * 3
+    for worker in house.workers:
+        assert not scaling.done()
+        worker.load()
+    await scaling
+    assert house.states() == ["ready"] * 3
+    assert [status.id for status in house.pool.statuses()] == ["9000", "9001", "9002"]
+
+
+async def test_a_load_failure_reaches_whoever_waits_and_the_worker_tries_again(house):
+    scaling = asyncio.ensure_future(house.pool.scale(1, 1))
+    await house.settle()
+    house.workers[0].cannot_load()
+    with pytest.raises(ModelLoadFailed):
+        await scaling
+    await house.settle()
+    assert house.slept == [1]
+    house.workers[1].load()
+    assert house.states() == ["ready"]
+
+
+async def test_a_dead_worker_fails_its_batch_alone_and_comes_back(house):
+    worker, other = await house.start(2)
+    lost, kept = house.ask("a"), house.ask("b")
+    worker.die()
+    await house.settle()
+    other.answer()
+    assert isinstance(lost.exception(), WorkerDied)
+    assert kept.result().body == b"b"
+    house.workers[2].load()
+    assert house.states() == ["ready", "ready"]
+    assert [status.id for status in house.pool.statuses()] == ["9000", "9001"]
+
+
+async def test_the_queue_waits_for_a_worker_that_comes_back(house):
+    (worker,) = await house.start(1)
+    worker.die()
+    await house.settle()
+    answer = house.ask()
+    house.workers[1].load()
+    house.workers[1].answer()
+    assert answer.result().body == b"a"
+
+
+async def test_the_delays_grow_as_torchserves_do_and_end_with_the_window(house):
+    await house.start(1)
+    for _ in range(20):
+        house.workers[-1].die()
+        await house.settle()
+        if house.states() == ["failed"]:
+            break
+    assert house.slept == [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144]
+    assert house.slept == list(DELAYS[:12])
+
+
+async def test_a_successful_load_resets_the_delays(house):
+    await house.start(1)
+    for _ in range(4):
+        house.workers[-1].die()
+        await house.settle()
+    house.workers[-1].load()
+    house.workers[-1].die()
+    await house.settle()
+    assert house.slept == [1, 1, 2, 3, 1]
+
+
+async def test_with_a_window_of_zero_nothing_is_tried_again_and_nobody_waits_in_vain(make_house):
+    house = make_house(window=0)
+    (worker,) = await house.start(1)
+    house.ask("in hand")
+    waiting = house.ask("waiting")
+    worker.die()
+    await house.settle()
+    assert house.states() == ["failed"]
+    assert isinstance(waiting.exception(), NoWorkers)
+    with pytest.raises(NoWorkers, match="nobody is left"):
+        house.ask()
+    assert "killed by SIGKILL" in str(house.pool.error().explained())
+
+
+async def test_scaling_revives_a_pool_that_has_given_up(make_house):
+    house = make_house(window=0)
+    (worker,) = await house.start(1)
+    worker.die()
+    await house.settle()
+    scaling = asyncio.ensure_future(house.pool.scale(1, 1))
+    await house.settle()
+    house.workers[-1].load()
+    await scaling
+    assert house.states() == ["ready"]
+    assert house.pool.statuses()[0].id == "9001"
+
+
+async def test_a_failing_worker_says_why(house):
+    house.awake.clear()
+    (worker,) = await house.start(1)
+    worker.die()
+    await house.settle()
+    (status,) = house.pool.statuses()
+    assert (status.state, status.pid) == ("failing", None)
+    assert status.last_error == "Worker died. (killed by SIGKILL)"
+    assert house.pool.count("failing") == 1
+
+
+async def test_scaling_down_ends_idle_workers_first(house):
+    await house.start(3)
+    answer = house.ask()
+    busy = next(worker for worker in house.workers if worker.batch)
+    await house.pool.scale(1, 1)
+    assert house.states() == ["ready"]
+    busy.answer()
+    assert answer.result().body == b"a"
+
+
+async def test_scaling_down_lets_a_busy_worker_finish_its_batch(house):
+    (worker,) = await house.start(1)
+    answer = house.ask()
+    scaling = asyncio.ensure_future(house.pool.scale(0, 0))
+    await house.settle()
+    assert house.states() == ["stopping"]
+    worker.answer()
+    await scaling
+    assert answer.result().body == b"a"
+    assert house.states() == []
+    with pytest.raises(NoWorkers):
+        house.ask()
+
+
+async def test_a_busy_worker_that_dies_on_its_way_out_is_not_started_again(house):
+    (worker,) = await house.start(1)
+    answer = house.ask()
+    scaling = asyncio.ensure_future(house.pool.scale(0, 0))
+    await house.settle()
+    worker.die()
+    await scaling
+    assert isinstance(answer.exception(), WorkerDied)
+    assert len(house.workers) == 1
+
+
+@pytest.mark.parametrize(("least", "most", "left"), [(1, 2, 2), (1, 5, 3), (4, 4, 4), (0, 3, 0)])
+async def test_between_least_and_most_the_workers_stay(house, least, most, left):
+    await house.start(3)
+    scaling = asyncio.ensure_future(house.pool.scale(least, most))
+    await house.settle()
+    for worker in house.workers[3:]:
+        worker.load()
+    await scaling
+    assert len(house.states()) == left
+
+
+async def test_workers_that_are_loading_can_be_called_off(house):
+    scaling = asyncio.ensure_future(house.pool.scale(2, 2))
+    await house.settle()
+    await house.pool.scale(0, 0)
+    assert house.states() == []
+    with pytest.raises(ModelLoadFailed) as caught:
+        await scaling
+    assert "called off" in caught.value.detail
+
+
+async def test_requests_wait_while_the_first_worker_loads(house):
+    scaling = asyncio.ensure_future(house.pool.scale(1, 1))
+    await house.settle()
+    answer = house.ask()
+    house.workers[0].load()
+    house.workers[0].answer()
+    assert answer.result().body == b"a"
+    await scaling
+
+
+async def test_restarts_and_load_times_are_counted(house):
+    (worker,) = await house.start(1)
+    worker.die()
+    await house.settle()
+    text = house.metrics.exposition(["numserve_worker_restarts_total", "WorkerLoadTime"]).decode()
+    assert 'numserve_worker_restarts_total{model_name="m",model_version="1.0"} 1.0' in text
+    assert 'WorkerLoadTime{WorkerName="W-9000-m_1.0"' in text
+    await house.pool.stop()
+    assert b"WorkerLoadTime" not in house.metrics.exposition(["WorkerLoadTime"])
+
+
+async def test_a_fault_of_a_worker_class_does_not_end_its_supervision(house, caplog):
+    (worker,) = await house.start(1)
+    worker.die(RuntimeError("a bug"))
+    await house.settle()
+    assert "a bug" in caplog.text
+    house.workers[1].load()
+    assert house.states() == ["ready"]
