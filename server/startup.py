@@ -34,6 +34,9 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
                 await _settled(model)
             except (ServingError, ArchiveError) as error:
                 return _problem(url, getattr(error, "detail", "") or str(error))
+            except Exception as error:  # a border: one model must not keep the others from being served
+                logger.exception("%s", url)
+                return _problem(url, f"{type(error).__name__}: {error}")
             status = model.status()
             return _problem(url, status.reason or status.state) if status.state == "failing" else None
 

@@ -21,6 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_PARTS = 1000
+WITHOUT_BODY = (204, 304)
 FORM = b"application/x-www-form-urlencoded"
 MULTIPART = b"multipart/form-data"
 OCTETS = "application/octet-stream"
@@ -74,13 +75,15 @@ def to_inference_request(
     return InferenceRequest(identity, parts, headers, trace)
 
 
-def to_response(response: InferenceResponse) -> tuple[int, Headers]:
-    """The status and headers of a handler's answer; a status that HTTP cannot carry becomes 500."""
+def to_response(response: InferenceResponse) -> tuple[int, Headers, bytes | bytearray | memoryview]:
+    """Status, headers and body of a handler's answer; a status that HTTP cannot carry becomes 500."""
+    if response.status in WITHOUT_BODY:
+        return response.status, sendable(response.headers), b""
     headers = sendable(response.headers)
     if response.content_type:
         headers += [(b"content-type", value) for _, value in sendable({"x": response.content_type})]
     headers.append((b"content-length", b"%d" % len(response.body)))
-    return (response.status if 200 <= response.status <= 599 else 500), headers
+    return (response.status if 200 <= response.status <= 599 else 500), headers, response.body
 
 
 def _parts(content_type: str | None, body: bytes | bytearray) -> tuple[Part, ...]:

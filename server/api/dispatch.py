@@ -59,8 +59,7 @@ class Dispatcher:
         except (ServingError, ArchiveError, WireError) as error:
             await send_error(error, False, send)
         else:
-            status, headers = to_response(response)
-            await send_whole(send, status, headers, response.body)
+            await send_whole(send, *to_response(response))
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> InferenceResponse:
         exchange: Exchange = scope[EXCHANGE]

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import Request, Response
 
 from ... import __version__
-from ..errors import InvalidRequest
-from ..registry import ModelRegistry, Registration
+from ..errors import InvalidRequest, NoWorkers
+from ..registry import Model, ModelRegistry, Registration
 from ..settings import Settings
 from .descriptions import describe
 from .errors import NotAllowed, TookTooLong
@@ -101,7 +101,7 @@ class _Management:
             return PrettyJSON([describe(model) for model in self._registry.versions(model_name)])
         model = self._registry.get(model_name, model_version)
         customized = Parameters.of_query(request).flag("customized", False)
-        return PrettyJSON([describe(model, await model.describe_by_handler() or {} if customized else None)])
+        return PrettyJSON([describe(model, await _customized(model) if customized else None)])
 
     async def scale(self, request: Request, model_name: str, model_version: str | None = None) -> Response:
         """Change how many workers a version has."""
@@ -144,6 +144,16 @@ class _Management:
     def _require_model_api(self) -> None:
         if not self._settings.enable_model_api:
             raise NotAllowed(HOW_TO_ENABLE)
+
+
+async def _customized(model: Model) -> dict[str, Any]:
+    try:
+        return await model.describe_by_handler() or {}
+    except NoWorkers as error:
+        raise NoWorkers(
+            f'Model "{model.name}" has no worker to serve describe request. '
+            "Please use scale workers API to add workers."
+        ) from error
 
 
 def _registration(asked: Parameters) -> Registration:

@@ -169,6 +169,31 @@ async def test_the_handler_describes_itself_when_asked(serve):
     assert "customizedMetadata" not in (await described(client))[0]
 
 
+async def test_a_model_without_workers_cannot_describe_itself(serve):
+    client = await serve(workers=0)
+    assert said(await client.management.get("/models/m?customized=true")) == (
+        503,
+        'Model "m" has no worker to serve describe request. Please use scale workers API to add workers.',
+    )
+
+
+async def test_a_removal_that_takes_too_long_says_so(serve):
+    slow = "import time\ndef handle(data, context): return data and [time.sleep(30)]"
+    settings = ON | {"unregister_model_timeout": 0.2, "worker_backend": "process"}
+    client = await serve(slow, settings=settings)
+    asking = asyncio.create_task(client.predict(content=b"x"))
+    sent = 'numserve_batch_size_count{model_name="m",model_version="1.0"} 1'
+    while sent not in (await client.metrics.get("/metrics")).text:
+        await asyncio.sleep(0.02)
+    answer = await client.management.delete("/models/m")
+    assert (answer.json()["type"], *said(answer)) == (
+        "RequestTimeoutException",
+        408,
+        "Timed out while cleaning resources: m",
+    )
+    assert (await asking).status_code == 500
+
+
 async def test_models_are_listed_a_page_at_a_time(serve):
     client = await serve(None)
     for name in "cab":

@@ -157,9 +157,14 @@ def test_a_handlers_headers_go_out_but_do_not_frame_the_message():
     assert to_response(answer) == (
         200,
         [(b"X-A", b"1"), (b"b", b"1  c: 2"), (b"content-type", b"text/x"), (b"content-length", b"2")],
+        b"hi",
     )
 
 
 @pytest.mark.parametrize(("status", "sent"), [(200, 200), (418, 418), (599, 599), (99, 500), (600, 500)])
 def test_a_status_that_http_cannot_carry_becomes_500(status, sent):
     assert to_response(InferenceResponse(status, "", None, {}, b""))[0] == sent
+
+
+def test_a_status_without_a_body_has_none():
+    assert to_response(InferenceResponse(204, "", "text/x", {}, b"hi")) == (204, [], b"")

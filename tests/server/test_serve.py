@@ -96,6 +96,9 @@ def test_the_verbs_find_the_server(server, archives, tmp_path):
     (tmp_path / "x.json").write_text('{"a": 1}')
     assert json.loads(server.run("predict", "m", "x.json").stdout) == {"a": 1}
     assert server.run("models").stdout == "  m 1.0: ready, 1/1 workers\n"
+    assert server.run("models", "--url", server.state.management).stdout == "  m 1.0: ready, 1/1 workers\n"
+    predicted = server.run("predict", "m", "x.json", "--version", "1.0", "--url", server.state.inference)
+    assert json.loads(predicted.stdout) == {"a": 1}
     assert f"running, pid {server.state.pid}" in server.run("status").stdout
     refused = server.run("predict", "none", "x.json", check=False)
     assert (refused.returncode, "Model not found: none" in refused.stderr) == (1, True)
@@ -147,16 +150,36 @@ SLOW = """
 """
 
 
+BATCH = b'numserve_batch_size_count{model_name="m",model_version="1.0"} 1'
+
+
+async def until(server, sample):
+    """Wait until a sample is among the metrics."""
+    while sample not in (await asyncio.to_thread(server.ask, "metrics", "GET", "/metrics"))[1]:
+        await asyncio.sleep(0.02)
+
+
+async def test_a_client_that_hangs_up_is_taken_out_of_the_queue(server, archives):
+    archives.make(SLOW, minWorkers=1, maxWorkers=1)
+    server.start("m-1.0.mar")
+    place = urlsplit(server.state.inference)
+    first = asyncio.create_task(asyncio.to_thread(server.ask, "inference", "GET", "/predictions/m"))
+    await until(server, BATCH)
+    _, writer = await asyncio.open_connection(place.hostname, place.port)
+    writer.write(b"GET /predictions/m HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until(server, b'numserve_queue_depth{model_name="m",model_version="1.0"} 1')
+    writer.close()
+    assert await first == (200, b"done")
+    await until(server, b'numserve_requests_rejected_total{model_name="m",reason="client_gone"} 1')
+    await asyncio.to_thread(server.run, "--stop")
+
+
 async def test_stopping_lets_requests_under_way_finish(server, archives):
     archives.make(SLOW)
     server.start("m-1.0.mar")
     pid = server.state.pid
     asking = asyncio.create_task(asyncio.to_thread(server.ask, "inference", "GET", "/predictions/m"))
-    while (
-        b'numserve_batch_size_count{model_name="m"'
-        not in (await asyncio.to_thread(server.ask, "metrics", "GET", "/metrics"))[1]
-    ):
-        await asyncio.sleep(0.02)
+    await until(server, BATCH)
     os.kill(pid, signal.SIGTERM)
     assert await asking == (200, b"done")
     await asyncio.to_thread(server.run, "--stop")
