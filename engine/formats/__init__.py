@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from ...plugins import resolve
 from ..errors import FormatError
-from .allowed import Device
 from .detection import detect, explain
 from .elements import Element
 from .limits import Limits
@@ -18,7 +17,7 @@ from .saving import save
 from .unwrapping import state_dict_of
 
 __all__ = [
-    "BUILTIN", "Device", "Element", "Limits", "QuantizedTensor", "RawTensor", "Reader", "SparseTensor",
+    "BUILTIN", "Element", "Limits", "QuantizedTensor", "RawTensor", "Reader", "SparseTensor",
     "detect", "load", "read_metadata", "save", "save_file", "state_dict_of",
 ]  # fmt: skip
 

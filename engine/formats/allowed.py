@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
+from ..device import device
 from ..errors import FormatError
 from . import numpy_objects
 from .elements import ELEMENTS, STORAGES, Element
@@ -42,17 +43,6 @@ class Marker(Inert):
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """The torch.device that a file mentions; data is always in host memory, so it is a note only."""
-
-    type: str
-    index: int | None = None
-
-    def __str__(self) -> str:
-        return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
 def need(value: Any, kind: type[T]) -> T:
@@ -126,11 +116,8 @@ def _rebuild_from_type(function: Any, kind: Any, arguments: Any, state: Any) -> 
 # Plain values.
 
 
-def _device(kind: Any, index: Any = None) -> Device:
-    name, _, number = need(kind, str)[:64].partition(":")
-    if number:
-        index = int(number)
-    return Device(name, None if index is None else need(index, int))
+def _device(kind: Any, index: Any = None) -> device:
+    return device(need(kind, str)[:64], None if index is None else need(index, int))
 
 
 def _encode(text: Any, codec: Any = "utf-8") -> bytes:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..device import device
 from ..dtype import Array
 from ..errors import FormatError
 from ..tensor import Tensor
-from .allowed import Device, need
+from .allowed import need
 from .elements import Element
 from .limits import DEFAULT, Limits, quote
 from .numpy_objects import NumpyDtype
@@ -128,7 +129,7 @@ def _filled(record: ArrayRecord) -> Array:
 
 # What may stand in a result as it is, and what has to be made into something else.
 _PLAIN = frozenset({
-    str, int, float, bool, bytes, bytearray, complex, type(None), slice, range, set, frozenset, Device,
+    str, int, float, bool, bytes, bytearray, complex, type(None), slice, range, set, frozenset, device,
 })  # fmt: skip
 _MAKERS: dict[type, Callable[[Any], Any]] = {
     TensorRecord: to_tensor,
