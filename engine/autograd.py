@@ -140,7 +140,7 @@ class Node:
         self.edges = tuple(Edge(o) if getattr(o, "requires_grad", False) else None for o in operands)
         self.count = len(outputs)
         self.hooks: list[tuple[int, Hook]] = []
-        self.shapes = tuple(np.shape(getattr(o, "array", ())) for o in operands) if primitive.told_shapes else ()
+        self.shapes = tuple(np.shape(getattr(o, "array", o)) for o in operands) if primitive.told_shapes else ()
         kept = [o if primitive.keeps(i) else None for i, o in enumerate(operands)]
         kept_outputs = outputs if primitive.keeps(-1) else ()
         self.kept: tuple[Any, ...] | None = tuple(getattr(o, "array", o) for o in kept)

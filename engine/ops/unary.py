@@ -96,7 +96,7 @@ def round(x: Array, *, decimals: int = 0) -> Array:
 
 
 @round.gradient
-def _(g: Array, _out: None, _x: None, *, decimals: int) -> tuple[Array]:
+def _(g: Array, _out: None, _x: None, *, decimals: int = 0) -> tuple[Array]:
     return (np.zeros_like(g),)
 
 
