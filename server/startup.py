@@ -32,8 +32,10 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
                     Registration(url=url, model_name=name, synchronous=False, at_startup=True)
                 )
                 await _settled(model)
-            except (ServingError, ArchiveError) as error:
-                return _problem(url, getattr(error, "detail", "") or str(error))
+            except ServingError as error:
+                return _problem(url, error.explained())
+            except ArchiveError as error:
+                return _problem(url, str(error))
             except Exception as error:  # a border: one model must not keep the others from being served
                 logger.exception("%s", url)
                 return _problem(url, f"{type(error).__name__}: {error}")

@@ -1,0 +1,44 @@
+"""Which models are served from the start."""
+
+from __future__ import annotations
+
+import pytest
+from numserve.server.settings import Settings
+from numserve.server.startup import load_startup_models, wanted
+
+BROKEN = "import no_such_package\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        ("", []),
+        ("a.mar", [(None, "a.mar")]),
+        ("a=b.mar, c", [("a", "b.mar"), (None, "c")]),
+        ("a=https://h/x?y=z", [("a", "https://h/x?y=z")]),
+    ],
+)
+def test_models_are_named_one_by_one(text, models):
+    assert wanted(Settings(load_models=text)) == models
+
+
+@pytest.mark.parametrize("word", ["all", "ALL"])
+def test_all_means_every_visible_archive(tmp_path, word):
+    for name in ("b.mar", "a.model", "c.tar.gz", ".hidden.mar", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+    found = wanted(Settings(load_models=word, model_store=tmp_path))
+    assert found == [(None, name) for name in ("a.model", "b.mar", "c.tar.gz", "folder")]
+
+
+async def test_every_model_is_ready_or_named(serve, archives):
+    client = await serve(None, settings={"worker_backend": "process"})
+    archives.make(minWorkers=1)
+    archives.make(BROKEN, name="broken", minWorkers=1)
+    settings = Settings(load_models="m-1.0.mar,broken-1.0.mar,none.mar", model_store=archives.store)
+    broken, missing = await load_startup_models(client.registry, settings)
+    assert broken.startswith("Failed to load model: broken-1.0.mar: Failed to start workers for model broken")
+    assert "import failed at handler.py:1: ModuleNotFoundError: No module named 'no_such_package'" in broken
+    assert missing.startswith("Failed to load model: none.mar: Model not found at: none.mar")
+    assert (await client.predict(content=b"x")).content == b"x"
+    assert client.registry.get("broken").status().state == "failing"
