@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..ops import indexing
 from ..ops import shape as ops
+from ..ops.windows import channels_last
 from ..size import Size
 from .base import Methods, in_place
 from .indexing import dim_at
@@ -73,9 +74,12 @@ class ShapeMethods(Methods):
         return self._apply(ops.reshape, shape=sizes_of(shape))
 
     def view(self, *shape: Any) -> Self:
-        """As reshape, sharing memory; ShapeError where that needs a copy. Source: torch.Tensor.view."""
+        """As reshape, sharing memory; ShapeError where that needs a copy, unless it is of a layer's channels-last result.
+
+        Source: torch.Tensor.view.
+        """
         view = self._apply(ops.reshape, shape=sizes_of(shape))
-        if self.array.size and not np.may_share_memory(view.array, self.array):
+        if self.array.size and not np.may_share_memory(view.array, self.array) and not channels_last(self.array):
             raise ShapeError(
                 f"view: {self.array.shape} with strides {self.stride()} cannot be seen as {sizes_of(shape)} "
                 "without a copy; use .reshape(...)"

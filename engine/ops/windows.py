@@ -58,7 +58,7 @@ class Windows:
         before, stride = self.padding[dim][0], self.stride[dim]
         for point in range(self.kernel[dim]):
             offset = point * self.dilation[dim] - before
-            first = max(0, -(-(-offset) // stride)) if offset < 0 else 0
+            first = max(0, -(offset // stride))
             last = min(count, -(-(size - offset) // stride))
             if first < last:
                 start = first * stride + offset
@@ -79,3 +79,8 @@ class Windows:
 def empty_like(x: Array, shape: Sequence[int]) -> Array:
     """An array of the shape, laid out in memory as x is."""
     return np.empty_like(x, shape=tuple(shape))
+
+
+def channels_last(x: Array) -> bool:
+    """Whether x (N, C, …) lies in memory pixel by pixel, as the results of convolutions do."""
+    return x.ndim > 2 and np.moveaxis(x, 1, -1).flags.c_contiguous
