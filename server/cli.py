@@ -166,9 +166,11 @@ def _show_model(address: str, name: str) -> None:
 
 
 def _running() -> lifecycle.State:
-    state = lifecycle.running(lifecycle.temp_dir(os.environ))
+    folder = lifecycle.temp_dir(os.environ)
+    state = lifecycle.running(folder)
     if state is None:
-        raise client.Refused("numserve is not currently running.")
+        starting = lifecycle.running_pid(folder) is not None
+        raise client.Refused("numserve is starting; ask again." if starting else "numserve is not currently running.")
     return state
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import uvloop
 
+from .. import __version__
 from . import logs
-from .api import inference_app, management_app, metrics_app
+from .address import Address
+from .api import Combined, inference_app, management_app, metrics_app
 from .api.listener import App, Listener
 from .lifecycle import AlreadyRunning, Lock, State
 from .listeners import Bound, CannotBind, HttpServer, bind
@@ -50,10 +52,13 @@ def main(settings: Settings, detached: bool = False) -> int:
 
 
 def _bind_all(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Bound]:
+    """A socket for each face; faces with the same address share one."""
     names = ["inference", "management", *(["metrics"] if settings.enable_metrics_api else [])]
-    bound = {}
+    bound: dict[str, Bound] = {}
     for name in names:
-        bound[name] = bind(f"{name}_address", getattr(settings, f"{name}_address"))
+        address: Address = getattr(settings, f"{name}_address")
+        same = [each for each in bound.values() if each.address == address]
+        bound[name] = same[0] if same else bind(f"{name}_address", address)
         stack.callback(bound[name].close)
     return bound
 
@@ -85,7 +90,7 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         metrics = Metrics()
         registry = ModelRegistry(self._settings, metrics)
-        servers = [HttpServer(app, self._bound[name]) for name, app in self._apps(registry, metrics).items()]
+        servers = [HttpServer(app, bound) for bound, app in self._apps(registry, metrics).items()]
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
         stopping = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._start(registry, servers, ready, folder))
@@ -100,22 +105,26 @@ class Server:
         finally:
             await self._shut_down(registry, servers, serving, helpers)
 
-    def _apps(self, registry: ModelRegistry, metrics: Metrics) -> dict[str, App]:
+    def _apps(self, registry: ModelRegistry, metrics: Metrics) -> dict[Bound, App]:
         apps: dict[str, App] = {
             "inference": inference_app(registry, self._settings, metrics),
             "management": management_app(registry, self._settings),
             "metrics": metrics_app(metrics),
         }
-        return {
-            name: Listener(apps[name], self._settings, metrics, self._access_log, operator=name == "management")
-            for name in self._bound
-        }
+        found: dict[Bound, App] = {}
+        for bound in self._bound.values():
+            faces = {name: apps[name] for name in self._bound if self._bound[name] is bound}
+            app = next(iter(faces.values())) if len(faces) == 1 else Combined(faces)
+            found[bound] = Listener(app, self._settings, metrics, self._access_log, operator=[*faces] == ["management"])
+        return found
 
     async def _start(
         self, registry: ModelRegistry, servers: list[HttpServer], ready: Callable[[State], None], folder: Path | None
     ) -> None:
         for warning in self._settings.warnings:
             logger.warning("%s", warning)
+        changed = self._settings.changed()
+        logger.info("numserve %s, %s", __version__, ", ".join(f"{key}={value}" for key, value in changed.items()))
         for name, bound in self._bound.items():
             logger.info("%s API bind to: %s", name.capitalize(), bound.address)
             if not bound.address.loopback:

@@ -125,7 +125,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_location: Path = Field(Path("logs"), description="folder of the log files")
-    temp_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()), description="folder of unpacked models")
+    temp_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()), description="TEMP, or the system's", exclude=True
+    )
     ts_config: Path | None = Field(None, description="the configuration file that was read", exclude=True)
     warnings: tuple[str, ...] = Field((), description="what the configuration file holds in vain", exclude=True)
 
@@ -165,6 +167,11 @@ class Settings(BaseSettings):
             read_locations(os.environ),
         )
         return tuple(InitSettingsSource(settings_cls, dict(values)) for values in order)
+
+    def changed(self) -> dict[str, str]:
+        """The keys that have not their default, with their values."""
+        fields = type(self).model_fields
+        return {key: str(getattr(self, key)) for key in self.known_keys() if getattr(self, key) != fields[key].default}
 
     @classmethod
     def known_keys(cls) -> list[str]:

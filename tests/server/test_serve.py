@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from numserve.server import lifecycle
+from numserve.server import client, lifecycle
 
 EPHEMERAL = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in ("inference", "management", "metrics"))
 SECONDS = 60
@@ -138,6 +138,18 @@ def test_a_unix_socket_is_an_address(server, archives, tmp_path):
     assert server.run("predict", "m", "x.txt").stdout == "hi\n"
     server.run("--stop")
     assert not (tmp_path / "s").exists()
+
+
+def test_faces_with_one_address_share_a_listener(server, archives, tmp_path):
+    archives.make()
+    server.configure("".join(f"{face}_address=unix:{tmp_path}/s\n" for face in ("inference", "management", "metrics")))
+    server.start("m-1.0.mar")
+    (tmp_path / "x.txt").write_text("hi")
+    assert server.run("predict", "m", "x.txt").stdout == "hi\n"
+    assert "m 1.0: ready" in server.run("models").stdout
+    assert client.ask(f"unix:{tmp_path}/s", "GET", "/metrics")[0] == 200
+    assert client.ask(f"unix:{tmp_path}/s", "GET", "/nowhere")[0] == 404
+    server.run("--stop")
 
 
 SLOW = """

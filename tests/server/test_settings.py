@@ -72,7 +72,6 @@ SAMPLES = {
     "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
     "log_location": ("/l", "/l"),
-    "temp_dir": ("/t", "/t"),
 }
 
 
@@ -94,6 +93,19 @@ def test_an_enabled_variable_beats_file_and_flag(config, monkeypatch, key):
     file = config("enable_envvars_config=true\n")
     found = getattr(Settings.load(ts_config=file, model_store="/other"), key)
     assert found == value or str(found) == value
+
+
+def test_what_was_changed_is_told(config):
+    assert Settings.load(ts_config=config("job_queue_size=7\nenable_model_api=false\n")).changed() == {
+        "job_queue_size": "7"
+    }
+
+
+def test_the_locations_need_not_be_enabled(monkeypatch):
+    monkeypatch.setenv("LOG_LOCATION", "/l")
+    monkeypatch.setenv("TEMP", "/t")
+    settings = Settings.load()
+    assert (str(settings.log_location), str(settings.temp_dir)) == ("/l", "/t")
 
 
 def test_a_variable_that_is_not_enabled_does_not_count(config, monkeypatch):
