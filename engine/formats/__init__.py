@@ -34,9 +34,11 @@ class Reader(Protocol):
 
     def matches(self, path: FilePath) -> bool:
         """Whether the file's content is of this reader's format."""
+        ...
 
     def load(self, path: FilePath) -> Any:
         """What the file holds; raises FormatError where it is damaged or unsafe."""
+        ...
 
 
 def load(path: FilePath) -> Any:

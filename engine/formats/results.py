@@ -13,7 +13,7 @@ from ..device import device
 from ..dtype import Array
 from ..errors import FormatError
 from ..tensor import Tensor
-from .allowed import need
+from .builders import need
 from .elements import Element
 from .limits import DEFAULT, Limits, quote
 from .numpy_objects import NumpyDtype
