@@ -51,7 +51,7 @@ class Listener:
             nonlocal sent
             if message["type"] == "http.response.start":
                 sent = message["status"]
-                message["headers"] = self._dress(message["headers"], exchange.id, sent)
+                message["headers"] = self._dress(message["headers"], exchange.id, sent < 400 and _wants_more(scope))
             await send(message)
 
         try:
@@ -66,8 +66,8 @@ class Listener:
             self._metrics.request_answered(sent or 500)
             self._access_log.note(_client(scope), _request(scope), sent, time.perf_counter() - began, exchange)
 
-    def _dress(self, headers: Headers, identity: str, status: int) -> Headers:
-        connection = b"keep-alive" if status < 400 else b"close"
+    def _dress(self, headers: Headers, identity: str, keep: bool) -> Headers:
+        connection = b"keep-alive" if keep else b"close"
         return [*headers, (b"x-request-id", identity.encode()), *self._common, (b"connection", connection)]
 
 
@@ -81,6 +81,12 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes | by
     """Send an answer in one piece."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _wants_more(scope: Scope) -> bool:
+    """Whether the client may use the connection again: TorchServe promises that even to those who asked to close."""
+    closing = any(name == b"connection" and b"close" in value.lower() for name, value in scope["headers"])
+    return scope["http_version"] == "1.1" and not closing
 
 
 def _client(scope: Scope) -> str:

@@ -156,6 +156,12 @@ async def test_an_answer_has_the_common_headers(serve):
     assert "content-type" not in headers
 
 
+async def test_a_connection_that_the_client_closes_is_not_kept(serve):
+    client = await serve()
+    answer = await client.predict(content=b"x", headers={"connection": "close"})
+    assert answer.headers["connection"] == "close"
+
+
 async def test_an_object_is_json_and_says_so(serve):
     client = await serve()
     answer = await client.predict(json={"a": "ä"})
