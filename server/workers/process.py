@@ -46,11 +46,11 @@ class ProcessWorker(asyncio.BufferedProtocol):
             child = Child(load)
         except OSError as error:
             raise self._load_failed("start", type(error).__name__, str(error)) from error
-        # No await stands between making the process and owning it.
+        # No await stands between making the process and owning it
         try:
             self.pid = child.pid
             child.ended.add_done_callback(lambda ended: self._finish(self._death(ended.result())))
-            await self._connect(child)
+            await finish(self._connect(child))  # uvloop closes a pipe twice when cancelled while it connects it
             reason = await self._end
         finally:
             self._let_go()
