@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
 
 from .. import __version__
-from . import client, lifecycle
+from . import client, launch, lifecycle
 from .properties import InvalidConfiguration
 
-STOP_SECONDS = 60.0
-READY = "Model server started."
 F = TypeVar("F", bound=Callable[..., Any])
 
 START_OPTIONS = [
@@ -40,12 +35,6 @@ START_OPTIONS = [
     click.option("--plugins-path", "--ppath", metavar="PATH", help="Accepted; there are no Java plug-ins."),
     click.option("--detached", is_flag=True, hidden=True),
 ]
-IGNORED = {
-    "workflow_store": "workflows are not served",
-    "log_config": "log4j2 files are not read; set log_format and log_level",
-    "cpp_log_config": "there is no C++ backend",
-    "plugins_path": "there are no Java plug-ins",
-}
 
 
 class Commands(click.Group):
@@ -62,7 +51,7 @@ def spread(arguments: list[str]) -> list[str]:
     inside = False
     for argument in arguments:
         if argument.startswith("-"):
-            inside = argument == "--models"
+            inside = argument == "--models" or argument.startswith("--models=")
         elif inside and spread[-1] != "--models":
             spread.append("--models")
         spread.append(argument)
@@ -85,28 +74,30 @@ def start_options(command: F) -> F:
 def cli(ctx: click.Context, /, start: bool, stop: bool, version: bool, **options: Any) -> None:
     """Serve models over HTTP. Takes TorchServe's flags; or say it with a command."""
     if ctx.invoked_subcommand is not None:
+        if start or stop or version or any(options.values()):
+            raise click.UsageError(f"give options after the command: numserve {ctx.invoked_subcommand} ...")
         return
     if start + stop + version > 1:
         raise click.UsageError("--start, --stop and --version exclude each other")
     if version:
         click.echo(f"numserve Version is {__version__}")
     elif stop:
-        _stop(options["foreground"])
+        launch.stop(silent=options["foreground"])
     else:
-        _start(options)
+        launch.start(options)
 
 
 @cli.command("start")
 @start_options
 def start_command(**options: Any) -> None:
     """Start the server and wait until its models are there."""
-    _start(options)
+    launch.start(options)
 
 
 @cli.command("stop")
 def stop_command() -> None:
     """Stop the server and wait until it is gone."""
-    _stop(wait_silently=False)
+    launch.stop()
 
 
 @cli.command("status")
@@ -172,118 +163,6 @@ def _running() -> lifecycle.State:
         starting = lifecycle.running_pid(folder) is not None
         raise client.Refused("numserve is starting; ask again." if starting else "numserve is not currently running.")
     return state
-
-
-def _stop(wait_silently: bool) -> None:
-    """End the server, and return when it is gone."""
-    folder = lifecycle.temp_dir(os.environ)
-    pid = lifecycle.running_pid(folder)
-    if pid is None:
-        if lifecycle.orphaned(folder):
-            click.echo("Removing orphan pid file.")
-            lifecycle.remove_orphans(folder)
-        click.echo("numserve is not currently running.")
-        return
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        click.echo("numserve already stopped.")
-        return
-    end = time.monotonic() + STOP_SECONDS
-    while lifecycle.running_pid(folder) == pid:
-        if time.monotonic() > end:
-            click.echo("Stopping numserve took too long.")
-            raise SystemExit(1)
-        time.sleep(0.05)
-    if not wait_silently:
-        click.echo("numserve has stopped.")
-
-
-def _start(options: dict[str, Any]) -> None:
-    """Start in the foreground, or detached: then this process waits for the other one's ready line."""
-    _require(options)
-    folder = lifecycle.temp_dir(os.environ)
-    if lifecycle.running_pid(folder) is not None:
-        _refuse("numserve is already running, please use numserve --stop to stop numserve.")
-    if lifecycle.orphaned(folder):
-        click.echo("Removing orphan pid file.")
-        lifecycle.remove_orphans(folder)
-    settings = _settings(options)
-    if options["foreground"] or options["detached"]:
-        from .serve import main as serve  # half a second of imports that no other command needs
-
-        raise SystemExit(serve(settings, options["detached"]))
-    raise SystemExit(_start_detached(options))
-
-
-def _require(options: dict[str, Any]) -> None:
-    """Refuse folders and files that are not there, in TorchServe's words and order."""
-    for name in ("model_store", "workflow_store"):
-        if options[name] and not Path(options[name]).is_dir():
-            _refuse(f"--{name.replace('_', '-')} directory not found: {options[name]}")
-    for name in ("ts_config", "log_config", "cpp_log_config"):
-        if options[name] and not Path(options[name]).is_file():
-            _refuse(f"--{name.replace('_', '-')} file not found: {options[name]}")
-    for name, reason in IGNORED.items():
-        if options[name] and not options["detached"]:
-            click.echo(f"--{name.replace('_', '-')} is ignored: {reason}", err=True)
-
-
-def _settings(options: dict[str, Any]) -> Any:
-    """The settings these options lead to."""
-    from .settings import Settings  # pydantic: only where a server is about to start
-
-    settings = Settings.load(
-        model_store=options["model_store"],
-        load_models=",".join(options["models"]) or None,
-        ts_config=options["ts_config"],
-        enable_model_api=options["enable_model_api"] or None,
-        disable_token_authorization=options["disable_token_auth"] or None,
-    )
-    if settings.model_store is None:
-        _refuse("Missing mandatory parameter --model-store")
-    if not settings.model_store.is_dir():
-        _refuse(f"--model-store directory not found: {settings.model_store}")
-    return settings
-
-
-def _start_detached(options: dict[str, Any]) -> int:
-    """Run this command again as a session of its own, and pass on what it says until it is ready."""
-    command = [sys.executable, "-P", "-m", "numserve.server.cli", *_as_arguments(options), "--detached"]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            click.echo(line.rstrip("\n"))
-            if line.strip() == READY:
-                return 0
-    except KeyboardInterrupt:
-        process.terminate()
-    return process.wait() or 1
-
-
-def _as_arguments(options: dict[str, Any]) -> list[str]:
-    """The options as a command line."""
-    found: list[str] = []
-    for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is True:
-            found.append(flag)
-        elif value:
-            found += [part for item in ([value] if isinstance(value, str) else value) for part in (flag, item)]
-    return found
-
-
-def _refuse(text: str) -> NoReturn:
-    click.echo(text)
-    raise SystemExit(1)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ Only the standard library: the command line imports this before it knows whether
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,6 +19,8 @@ from .properties import InvalidConfiguration
 
 PID_FILE = ".model_server.pid"
 STATE_FILE = ".model_server.json"
+READY = "Model server started."
+RUNNING = "numserve is already running, please use numserve --stop to stop numserve."
 
 
 class AlreadyRunning(Exception):
@@ -61,7 +64,7 @@ class Lock:
     def __enter__(self) -> Lock:
         """Take the lock, or raise AlreadyRunning."""
         while True:
-            descriptor = os.open(self._pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = _open(self._pid_file, os.O_CREAT)
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -93,7 +96,7 @@ class Lock:
 def running_pid(folder: Path) -> int | None:
     """The process that holds the lock, or None. A file that nobody holds is left over from a crash."""
     try:
-        descriptor = os.open(folder / PID_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open(folder / PID_FILE)
     except FileNotFoundError:
         return None
     try:
@@ -112,9 +115,9 @@ def orphaned(folder: Path) -> bool:
 
 
 def remove_orphans(folder: Path) -> None:
-    """Remove what a crashed server has left."""
-    (folder / PID_FILE).unlink(missing_ok=True)
-    (folder / STATE_FILE).unlink(missing_ok=True)
+    """Remove what a crashed server has left, unless another one has just taken it over."""
+    with contextlib.suppress(AlreadyRunning), Lock(folder):
+        pass
 
 
 def running(folder: Path) -> State | None:
@@ -125,3 +128,14 @@ def running(folder: Path) -> State | None:
         return State(**json.loads((folder / STATE_FILE).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _open(path: Path, create: int = 0) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | create, 0o600)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"{path} cannot be used: {error.strerror}. Set TEMP to a folder of your own."
+        ) from error

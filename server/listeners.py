@@ -110,6 +110,12 @@ class HttpServer(uvicorn.Server):
         finally:
             self._bound.close()
 
+    def give_up(self) -> None:
+        """Wait for nobody any more: hang up on whoever is left."""
+        self.force_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, and say so."""
         await super().startup(sockets)

@@ -18,7 +18,7 @@ from . import logs
 from .address import Address
 from .api import Combined, inference_app, management_app, metrics_app
 from .api.listener import App, Listener
-from .lifecycle import AlreadyRunning, Lock, State
+from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
 from .listeners import Bound, CannotBind, HttpServer, bind
 from .metrics import Metrics
 from .registry import ModelRegistry
@@ -26,9 +26,6 @@ from .settings import Settings
 from .startup import load_startup_models
 
 logger = logging.getLogger(__name__)
-
-READY = "Model server started."
-RUNNING = "numserve is already running, please use numserve --stop to stop numserve."
 
 
 def main(settings: Settings, detached: bool = False) -> int:
@@ -160,7 +157,7 @@ class Server:
         await asyncio.wait(serving, timeout=self._settings.drain_timeout)
         await registry.close(0)
         for server in servers:
-            server.force_exit = True
+            server.give_up()
         await asyncio.gather(*serving, *helpers, return_exceptions=True)
         self._access_log.flush()
         logger.info("stopped")

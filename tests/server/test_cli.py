@@ -71,6 +71,7 @@ def test_help_is_quick():
     [
         (["--models", "a", "b", "--ncs"], ["--models", "a", "--models", "b", "--ncs"]),
         (["start", "--models", "a=b.mar"], ["start", "--models", "a=b.mar"]),
+        (["--models=a", "b"], ["--models=a", "--models", "b"]),
         (["--models", "a", "--models", "b"], ["--models", "a", "--models", "b"]),
         (["predict", "m", "f"], ["predict", "m", "f"]),
     ],
@@ -110,6 +111,11 @@ def test_the_version_is_numserves(numserve, capsys):
 def test_start_and_stop_exclude_each_other(numserve, capsys):
     code, _, err = numserve("--start", "--stop", capsys=capsys)
     assert (code, "exclude each other" in err) == (2, True)
+
+
+def test_options_stand_behind_the_command(numserve, capsys):
+    code, _, err = numserve("--model-store", ".", "start", capsys=capsys)
+    assert (code, "give options after the command: numserve start ..." in err) == (2, True)
 
 
 def test_stop_without_a_server_says_so(numserve, capsys):

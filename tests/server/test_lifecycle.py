@@ -8,6 +8,7 @@ import sys
 import pytest
 from numserve.server import lifecycle
 from numserve.server.lifecycle import AlreadyRunning, Lock, State
+from numserve.server.properties import InvalidConfiguration
 
 STATE = State(1, "http://127.0.0.1:1", "http://127.0.0.1:2", None, None)
 HOLD = """
@@ -68,6 +69,6 @@ def test_a_file_of_a_crash_is_no_obstacle(tmp_path):
 
 def test_a_link_in_place_of_the_pid_file_is_not_followed(tmp_path):
     (tmp_path / lifecycle.PID_FILE).symlink_to(tmp_path / "target")
-    with pytest.raises(OSError, match="symbolic link"), Lock(tmp_path):
+    with pytest.raises(InvalidConfiguration, match="Set TEMP to a folder of your own"), Lock(tmp_path):
         pass
     assert not (tmp_path / "target").exists()

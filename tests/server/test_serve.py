@@ -198,6 +198,17 @@ async def test_stopping_lets_requests_under_way_finish(server, archives):
     assert lifecycle.running_pid(server.temp) is None
 
 
+def test_a_client_that_never_finishes_does_not_keep_the_server(server):
+    server.configure("drain_timeout=0.2\n")
+    server.start()
+    place = urlsplit(server.state.inference)
+    with socket.create_connection((place.hostname, place.port)) as half:
+        half.sendall(b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        began = time.monotonic()
+        assert server.run("--stop").stdout == "numserve has stopped.\n"
+    assert time.monotonic() - began < 10
+
+
 def test_a_foreground_server_ends_with_0_on_sigterm(server, archives):
     archives.make()
     command = [sys.executable, "-m", "numserve.server.cli", "--foreground", "--model-store", str(server.store)]

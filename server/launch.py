@@ -1,0 +1,142 @@
+"""How the command starts and stops the server's process; the messages are TorchServe's, with numserve's name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from . import lifecycle
+
+STOP_SECONDS = 60.0
+IGNORED = {
+    "workflow_store": "workflows are not served",
+    "log_config": "log4j2 files are not read; set log_format and log_level",
+    "cpp_log_config": "there is no C++ backend",
+    "plugins_path": "there are no Java plug-ins",
+}
+"""Options that are taken and do nothing, with the reason that is told."""
+
+
+def start(options: dict[str, Any]) -> None:
+    """Start in the foreground, or detached: then this process waits for the other one's ready line.
+
+    Ends the process with the exit code that the command has.
+    """
+    _require(options)
+    folder = lifecycle.temp_dir(os.environ)
+    if lifecycle.running_pid(folder) is not None:
+        _refuse(lifecycle.RUNNING)
+    _clear(folder)
+    settings = _settings(options)
+    if options["foreground"] or options["detached"]:
+        from .serve import main as serve  # half a second of imports that no other command needs
+
+        raise SystemExit(serve(settings, options["detached"]))
+    raise SystemExit(_start_detached(options))
+
+
+def stop(silent: bool = False) -> None:
+    """End the server, and return when it is gone."""
+    folder = lifecycle.temp_dir(os.environ)
+    pid = lifecycle.running_pid(folder)
+    if pid is None:
+        _clear(folder)
+        click.echo("numserve is not currently running.")
+        return
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        click.echo("numserve already stopped.")
+        return
+    end = time.monotonic() + STOP_SECONDS
+    while lifecycle.running_pid(folder) == pid:
+        if time.monotonic() > end:
+            click.echo("Stopping numserve took too long.")
+            raise SystemExit(1)
+        time.sleep(0.05)
+    if not silent:
+        click.echo("numserve has stopped.")
+
+
+def _require(options: dict[str, Any]) -> None:
+    """Refuse folders and files that are not there, in TorchServe's words and order."""
+    for name in ("model_store", "workflow_store"):
+        if options[name] and not Path(options[name]).is_dir():
+            _refuse(f"--{name.replace('_', '-')} directory not found: {options[name]}")
+    for name in ("ts_config", "log_config", "cpp_log_config"):
+        if options[name] and not Path(options[name]).is_file():
+            _refuse(f"--{name.replace('_', '-')} file not found: {options[name]}")
+    for name, reason in IGNORED.items():
+        if options[name] and not options["detached"]:
+            click.echo(f"--{name.replace('_', '-')} is ignored: {reason}", err=True)
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    """The settings these options lead to."""
+    from .settings import Settings  # pydantic: only where a server is about to start
+
+    settings = Settings.load(
+        model_store=options["model_store"],
+        load_models=",".join(options["models"]) or None,
+        ts_config=options["ts_config"],
+        enable_model_api=options["enable_model_api"] or None,
+        disable_token_authorization=options["disable_token_auth"] or None,
+    )
+    if settings.model_store is None:
+        _refuse("Missing mandatory parameter --model-store")
+    if not settings.model_store.is_dir():
+        _refuse(f"--model-store directory not found: {settings.model_store}")
+    return settings
+
+
+def _start_detached(options: dict[str, Any]) -> int:
+    """Run this command again as a session of its own, and pass on what it says until it is ready."""
+    command = [sys.executable, "-P", "-m", "numserve.server.cli", *_as_arguments(options), "--detached"]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            click.echo(line.rstrip("\n"))
+            if line.strip() == lifecycle.READY:
+                return 0
+    except KeyboardInterrupt:
+        process.terminate()
+    return process.wait() or 1
+
+
+def _as_arguments(options: dict[str, Any]) -> list[str]:
+    """The options as a command line."""
+    found: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(flag)
+        elif value:
+            found += [part for item in ([value] if isinstance(value, str) else value) for part in (flag, item)]
+    return found
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a crashed server has left."""
+    if lifecycle.orphaned(folder):
+        click.echo("Removing orphan pid file.")
+        lifecycle.remove_orphans(folder)
+
+
+def _refuse(text: str) -> NoReturn:
+    click.echo(text)
+    raise SystemExit(1)
