@@ -141,7 +141,7 @@ class Node:
         self.count = len(outputs)
         self.hooks: list[tuple[int, Hook]] = []
         self.shapes = tuple(np.shape(getattr(o, "array", o)) for o in operands) if primitive.told_shapes else ()
-        kept = [o if primitive.keeps(i) else None for i, o in enumerate(operands)]
+        kept = [o if self._keeps(i) else None for i, o in enumerate(operands)]
         kept_outputs = outputs if primitive.keeps(-1) else ()
         self.kept: tuple[Any, ...] | None = tuple(getattr(o, "array", o) for o in kept)
         arrays = tuple(o.array for o in kept_outputs)
@@ -149,8 +149,20 @@ class Node:
         boxes = [getattr(o, "version", None) for o in (*kept, *kept_outputs)]
         self.versions = tuple((box, box[0]) for box in boxes if box is not None)
 
+    def _keeps(self, index: int) -> bool:
+        """Whether the rule will use input `index`."""
+        if self.primitive.crossed and self.edges[1 - index] is None:
+            return False
+        return self.primitive.keeps(index)
+
     def __repr__(self) -> str:
         return f"<{self.primitive.name} backward>"
+
+    def detach_from(self, array: Array, version: list[int]) -> None:
+        """Keep a copy of an array, in place of itself, that is about to change."""
+        if self.kept is not None and any(k is array for k in self.kept):
+            self.kept = tuple(k.copy() if k is array else k for k in self.kept)
+            self.versions = tuple(pair for pair in self.versions if pair[0] is not version)
 
     def pull_back(self, gradients: list[Array | None]) -> tuple[Array | None, ...]:
         """The gradients of the inputs from those of the outputs."""

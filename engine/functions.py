@@ -70,7 +70,6 @@ bitwise_or = Tensor.bitwise_or
 bitwise_right_shift = Tensor.bitwise_right_shift
 bitwise_xor = Tensor.bitwise_xor
 bmm = Tensor.bmm
-broadcast_to = Tensor.broadcast_to
 ceil = Tensor.ceil
 chunk = Tensor.chunk
 clamp = clip = Tensor.clamp
@@ -251,6 +250,11 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors stretched to the shape they meet in. Source: torch.broadcast_tensors."""
     sizes = broadcast_shapes(*(t.array.shape for t in tensors))
     return tuple(t.expand(sizes) for t in tensors)
+
+
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """Dims of size 1 stretched without a copy. Source: torch.broadcast_to."""
+    return input.expand(size)
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:

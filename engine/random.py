@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .creation import size_of
 from .device import require_cpu
 from .dtype import DType, float32, int64
 from .errors import ShapeError
+from .methods.shape import sizes_of as size_of
 from .tensor import Tensor
 
 __all__ = [
@@ -84,7 +84,7 @@ def randn_like(input: Tensor, *, dtype: DType | None = None) -> Tensor:
 
 def randint(
     low: int,
-    high: int | Sequence[int],
+    high: Any,
     size: Sequence[int] | None = None,
     *,
     generator: Generator | None = None,
@@ -149,7 +149,7 @@ def multinomial(
 def dropout_mask(shape: Sequence[int], keep: float, dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
     """1 / keep with probability `keep`, else 0: what dropout multiplies by."""
     kept = default_generator.numpy.random(tuple(shape), np.float32) < keep
-    return kept.astype(dtype) / dtype.type(keep)
+    return np.asarray(np.where(kept, dtype.type(1 / keep), dtype.type(0)))
 
 
 def get_rng_state() -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from . import autograd
 from .device import CPU, device
 from .dtype import Array, DType, of
-from .errors import DtypeError, GradientError, ShapeError
+from .errors import DtypeError, EngineError, GradientError, ShapeError
 from .methods.comparison import ComparisonMethods
 from .methods.conversion import ConversionMethods
 from .methods.elementwise import ElementwiseMethods
@@ -21,6 +21,7 @@ from .methods.reduction import ReductionMethods
 from .methods.shape import ShapeMethods
 from .methods.sorting import SortingMethods
 from .ops.primitive import Primitive
+from .ops.shape import place
 
 
 class View(NamedTuple):
@@ -46,18 +47,19 @@ class Tensor(
     `array` is the NumPy array itself: views share memory with it, and what is done in place shows in all of them.
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "index", "node", "requires_grad", "version", "viewed")
-    __array_ufunc__ = None  # so that ndarray + Tensor is a Tensor's business
+    __array_priority__ = 1000  # so that ndarray + Tensor is a Tensor's business
     __hash__ = object.__hash__
+
+    requires_grad = False
+    grad: Tensor | None = None
+    node: autograd.Node | None = None
+    index = 0  # which of the node's outputs this is
+    viewed: View | None = None
+    seen = 0  # the version of the memory at which `node` was right, for a view
 
     def __init__(self, array: Any, requires_grad: bool = False) -> None:
         self.array: Array = np.asarray(array)
-        self.requires_grad = False
-        self.grad: Tensor | None = None
-        self.node: autograd.Node | None = None
-        self.index = 0
-        self.version = [0]
-        self.viewed: View | None = None
+        self.version = [0]  # one for all that share the memory; every change in place counts
         if requires_grad:
             self.requires_grad_()
 
@@ -131,6 +133,7 @@ class Tensor(
         start = np.ones_like(self.array) if gradient is None else gradient.array
         if start.shape != self.array.shape:
             raise ShapeError(f"backward: the gradient's shape {start.shape} is not the tensor's {self.array.shape}")
+        _catch_up(self)
         autograd.backward(self, start, retain_graph)
 
     def accumulate(self, share: Array) -> None:
@@ -159,27 +162,51 @@ class Tensor(
     def _apply_many(self, primitive: Primitive, *operands: Any, **attributes: Any) -> tuple[Tensor, ...]:
         return cast(tuple[Tensor, ...], apply(primitive, self, *operands, **attributes))
 
+    def _records(self, *others: Any) -> bool:
+        return autograd.is_grad_enabled() and _wants_gradient((self, *others))
+
     def _before(self) -> Tensor:
         """This tensor as it is now, so that an in-place operation can have it as its operand."""
+        if not self.array.flags.writeable:
+            raise EngineError(
+                "this memory cannot be changed: it is read-only or one element stands for many; .clone() it"
+            )
         if self.requires_grad and self.is_leaf and autograd.is_grad_enabled():
             raise GradientError("a leaf that requires a gradient cannot be changed in place; do it under no_grad()")
+        _catch_up(self)
         alias = self.detach()
         alias.requires_grad, alias.node, alias.index = self.requires_grad, self.node, self.index
         return alias
 
     def _become(self, result: Tensor) -> Tensor:
         """Take a result's values into this memory, and its history."""
-        if result.requires_grad and self.viewed is not None:
-            raise GradientError("a view cannot be changed in place while gradients are recorded; use a new tensor")
         if result.array.shape != self.array.shape:
             raise ShapeError(f"in place: the result's shape {result.array.shape} is not {self.array.shape}")
         if result.dtype.category > self.dtype.category:
             raise DtypeError(f"in place: a result of {result.dtype.name} cannot be kept in {self.dtype.name}")
+        if autograd.is_grad_enabled():
+            if result.node is not None:
+                result.node.detach_from(self.array, self.version)
+            self._take_history(result)
         np.copyto(self.array, result.array, casting="unsafe")
-        self.version[0] += 1
-        if result.requires_grad:
-            self.requires_grad, self.node, self.index = True, result.node, result.index
+        self._changed()
         return self
+
+    def _take_history(self, result: Tensor) -> None:
+        """Continue from a result's history, and let what this tensor is a view of continue from it too."""
+        if self.viewed is not None and (result.requires_grad or self.viewed.base.requires_grad):
+            base, primitive, attributes = self.viewed
+            placed = apply(place, base._before(), result, view=primitive, how=attributes)
+            base._take_history(cast(Tensor, placed))
+        self.requires_grad, self.node, self.index = result.requires_grad, result.node, result.index
+
+    def _changed(self) -> None:
+        """Count a change of the memory, after which the history of this tensor and of what it views is right."""
+        self.version[0] += 1
+        here: Tensor | None = self
+        while here is not None:
+            here.seen = self.version[0]
+            here = here.viewed.base if here.viewed is not None else None
 
     def __len__(self) -> int:
         if not self.array.ndim:
@@ -239,30 +266,47 @@ def apply(primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor | t
     Gives a tensor, or a tuple of tensors where the primitive has several outputs.
     """
     result = primitive.run(*[o.array if isinstance(o, Tensor) else o for o in operands], **attributes)
-    if type(result) is tuple:
-        outputs = tuple([_wrap(array, operands, primitive, attributes) for array in result])
-    else:
-        outputs = (_wrap(result, operands, primitive, attributes),)
-    if primitive.rule is not None and autograd.is_grad_enabled() and _wants_gradient(operands):
+    several = type(result) is tuple
+    outputs = tuple(map(Tensor, result)) if several else (Tensor(result),)
+    recording = autograd.is_grad_enabled()
+    for output in outputs:
+        if output.array.base is not None or output.array is getattr(operands[0], "array", None):
+            _link(output, operands, primitive, attributes)
+    if recording and primitive.rule is not None and _wants_gradient(operands):
         node = autograd.Node(primitive, operands, attributes, outputs)
         for index, output in enumerate(outputs):
             if output.array.dtype.kind in "fc":
                 output.requires_grad, output.node, output.index = True, node, index
-    return outputs if type(result) is tuple else outputs[0]
+    return outputs if several else outputs[0]
 
 
 def _wants_gradient(operands: Sequence[Any]) -> bool:
-    return any([isinstance(o, Tensor) and o.requires_grad for o in operands])
-
-
-def _wrap(array: Any, operands: Sequence[Any], primitive: Primitive, attributes: dict[str, Any]) -> Tensor:
-    """A tensor over the array; one that shares an operand's memory shares its version too."""
-    tensor = Tensor(array)
     for operand in operands:
-        if isinstance(operand, Tensor) and _shares(tensor.array, operand.array):
-            tensor.version, tensor.viewed = operand.version, View(operand, primitive, attributes)
-            break
-    return tensor
+        if isinstance(operand, Tensor):
+            if operand.viewed is not None:
+                _catch_up(operand)
+            if operand.requires_grad:
+                return True
+    return False
+
+
+def _catch_up(tensor: Tensor) -> None:
+    """Bring the history of a view up to date with changes of its memory made through others."""
+    if tensor.viewed is not None and tensor.seen != tensor.version[0]:
+        base, primitive, attributes = tensor.viewed
+        now = cast(Tensor, apply(primitive, base, **attributes))
+        tensor.requires_grad, tensor.node, tensor.index = now.requires_grad, now.node, now.index
+        tensor.seen = tensor.version[0]
+
+
+def _link(output: Tensor, operands: Sequence[Any], primitive: Primitive, attributes: dict[str, Any]) -> None:
+    """Make an output that shares an operand's memory share its version, and know it as its base."""
+    for operand in operands:
+        if isinstance(operand, Tensor) and _shares(output.array, operand.array):
+            output.version = operand.version
+            if autograd.is_grad_enabled():
+                output.viewed, output.seen = View(operand, primitive, attributes), output.version[0]
+            return
 
 
 def _shares(array: Array, other: Array) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -30,6 +29,14 @@ class Methods:
 
     def _plain(self, array: Any) -> Self:
         """A tensor over an array, without history."""
+        raise NotImplementedError
+
+    def _records(self, *others: Any) -> bool:
+        """Whether an operation on this tensor and others would be recorded."""
+        raise NotImplementedError
+
+    def _changed(self) -> None:
+        """Count a change of the memory."""
         raise NotImplementedError
 
     def _before(self) -> Self:
@@ -76,11 +83,11 @@ def reflected(primitive: Primitive) -> Callable[[M, Any], M]:
 def in_place(method: Callable[Concatenate[M, P], M]) -> Callable[Concatenate[M, P], M]:
     """The form of a method that keeps its result in the tensor it was called on."""
 
-    @functools.wraps(method)
-    def changed(self: M, *args: P.args, **kwargs: P.kwargs) -> M:
+    def changed(self: M, /, *args: P.args, **kwargs: P.kwargs) -> M:
         return self._become(method(self._before(), *args, **kwargs))
 
-    return _named(changed, f"{method.__name__}_", f"{method.__name__}() in place.")
+    name = method.__name__
+    return _named(changed, f"{name}_", f"{name}() in place.")
 
 
 def _named(function: T, name: str, doc: str) -> T:

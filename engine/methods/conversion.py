@@ -11,6 +11,7 @@ from ..device import device, require_cpu
 from ..dtype import DType
 from ..errors import DeviceError, DtypeError
 from ..ops import elementwise
+from ..ops.shape import overwrite
 from .base import Methods
 from .shape import sizes_of
 
@@ -40,7 +41,7 @@ class ConversionMethods(Methods):
                 raise DtypeError(f"to: expected a dtype, a device or a tensor, met {type(arg).__name__}")
         require_cpu(where)
         changed = self if wanted is None else self._as(wanted)
-        return changed.clone() if copy and changed is self else changed  # type: ignore[attr-defined,no-any-return]
+        return changed.clone() if copy and changed is self else changed  # type: ignore[attr-defined]
 
     def _as(self, dtype: DType) -> Self:
         if dtype is not dtypes.bfloat16 and dtype.numpy == self.array.dtype:
@@ -132,9 +133,7 @@ class ConversionMethods(Methods):
 
     def copy_(self, src: Any, non_blocking: Any = False) -> Self:
         """Take another tensor's values, which broadcast, in place. Source: torch.Tensor.copy_."""
-        self._before()
-        value: Any = src if isinstance(src, Methods) else self._plain(np.asarray(src))
-        return self._become(value._as(dtypes.of(self.array)).expand(self.array.shape))
+        return self._become(self._before()._apply(overwrite, src))
 
     def fill_(self, value: Any) -> Self:
         """Set all elements to a number, in place. Source: torch.Tensor.fill_."""

@@ -142,7 +142,8 @@ class ElementwiseMethods(UnaryMethods):
 
     def rsub(self, other: Self | Number, *, alpha: Number = 1) -> Self:
         """other - alpha * self. Source: torch.rsub."""
-        return _times(self, alpha)._reflect(elementwise.sub, other)
+        scaled: Self = _times(self, alpha)
+        return scaled._reflect(elementwise.sub, other)
 
     def clamp(self, min: Any = None, max: Any = None) -> Self:
         """Elements below `min` or above `max` brought there; the limits are numbers or tensors. Source: torch.clamp."""
@@ -167,11 +168,11 @@ class ElementwiseMethods(UnaryMethods):
 
     def addcmul(self, tensor1: Self, tensor2: Self, *, value: Number = 1) -> Self:
         """self + value * tensor1 * tensor2. Source: torch.addcmul."""
-        return self + _times(tensor1 * tensor2, value)
+        return self.add(tensor1.mul(tensor2), alpha=value)
 
     def addcdiv(self, tensor1: Self, tensor2: Self, *, value: Number = 1) -> Self:
         """self + value * tensor1 / tensor2. Source: torch.addcdiv."""
-        return self + _times(tensor1 / tensor2, value)
+        return self.add(tensor1.div(tensor2), alpha=value)
 
     add_ = in_place(add)
     sub_ = in_place(sub)

@@ -34,18 +34,20 @@ class IndexingMethods(Methods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Replace the part that `index` selects by `value`, which broadcasts."""
-        parts = taken_apart(index, self.array.shape)
-        if not isinstance(value, Methods):
-            value = np.asarray(value)
+        basic, positions, dims = taken_apart(index, self.array.shape)
         before = self._before()
-        if not parts.dims:
-            self._become(before._apply(ops.setitem, value, index=parts.basic))
-        elif not parts.basic:
-            self._become(before._apply(ops.index_put, value, *parts.positions, dims=parts.dims))
+        if not self._records(value):
+            plain = [getattr(p, "array", p) for p in (value, *positions)]
+            ops.assign(before.array[(*basic, ...)], plain[0], tuple(plain[1:]), dims)
+            self._changed()
+        elif not dims:
+            self._become(before._apply(ops.setitem, value, index=basic))
+        elif not basic:
+            self._become(before._apply(ops.index_put, value, *positions, dims=dims))
         else:
-            inner = before._apply(ops.getitem, index=parts.basic)
-            inner = inner._apply(ops.index_put, value, *parts.positions, dims=parts.dims)
-            self._become(before._apply(ops.setitem, inner, index=parts.basic))
+            inner = before._apply(ops.getitem, index=basic)
+            inner = inner._apply(ops.index_put, value, *positions, dims=dims)
+            self._become(before._apply(ops.setitem, inner, index=basic))
 
     def gather(self, dim: int, index: Self) -> Self:
         """The elements that the index names along a dim. Source: torch.gather."""

@@ -8,7 +8,7 @@ from ..dtype import Number
 from ..errors import ShapeError
 from ..ops import elementwise
 from ..ops import matmul as ops
-from .base import Methods, of_two, reflected
+from .base import M, Methods, of_two, reflected
 
 
 class MatmulMethods(Methods):
@@ -69,5 +69,5 @@ class MatmulMethods(Methods):
         return self._apply(ops.matmul, other)
 
 
-def _weighted(tensor: Methods, weight: Number) -> Any:
+def _weighted(tensor: M, weight: Number) -> M:
     return tensor if weight == 1 else tensor._apply(elementwise.mul, weight)

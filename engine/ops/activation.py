@@ -68,7 +68,7 @@ def _normal(x: Array, approximate: Approximate) -> Array:
     half = x.dtype.type(0.5)
     if approximate == "tanh":
         return np.asarray(np.tanh(_ROOT_TWO_BY_PI * (x + _CUBE * x * x * x)) * half + half)
-    return special.erf(x * x.dtype.type(_ROOT_HALF)) * half + half
+    return np.asarray(special.erf(x * x.dtype.type(_ROOT_HALF)) * half + half)
 
 
 @gelu.gradient
@@ -120,7 +120,7 @@ def _(g: Array, _out: None, x: Array) -> tuple[Array]:
 @primitive
 def mish(x: Array) -> Array:
     """x * tanh(softplus(x))."""
-    return x * np.tanh(np.logaddexp(x, x.dtype.type(0)))
+    return np.asarray(x * np.tanh(np.logaddexp(x, x.dtype.type(0))))
 
 
 @mish.gradient
@@ -143,7 +143,7 @@ def _(g: Array, _out: None, x: Array) -> tuple[Array]:
 @primitive
 def hardswish(x: Array) -> Array:
     """x * hardsigmoid(x)."""
-    return x * hardsigmoid.kernel(x)
+    return np.asarray(x * hardsigmoid.kernel(x))
 
 
 @hardswish.gradient

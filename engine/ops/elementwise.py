@@ -48,7 +48,7 @@ def mul(a: Array, b: Array) -> Array:
     return np.multiply(a, b)
 
 
-@mul.gradient
+@mul.cross_gradient
 def _(g: Array, _out: None, a: Array, b: Array, *, needs: tuple[bool, bool]) -> Pair:
     return (g * np.conj(b) if needs[0] else None), (g * np.conj(a) if needs[1] else None)
 
@@ -122,7 +122,7 @@ def pow(a: Array, b: Array) -> Array:
 
 @pow.gradient
 def _(g: Array, out: Array, a: Array, b: Array, *, needs: tuple[bool, bool]) -> Pair:
-    to_base = np.where(np.equal(b, 0), 0, g * b * np.power(a, b - 1.0 if isinstance(b, (int, float)) else b - 1))
+    to_base = np.where(np.equal(b, 0), 0, g * b * np.power(a, b - 1)) if needs[0] else None
     if not needs[1]:
         return to_base, None
     still = np.logical_and(np.equal(a, 0), np.greater_equal(b, 0))

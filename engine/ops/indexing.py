@@ -77,13 +77,23 @@ def _(
 @primitive
 def index_put(x: Array, value: Array, *positions: Array, dims: tuple[int, ...], accumulate: bool = False) -> Array:
     """A copy of x with `value`, which broadcasts, at the positions, or added there."""
-    _check("index_put", x.shape, positions, dims)
     whole = x.copy()
-    if accumulate:
-        np.add.at(whole, _at(positions, dims), value)
-    else:
-        whole[_at(positions, dims)] = value
+    assign(whole, value, positions, dims, accumulate)
     return whole
+
+
+def assign(x: Array, value: Any, positions: tuple[Array, ...], dims: tuple[int, ...], accumulate: bool = False) -> None:
+    """Put `value`, which broadcasts, into x itself at the positions, or everywhere where there are none; or add it."""
+    _check("index_put", x.shape, positions, dims)
+    at = _at(positions, dims) if dims else ...
+    try:
+        if accumulate:
+            np.add.at(x, at, value)
+        else:
+            x[at] = value
+    except ValueError as error:
+        met, room = np.shape(value), np.shape(x[at])
+        raise ShapeError(f"values of shape {met} do not fit the selected part of shape {room}") from error
 
 
 @index_put.gradient

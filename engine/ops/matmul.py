@@ -34,7 +34,7 @@ def matmul(a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, b))
 
 
-@matmul.gradient
+@matmul.cross_gradient
 def _(g: Array, _out: None, a: Array, b: Array, *, needs: tuple[bool, bool]) -> Pair:
     left = a[None] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
@@ -138,7 +138,7 @@ def _contract(a: Array, first: str, b: Array, second: str, kept: str) -> Array:
     sizes = {c: max(n, m) for c, n, m in _sizes(a, first, b, second)}
     left = _arranged(a, first, batch, rows, summed, sizes)
     right = _arranged(b, second, batch, summed, columns, sizes)
-    product = np.matmul(left, right).reshape([sizes[c] for c in (*batch, *rows, *columns)])
+    product: Array = np.matmul(left, right).reshape([sizes[c] for c in (*batch, *rows, *columns)])
     return product.transpose([(*batch, *rows, *columns).index(c) for c in kept])
 
 

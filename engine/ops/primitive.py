@@ -29,7 +29,7 @@ class Primitive:
         self.kernel = kernel
         self.promotion = promotion
         self.rule: Rule | None = None
-        self.told_needs = self.told_shapes = False
+        self.told_needs = self.told_shapes = self.crossed = False
         self._kept: tuple[bool, ...] = ()
         self._rest_kept = False
         self.__doc__ = doc or kernel.__doc__
@@ -51,6 +51,11 @@ class Primitive:
         self._rest_kept = bool(rest) and not rest[0].name.startswith("_")
         return rule
 
+    def cross_gradient(self, rule: Rule) -> Rule:
+        """As `gradient`, for two inputs each of which is kept only where the other one wants a gradient."""
+        self.crossed = True
+        return self.gradient(rule)
+
     def keeps(self, index: int) -> bool:
         """Whether the rule uses input `index` (-1: the output), so that it must be kept for it."""
         position = index + 2
@@ -60,6 +65,8 @@ class Primitive:
         """The operands in the dtype that `promotion` asks for."""
         if self.promotion is None:
             return operands
+        if self._alike(operands):
+            return operands
         dtype = result_dtype(*operands)
         if self.promotion == "float" and dtype.kind in "biu":
             dtype = float32.numpy
@@ -67,6 +74,13 @@ class Primitive:
             (o if o.dtype is dtype else o.astype(dtype)) if isinstance(o, np.ndarray) else number_as(o, dtype)
             for o in operands
         )
+
+    def _alike(self, operands: tuple[Any, ...]) -> bool:
+        """Whether all are arrays of one dtype that needs no change; quick, as it stands in every operation's way."""
+        dtype = getattr(operands[0], "dtype", None)
+        if dtype is None or (self.promotion == "float" and dtype.kind in "biu"):
+            return False
+        return all([type(o) is np.ndarray and o.dtype is dtype for o in operands])
 
     def run(self, *operands: Any, **attributes: Any) -> Any:
         """The kernel on prepared operands; NumPy's complaints about shapes come out as ShapeError."""

@@ -119,14 +119,14 @@ def _reducible(name: str, x: Array, dim: Dim) -> None:
 def argmax(x: Array, *, dim: int | None = None, keepdim: bool = False) -> Array:
     """Where the greatest is, the first of them; over the flattened tensor by default."""
     _reducible("argmax", x, dim)
-    return np.asarray(x.argmax(axis=dim, keepdims=keepdim))
+    return np.asarray(np.argmax(x, axis=dim, keepdims=keepdim))
 
 
 @primitive
 def argmin(x: Array, *, dim: int | None = None, keepdim: bool = False) -> Array:
     """Where the least is, the first of them; over the flattened tensor by default."""
     _reducible("argmin", x, dim)
-    return np.asarray(x.argmin(axis=dim, keepdims=keepdim))
+    return np.asarray(np.argmin(x, axis=dim, keepdims=keepdim))
 
 
 @primitive

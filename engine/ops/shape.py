@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtype import Array, result_dtype
 from ..errors import ShapeError
-from .primitive import primitive
+from .primitive import Primitive, primitive
 
 Shape = tuple[int, ...]
 
@@ -204,3 +204,31 @@ def _(g: Array, _out: None, _x: None, *, offset: int = 0, dim1: int = 0, dim2: i
     whole = np.zeros(shapes[0], g.dtype)
     diagonal.kernel(whole, offset=offset, dim1=dim1, dim2=dim2)[...] = g
     return (whole,)
+
+
+@primitive
+def place(x: Array, part: Array, *, view: Primitive, how: dict[str, Any]) -> Array:
+    """A copy of x in which the view that a primitive gives of it holds `part`."""
+    whole = x.copy()
+    view.kernel(whole, **how)[...] = part
+    return whole
+
+
+@place.gradient
+def _(g: Array, _out: None, _x: None, _part: None, *, view: Primitive, how: dict[str, Any]) -> tuple[Array, Array]:
+    rest = g.copy()
+    inside = view.kernel(rest, **how)
+    share = inside.copy()
+    inside[...] = 0
+    return rest, share
+
+
+@primitive
+def overwrite(x: Array, value: Array) -> Array:
+    """The value in x's shape and dtype."""
+    return np.broadcast_to(value, x.shape).astype(x.dtype)
+
+
+@overwrite.gradient
+def _(g: Array, _out: None, _x: None, _value: None) -> tuple[Array, Array]:
+    return np.zeros_like(g), g

@@ -36,7 +36,7 @@ def _erfc_beyond(x: Array) -> Array:
     middle = _horner(_MID_P, np.minimum(x, 4.0)) / _horner(_MID_Q, np.minimum(x, 4.0))
     z = 1 / (x * x)
     far = (1 / _ROOT_PI - z * _horner(_FAR_P, z) / _horner(_FAR_Q, z)) / x
-    return np.exp(-x * x) * np.where(x <= 4, middle, far)
+    return np.asarray(np.exp(-x * x) * np.where(x <= 4, middle, far))
 
 
 def erf(x: Array) -> Array:

@@ -41,7 +41,9 @@ def _gradients(name: str, operands: Any, case: Case) -> list[np.ndarray]:
     tensors = [Tensor(o, requires_grad=True) if _differentiable(o) else o for o in operands]
     outputs = _outputs(apply(PRIMITIVES[name], *tensors, **case.attributes))
     weights = _weights([o.array for o in outputs])
-    total = sum(((o * Tensor(w)).sum() for o, w in zip(outputs, weights, strict=True) if w is not None), Tensor(np.zeros(())))
+    total = sum(
+        ((o * Tensor(w)).sum() for o, w in zip(outputs, weights, strict=True) if w is not None), Tensor(np.zeros(()))
+    )
     if total.requires_grad:
         total.backward()
     return [np.zeros_like(t.array) if t.grad is None else t.grad.array for t in tensors if isinstance(t, Tensor)]
