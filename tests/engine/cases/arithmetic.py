@@ -37,8 +37,18 @@ ROWS = {
         case(A, B, reference=each(operator.floordiv), torch=lambda t, a, b: (a // b).detach()),
     ],
     "trunc_divide": [
-        case(WHOLE, DIVISOR, reference=each(lambda a, b: int(a / b)), torch=lambda t, a, b: t.div(a, b, rounding_mode="trunc")),
-        case(A, B, reference=each(lambda a, b: float(int(a / b))), torch=lambda t, a, b: t.div(a, b, rounding_mode="trunc").detach()),
+        case(
+            WHOLE,
+            DIVISOR,
+            reference=each(lambda a, b: int(a / b)),
+            torch=lambda t, a, b: t.div(a, b, rounding_mode="trunc"),
+        ),
+        case(
+            A,
+            B,
+            reference=each(lambda a, b: float(int(a / b))),
+            torch=lambda t, a, b: t.div(a, b, rounding_mode="trunc").detach(),
+        ),
     ],
     "remainder": [
         case(A, B, reference=each(operator.mod), torch=lambda t, a, b: a % b),
@@ -69,8 +79,14 @@ ROWS = {
     "atan2": [case(A, B, reference=each(math.atan2), torch=lambda t, a, b: t.atan2(a, b))],
     "hypot": [case(A, B, reference=each(math.hypot), torch=lambda t, a, b: t.hypot(a, b))],
     "clamp": [
-        case(A, min=-1.0, max=0.5, reference=each(lambda x: min(max(x, -1.0), 0.5)), torch=lambda t, x: x.clamp(-1.0, 0.5)),
+        case(
+            A,
+            min=-1.0,
+            max=0.5,
+            reference=each(lambda x: min(max(x, -1.0), 0.5)),
+            torch=lambda t, x: x.clamp(-1.0, 0.5),
+        ),
         case(A, min=0.0, reference=each(lambda x: max(x, 0.0)), torch=lambda t, x: x.clamp(min=0.0)),
         case(WHOLE, max=2, reference=each(lambda x: min(x, 2)), torch=lambda t, x: x.clamp(max=2)),
     ],
-}  # fmt: skip
+}

@@ -26,7 +26,7 @@ ROWS = {
     "logical_or": pairs(lambda a, b: bool(a) or bool(b), "logical_or", (BITS, YES)),
     "logical_xor": pairs(lambda a, b: bool(a) != bool(b), "logical_xor", (BITS, YES)),
     "logical_not": [case(BITS, reference=each(operator.not_), torch=lambda t, x: t.logical_not(x))],
-    "bitwise_and": pairs(operator.and_, "bitwise_and", (BITS, OTHER), (YES, YES[::-1])),
+    "bitwise_and": pairs(operator.and_, "bitwise_and", (BITS, OTHER), (YES, ~YES)),
     "bitwise_or": pairs(operator.or_, "bitwise_or", (BITS, OTHER)),
     "bitwise_xor": pairs(operator.xor, "bitwise_xor", (BITS, OTHER)),
     "bitwise_not": [
@@ -41,6 +41,12 @@ ROWS = {
     ],
     "masked_fill": [
         case(A, YES, 7.0, reference=each(lambda x, m, v: v if m else x), torch=lambda t, x, m, v: x.masked_fill(m, v)),
-        case(A, YES[:1], np.array(7.0), reference=each(lambda x, m, v: v if m else x), torch=lambda t, x, m, v: x.masked_fill(m, v)),
+        case(
+            A,
+            YES[:1],
+            np.array(7.0),
+            reference=each(lambda x, m, v: v if m else x),
+            torch=lambda t, x, m, v: x.masked_fill(m, v),
+        ),
     ],
-}  # fmt: skip
+}

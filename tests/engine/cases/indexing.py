@@ -33,37 +33,142 @@ def _t_replaced(x, key, value):
 
 ROWS = {
     "getitem": [
-        case(X, index=(1, slice(None, None, 2)), reference=lambda x: np.stack([x[1, 0], x[1, 2]]), torch=lambda t, x: x[1, ::2]),
-        case(X, index=(slice(None), None, -1), reference=lambda x: x[:, 2].reshape(2, 1, 4), torch=lambda t, x: x[:, None, -1]),
+        case(
+            X,
+            index=(1, slice(None, None, 2)),
+            reference=lambda x: np.stack([x[1, 0], x[1, 2]]),
+            torch=lambda t, x: x[1, ::2],
+        ),
+        case(
+            X,
+            index=(slice(None), None, -1),
+            reference=lambda x: x[:, 2].reshape(2, 1, 4),
+            torch=lambda t, x: x[:, None, -1],
+        ),
         case(X, index=(0, 1, 2), reference=lambda x: np.array(x.tolist()[0][1][2]), torch=lambda t, x: x[0, 1, 2]),
     ],
     "setitem": [
-        case(X, some(4), index=(1, slice(0, 2)), reference=lambda x, v: np.stack([x[0], np.stack([v, v, x[1, 2]])]), torch=lambda t, x, v: _t_replaced(x, (1, slice(0, 2)), v)),
-        case(M, 7.0, index=(slice(1, 2),), reference=lambda x, v: np.stack([x[0], np.full(4, 7.0), x[2]]), torch=lambda t, x, v: _t_replaced(x, slice(1, 2), v)),
+        case(
+            X,
+            some(4),
+            index=(1, slice(0, 2)),
+            reference=lambda x, v: np.stack([x[0], np.stack([v, v, x[1, 2]])]),
+            torch=lambda t, x, v: _t_replaced(x, (1, slice(0, 2)), v),
+        ),
+        case(
+            M,
+            7.0,
+            index=(slice(1, 2),),
+            reference=lambda x, v: np.stack([x[0], np.full(4, 7.0), x[2]]),
+            torch=lambda t, x, v: _t_replaced(x, slice(1, 2), v),
+        ),
     ],
     "index": [
         case(M, AT, dims=(0,), reference=lambda x, i: np.stack([x[2], x[0]]), torch=lambda t, x, i: x[i]),
-        case(X, TWICE, dims=(2,), reference=lambda x, i: np.take(x, [[1, 3], [0, 1]], axis=2), torch=lambda t, x, i: x[:, :, i]),
-        case(X, np.array([0, 1]), TWICE, dims=(0, 2), reference=lambda x, i, j: x[np.array([0, 1]), :, TWICE], torch=lambda t, x, i, j: x[i, :, j]),
-        case(M, np.array([0, 0, 2]), np.array([1, 1, 3]), dims=(0, 1), reference=lambda x, i, j: np.array([x[0, 1], x[0, 1], x[2, 3]]), torch=lambda t, x, i, j: x[i, j]),
+        case(
+            X,
+            TWICE,
+            dims=(2,),
+            reference=lambda x, i: np.take(x, [[1, 3], [0, 1]], axis=2),
+            torch=lambda t, x, i: x[:, :, i],
+        ),
+        case(
+            X,
+            np.array([0, 1]),
+            TWICE,
+            dims=(0, 2),
+            reference=lambda x, i, j: x[np.array([0, 1]), :, TWICE],
+            torch=lambda t, x, i, j: x[i, :, j],
+        ),
+        case(
+            M,
+            np.array([0, 0, 2]),
+            np.array([1, 1, 3]),
+            dims=(0, 1),
+            reference=lambda x, i, j: np.array([x[0, 1], x[0, 1], x[2, 3]]),
+            torch=lambda t, x, i, j: x[i, j],
+        ),
     ],
     "index_put": [
-        case(M, some(4), AT, dims=(0,), reference=lambda x, v, i: np.stack([v, x[1], v]), torch=lambda t, x, v, i: x.index_put((i,), v)),
-        case(M, some(3), np.array([0, 0, 2]), np.array([1, 1, 3]), dims=(0, 1), accumulate=True,
-             reference=lambda x, v, i, j: x + np.array([[0, v[0] + v[1], 0, 0], [0] * 4, [0, 0, 0, v[2]]]), torch=lambda t, x, v, i, j: x.index_put((i, j), v, accumulate=True)),
+        case(
+            M,
+            some(4),
+            AT,
+            dims=(0,),
+            reference=lambda x, v, i: np.stack([v, x[1], v]),
+            torch=lambda t, x, v, i: x.index_put((i,), v),
+        ),
+        case(
+            M,
+            some(3),
+            np.array([0, 0, 2]),
+            np.array([1, 1, 3]),
+            dims=(0, 1),
+            accumulate=True,
+            reference=lambda x, v, i, j: x + np.array([[0, v[0] + v[1], 0, 0], [0] * 4, [0, 0, 0, v[2]]]),
+            torch=lambda t, x, v, i, j: x.index_put((i, j), v, accumulate=True),
+        ),
     ],
     "gather": [
-        case(M, ALONG, dim=0, reference=lambda x, i: np.array([[x[i[r, c], c] for c in range(3)] for r in range(2)]), torch=lambda t, x, i: x.gather(0, i)),
-        case(M, ALONG, dim=-1, reference=lambda x, i: np.array([[x[r, i[r, c]] for c in range(3)] for r in range(2)]), torch=lambda t, x, i: x.gather(-1, i)),
+        case(
+            M,
+            ALONG,
+            dim=0,
+            reference=lambda x, i: np.array([[x[i[r, c], c] for c in range(3)] for r in range(2)]),
+            torch=lambda t, x, i: x.gather(0, i),
+        ),
+        case(
+            M,
+            ALONG,
+            dim=-1,
+            reference=lambda x, i: np.array([[x[r, i[r, c]] for c in range(3)] for r in range(2)]),
+            torch=lambda t, x, i: x.gather(-1, i),
+        ),
     ],
     "scatter": [
-        case(M, np.array([[0, 2, 1], [2, 1, 0]]), some(2, 4), dim=0, reference=_scattered, torch=lambda t, x, i, v: x.scatter(0, i, v)),
+        case(
+            M,
+            np.array([[0, 2, 1], [2, 1, 0]]),
+            some(2, 3),
+            dim=0,
+            reference=_scattered,
+            torch=lambda t, x, i, v: x.scatter(0, i, v),
+        ),
+        case(M, np.array([[0, 2, 1], [2, 1, 0]]), some(2, 4), dim=0, reference=_scattered),
         case(M, ALONG, 5.0, dim=0, reference=_scattered, torch=lambda t, x, i, v: x.scatter(0, i, v)),
     ],
-    "scatter_add": [case(M, ALONG, some(2, 4), dim=0, reference=lambda *a: _scattered(*a, add=True), torch=lambda t, x, i, v: x.scatter_add(0, i, v))],
-    "embedding": [
-        case(M, np.array([[0, 2], [2, 1]]), reference=lambda w, i: np.stack([w[[0, 2]], w[[2, 1]]]), torch=lambda t, w, i: t.nn.functional.embedding(i, w)),
-        case(M, np.array([0, 2, 2]), padding_idx=2, smooth=False, reference=lambda w, i: np.stack([w[0], w[2], w[2]]), torch=lambda t, w, i: t.nn.functional.embedding(i, w, padding_idx=2)),
+    "scatter_add": [
+        case(
+            M,
+            ALONG,
+            some(2, 3),
+            dim=0,
+            reference=lambda *a: _scattered(*a, add=True),
+            torch=lambda t, x, i, v: x.scatter_add(0, i, v),
+        ),
+        case(M, ALONG, some(2, 4), dim=0, reference=lambda *a: _scattered(*a, add=True)),
     ],
-    "nonzero": [case(MASK, reference=lambda m: np.array([[r, c] for r in range(3) for c in range(4) if m[r, c]]), torch=lambda t, m: m.nonzero())],
-}  # fmt: skip
+    "embedding": [
+        case(
+            M,
+            np.array([[0, 2], [2, 1]]),
+            reference=lambda w, i: np.stack([w[[0, 2]], w[[2, 1]]]),
+            torch=lambda t, w, i: t.nn.functional.embedding(i, w),
+        ),
+        case(
+            M,
+            np.array([0, 2, 2]),
+            padding_idx=2,
+            smooth=False,
+            reference=lambda w, i: np.stack([w[0], w[2], w[2]]),
+            torch=lambda t, w, i: t.nn.functional.embedding(i, w, padding_idx=2),
+        ),
+    ],
+    "nonzero": [
+        case(
+            MASK,
+            reference=lambda m: np.array([[r, c] for r in range(3) for c in range(4) if m[r, c]]),
+            torch=lambda t, m: m.nonzero(),
+        )
+    ],
+}

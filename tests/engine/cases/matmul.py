@@ -27,17 +27,46 @@ ROWS = {
     "matmul": [
         case(some(*a), some(*b), reference=_product, torch=lambda t, a, b: a @ b)
         for a, b in [
-            ((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((2, 1, 3, 4), (5, 4, 2)),
-            ((2, 2, 3), (3,)), ((3,), (2, 3, 2)),
+            ((2, 3), (3, 4)),
+            ((3,), (3,)),
+            ((3,), (3, 4)),
+            ((2, 3), (3,)),
+            ((2, 1, 3, 4), (5, 4, 2)),
+            ((2, 2, 3), (3,)),
+            ((3,), (2, 3, 2)),
         ]
-    ] + [
+    ]
+    + [
         case(some(2, 0), some(0, 3), reference=lambda a, b: np.zeros((2, 3)), torch=lambda t, a, b: a @ b),
     ],
     "linear": [
-        case(some(4, 3), some(2, 3), some(2), reference=lambda x, w, b: _product(x, w.T) + b, torch=lambda t, *a: t.nn.functional.linear(*a)),
-        case(some(2, 4, 3), some(2, 3), reference=lambda x, w: _product(x, w.T), torch=lambda t, *a: t.nn.functional.linear(*a)),
-        case(some(3), some(2, 3), some(2), reference=lambda x, w, b: _product(w, x) + b, torch=lambda t, *a: t.nn.functional.linear(*a)),
-        case(some(4, 3), some(2, 3), None, reference=lambda x, w, b: _product(x, w.T), torch=lambda t, *a: t.nn.functional.linear(*a)),
+        case(
+            some(4, 3),
+            some(2, 3),
+            some(2),
+            reference=lambda x, w, b: _product(x, w.T) + b,
+            torch=lambda t, *a: t.nn.functional.linear(*a),
+        ),
+        case(
+            some(2, 4, 3),
+            some(2, 3),
+            reference=lambda x, w: _product(x, w.T),
+            torch=lambda t, *a: t.nn.functional.linear(*a),
+        ),
+        case(
+            some(3),
+            some(2, 3),
+            some(2),
+            reference=lambda x, w, b: _product(w, x) + b,
+            torch=lambda t, *a: t.nn.functional.linear(*a),
+        ),
+        case(
+            some(4, 3),
+            some(2, 3),
+            None,
+            reference=lambda x, w, b: _product(x, w.T),
+            torch=lambda t, *a: t.nn.functional.linear(*a),
+        ),
     ],
     "einsum": [
         _einsum("ij,jk->ik", (2, 3), (3, 4)),
@@ -51,4 +80,4 @@ ROWS = {
         _einsum("b i, b j -> b", (2, 3), (2, 2)),
         _einsum("ij,kj->jik", (2, 3), (2, 3)),
     ],
-}  # fmt: skip
+}

@@ -62,7 +62,12 @@ ROWS = {
     "clone": row(float, "clone"),
     "round": [
         case(X, reference=each(lambda x: float(round(x))), torch=lambda t, x: t.round(x)),
-        case(np.array([0.5, 1.5, 2.5, -0.5]), smooth=False, reference=each(lambda x: float(round(x))), torch=lambda t, x: t.round(x)),
+        case(
+            np.array([0.5, 1.5, 2.5, -0.5]),
+            smooth=False,
+            reference=each(lambda x: float(round(x))),
+            torch=lambda t, x: t.round(x),
+        ),
         case(X, decimals=1, reference=each(lambda x: round(x, 1)), torch=lambda t, x: t.round(x, decimals=1)),
     ],
     "cast": [
@@ -72,7 +77,14 @@ ROWS = {
     ],
     "nan_to_num": [
         case(X, reference=each(float), torch=lambda t, x: t.nan_to_num(x)),
-        case(ODD, nan=2.0, posinf=3.0, neginf=-3.0, smooth=False,
-             reference=lambda x: np.array([0, -0.0, 3, -3, 2, 1]), torch=lambda t, x: t.nan_to_num(x, 2.0, 3.0, -3.0)),
+        case(
+            ODD,
+            nan=2.0,
+            posinf=3.0,
+            neginf=-3.0,
+            smooth=False,
+            reference=lambda x: np.array([0, -0.0, 3, -3, 2, 1]),
+            torch=lambda t, x: t.nan_to_num(x, 2.0, 3.0, -3.0),
+        ),
     ],
-}  # fmt: skip
+}
