@@ -4,6 +4,7 @@ from .base import BaseHandler, Handler
 from .context import Context, ResponseParts
 from .envelopes import wrap_envelope
 from .errors import HandlerError, PredictionException
+from .library import tensor_bytes
 from .loading import BUILTIN, load_handler
 from .metrics import Dimension, Emitted, MetricTypes
 
@@ -19,5 +20,6 @@ __all__ = [
     "PredictionException",
     "ResponseParts",
     "load_handler",
+    "tensor_bytes",
     "wrap_envelope",
 ]

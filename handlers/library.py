@@ -7,10 +7,13 @@ library and goes on in one way. A batch is made for the library of its model.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 from .. import engine
+from ..engine import formats
 
 
 def library_of(thing: Any) -> ModuleType:
@@ -23,3 +26,14 @@ def library_of(thing: Any) -> ModuleType:
 def convert(tensor: Any, library: ModuleType) -> Any:
     """The tensor as one of `library`, sharing memory."""
     return tensor if library_of(tensor) is library else library.from_numpy(tensor.detach().numpy())
+
+
+def tensor_bytes(thing: object) -> bytes | None:
+    """What torch.save writes for a tensor of either library; None for anything else."""
+    library = library_of(thing)
+    if not isinstance(thing, library.Tensor):
+        return None
+    with TemporaryDirectory(prefix="tensor-") as folder:
+        path = Path(folder, "tensor.pt")
+        (formats.save if library is engine else library.save)(thing, path)
+        return path.read_bytes()

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ...handlers import Context, Handler, HandlerError, PredictionException, load_handler, wrap_envelope
+from ...handlers import Context, Handler, HandlerError, PredictionException, load_handler, tensor_bytes, wrap_envelope
 from ..messages import (
     BatchReport,
     Emitted,
@@ -109,7 +109,7 @@ class Runtime:
         try:
             responses = [self._response(index, answer) for index, answer in enumerate(answers)]
         except (TypeError, ValueError, RecursionError) as error:
-            met = f"{error}; bytes, str and what json.dumps takes can be sent: call .tolist() on arrays and tensors"
+            met = f"{error}; bytes, str, tensors and what json.dumps takes can be sent: call .tolist() on arrays"
             return self._refuse("Unsupported model output data type.", met)
         size = sum(len(response.body) for response in responses)
         if size > self._spec.max_response_size:
@@ -209,6 +209,8 @@ def _encode(answer: Any) -> tuple[bytes, str | None]:
         return bytes(answer), None
     if isinstance(answer, str):
         return answer.encode(), None
+    if (saved := tensor_bytes(answer)) is not None:
+        return saved, None
     return json.dumps(answer, indent=2).encode(), "application/json"
 
 

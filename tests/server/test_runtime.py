@@ -5,6 +5,7 @@ import os
 import textwrap
 
 import pytest
+from numserve.engine import formats
 from numserve.server.messages import Failure, InferenceRequest, LoadFailure, LoadReport, ModelSpec, Part
 from numserve.server.workers.runtime import Runtime
 
@@ -84,6 +85,14 @@ def test_of_parts_with_one_name_the_last_wins_and_no_parts_are_an_empty_row(load
 def test_an_answer_is_encoded_by_its_type(load, returned, body, content_type):
     (answer,), _ = load(f"def handle(data, context):\n    return [{returned}]\n").infer([raw(b"")])
     assert (answer.status, answer.phrase, answer.content_type, answer.body) == (200, "", content_type, body)
+
+
+def test_a_tensor_goes_out_as_torch_saves_it(load, tmp_path):
+    source = "import torch\ndef handle(data, context):\n    return [torch.tensor([1.5, 2.0])] * len(data or [])\n"
+    (answer,), _ = load(source).infer([raw(b"")])
+    (tmp_path / "answer.pt").write_bytes(answer.body)
+    assert formats.load(tmp_path / "answer.pt").tolist() == [1.5, 2.0]
+    assert answer.content_type is None
 
 
 @pytest.mark.parametrize(
