@@ -13,10 +13,11 @@ from ..dtype import DType, int64
 from ..errors import ShapeError, UnsupportedOpError
 from ..functions import linear as linear
 from ..functions import where
-from ..ops import activation, convolution, indexing, normalization, pooling, shape, upsampling
+from ..ops import activation, attention, convolution, indexing, normalization, pooling, shape, upsampling
 from ..ops.primitive import Primitive
 from ..random import dropout_mask
 from ..tensor import Tensor, apply
+from .loss import *  # noqa: F403
 
 Size = int | Sequence[int]
 OptionalSize = Size | None
@@ -38,7 +39,7 @@ def _bent(primitive: Primitive, input: Tensor, inplace: bool, **attributes: Any)
     """An activation, in place where that is asked for."""
     if not inplace:
         return _one(primitive, input, **attributes)
-    return cast(Tensor, input._become(_one(primitive, input._before(), **attributes)))
+    return input._become(_one(primitive, input._before(), **attributes))
 
 
 # Convolutions
@@ -596,7 +597,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x, or 0 within lambd of it."""
-    return where(input.abs() > lambd, input, 0.0)
+    return cast(Tensor, where(input.abs() > lambd, input, 0.0))
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -612,8 +613,8 @@ def logsigmoid(input: Tensor) -> Tensor:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where it is above the threshold, else value."""
     source = input._before() if inplace else input
-    out = where(source > threshold, source, value)
-    return cast(Tensor, input._become(out)) if inplace else out
+    out: Tensor = where(source > threshold, source, value)
+    return input._become(out) if inplace else out
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -826,3 +827,31 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """The channels of input (N, C, …) dealt out over the groups in turn."""
     n, c, *rest = input.shape
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+
+
+# Attention
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(query · keyᵀ · scale + mask) · value over the last two dims; True in a boolean mask is what is seen."""
+    if enable_gqa:
+        groups = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if not dropout_p:
+        primitive = attention.scaled_dot_product_attention
+        return _one(primitive, query, key, value, attn_mask, scale=scale, causal=is_causal)
+    identity = Tensor(np.eye(key.shape[-2], dtype=key.array.dtype))
+    weights = _one(
+        attention.scaled_dot_product_attention, query, key, identity, attn_mask, scale=scale, causal=is_causal
+    )
+    return dropout(weights, dropout_p) @ value

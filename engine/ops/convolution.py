@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -23,6 +24,7 @@ BLOCK_BYTES = 1_500_000
 BLOCK_PIXELS = 256  # fewer would read the weights too often
 DEPTHWISE_BYTES = 256_000
 
+Index = tuple[Any, ...]
 Gradients = tuple[Array | None, Array | None, Array | None]
 Needs = tuple[bool, bool, bool]
 
@@ -128,7 +130,8 @@ def _first(x: Array) -> Array:
 
 def _convolve(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints, groups: int) -> Array:
     if groups == 1 and math.prod(windows.kernel) == 1 and not windows.padded:
-        return _pointwise(x[(..., *windows.at((0,) * len(counts), counts))], weight, bias)
+        used: Index = (..., *windows.at((0,) * len(counts), counts))
+        return _pointwise(x[used], weight, bias)
     if groups > 1 and weight.shape[1] == 1:
         return _first(_depthwise(_last(x), weight, bias, windows, counts))
     return _first(_dense(_last(x), weight, bias, windows, counts, groups))
@@ -141,7 +144,7 @@ def _pointwise(x: Array, weight: Array, bias: Array | None) -> Array:
         out = np.matmul(matrix, x.reshape(*x.shape[:2], -1))
         if bias is not None:
             out += bias[:, None]
-        return out.reshape(len(x), -1, *x.shape[2:])
+        return np.asarray(out).reshape(len(x), -1, *x.shape[2:])
     pixels = np.ascontiguousarray(_last(x))
     result = np.empty((*pixels.shape[:-1], len(matrix)), x.dtype)
     rows, into = pixels.reshape(-1, x.shape[1]), result.reshape(-1, len(matrix))
@@ -161,20 +164,25 @@ def _depthwise(x: Array, weight: Array, bias: Array | None, windows: Windows, co
     out = np.empty((len(x), *counts, outputs), x.dtype)
     step = max(1, DEPTHWISE_BYTES // max(1, out[:1, :1].nbytes))
     # Repeated along the last dim, so that NumPy can run through whole rows.
-    points = {p: np.tile(weight[(slice(None), 0, *p)], (counts[-1], 1)) for p, _ in windows.points()}
+    factors = [np.tile(weight[_at(point)], (counts[-1], 1)) for point, _ in windows.points()]
     for images, rows in _parts(len(x), counts[0], 1, step):
         strip = _strip(x, images, rows, windows)
         into = out[images, rows]
-        for index, (point, offset) in enumerate(windows.points()):
+        for index, (_, offset) in enumerate(windows.points()):
             inputs = strip[(slice(None), *windows.at(offset, into.shape[1:-1]))]
-            factors = points[point][: into.shape[-2]]
+            factor = factors[index][: into.shape[-2]]
             if index == 0:
-                np.multiply(inputs, factors, out=into)
+                np.multiply(inputs, factor, out=into)
             else:
-                into += inputs * factors
+                into += inputs * factor
         if bias is not None:
             into += bias
     return out
+
+
+def _at(point: Ints) -> Index:
+    """The weights of one point, where every output has a single channel."""
+    return (slice(None), 0, *point)
 
 
 def _dense(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints, groups: int) -> Array:

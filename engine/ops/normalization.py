@@ -37,10 +37,12 @@ def _(
     eps: float, needs: Sequence[bool],
 ) -> tuple[Array | None, ...]:  # fmt: skip
     factor = 1 / np.sqrt(variance + eps)
+    scale = factor if weight is None else factor * weight
     axes = _all_but_channels(x)
-    over_x = g * _channels(factor if weight is None else factor * weight, x) if needs[0] else None
-    over_weight = (g * (x - _channels(mean, x))).sum(axis=axes) * factor if needs[1] else None
-    return over_x, over_weight, g.sum(axis=axes) if needs[2] else None, None, None
+    along = (g * (x - _channels(mean, x))).sum(axis=axes) if needs[1] or needs[4] else np.zeros_like(mean)
+    total = g.sum(axis=axes) if needs[2] or needs[3] else np.zeros_like(mean)
+    over_x = g * _channels(scale, x) if needs[0] else None
+    return over_x, along * factor, total, -total * scale, -0.5 * along * scale * factor**2
 
 
 @primitive
@@ -161,8 +163,11 @@ def _neighbours(x: Array, size: int, back: bool = False) -> Array:
     below, above = size // 2, (size - 1) // 2
     if back:
         below, above = above, below
-    total = np.cumsum(np.pad(x, ((0, 0), (below + 1, above), *((0, 0),) * (x.ndim - 2))), axis=1)
-    return total[:, size:] - total[:, :-size]
+    total = np.zeros_like(x)
+    for offset in range(-below, above + 1):
+        here, there = (slice(max(0, -o), x.shape[1] - max(0, o)) for o in (offset, -offset))
+        total[:, here] += x[:, there]
+    return total
 
 
 def _scaled(x: Array, scale: Array, shift: Array) -> Array:

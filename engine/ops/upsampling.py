@@ -45,7 +45,7 @@ def _(
 def _along(x: Array, matrix: Array, axis: int, single: bool = False) -> Array:
     """matrix @ x along an axis, or a choice of x where each row has a single 1."""
     if single:
-        return np.take(x, matrix.argmax(1), axis)
+        return np.asarray(np.take(x, matrix.argmax(1), axis))
     return np.moveaxis(np.tensordot(x, matrix.astype(x.dtype), (axis, 1)), -1, axis)
 
 
@@ -61,20 +61,20 @@ def _matrices(sizes: Ints, outs: Ints, mode: str, align: bool, scales: Scales | 
 
 
 def _nearest(size: int, out: int, align: bool, scale: float | None) -> Array:
-    return _picked(np.floor(np.arange(out) * _step(size, out, scale)), size)
+    return _picked(np.arange(out, dtype=np.float32) * _float_step(size, out, scale), size)
 
 
 def _nearest_exact(size: int, out: int, align: bool, scale: float | None) -> Array:
-    return _picked(np.floor((np.arange(out) + 0.5) * _step(size, out, scale)), size)
+    return _picked((np.arange(out, dtype=np.float32) + np.float32(0.5)) * _float_step(size, out, scale), size)
 
 
-def _picked(index: Array, size: int) -> Array:
-    return np.eye(size)[np.minimum(index.astype(int), size - 1)]
+def _picked(at: Array, size: int) -> Array:
+    return np.asarray(np.eye(size)[np.minimum(at.astype(int), size - 1)])
 
 
 def _linear(size: int, out: int, align: bool, scale: float | None) -> Array:
     at = np.clip(_positions(size, out, align, scale), 0, size - 1)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(size)))
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(size))))
 
 
 def _cubic(size: int, out: int, align: bool, scale: float | None) -> Array:
@@ -108,8 +108,13 @@ def _positions(size: int, out: int, align: bool, scale: float | None) -> Array:
 
 
 def _step(size: int, out: int, scale: float | None) -> float:
-    """Inputs an output, in float32 as PyTorch computes it: it decides ties."""
-    return float(np.float32(1 / scale) if scale else np.float32(size) / np.float32(out))
+    """Inputs an output."""
+    return 1 / scale if scale else size / out
+
+
+def _float_step(size: int, out: int, scale: float | None) -> np.float32:
+    """_step() in float32, as PyTorch computes it where it decides ties."""
+    return np.float32(1 / scale) if scale else np.float32(size) / np.float32(out)
 
 
 _RULES: dict[str, Rule] = {

@@ -16,15 +16,37 @@ Several outputs are tuples in all of these. `some(2, 3)` gives distinct float64 
 
 from __future__ import annotations
 
-from . import activation, arithmetic, comparison, indexing, matmul, reduction, shape, sorting, unary
+from . import (
+    activation,
+    arithmetic,
+    attention,
+    comparison,
+    convolution,
+    indexing,
+    loss,
+    matmul,
+    normalization,
+    pooling,
+    recurrent,
+    reduction,
+    shape,
+    sorting,
+    unary,
+)
 from .case import Case
 
 FAMILIES = [
     activation,
     arithmetic,
+    attention,
     comparison,
+    convolution,
     indexing,
+    loss,
     matmul,
+    normalization,
+    pooling,
+    recurrent,
     reduction,
     shape,
     sorting,

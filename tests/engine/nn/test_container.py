@@ -2,7 +2,6 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-
 from numserve.engine import Tensor, nn
 
 

@@ -2,7 +2,6 @@ import copy
 
 import numpy as np
 import pytest
-
 from numserve.engine import Tensor, nn
 from numserve.engine.errors import DeviceError
 

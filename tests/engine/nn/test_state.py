@@ -3,7 +3,6 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-
 from numserve.engine import Tensor, nn
 from numserve.engine.errors import EngineError
 
