@@ -76,8 +76,8 @@ def rebuild_sparse(layout: Any, parts: Any) -> SparseRecord:
 
 
 def rebuild_from_numpy(data: Any, dtype: Any, device: Any, requires_grad: Any) -> Any:
-    """torch._utils._rebuild_device_tensor_from_numpy: the array is the tensor."""
-    return need(data, ArrayRecord)
+    """torch._utils._rebuild_device_tensor_from_numpy: how tensors of other devices are saved."""
+    return ArrayRecord(need(data, ArrayRecord).array, is_tensor=True)
 
 
 def make_device(kind: Any, index: Any = None) -> device:

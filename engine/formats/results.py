@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..device import device
-from ..dtype import Array
-from ..errors import FormatError
+from ..dtype import Array, of
+from ..errors import DtypeError, FormatError
 from ..tensor import Tensor
 from .builders import need
 from .elements import Element
@@ -121,10 +121,19 @@ def _whole_storage(storage: Storage) -> Tensor | RawTensor:
     return to_tensor(TensorRecord(storage, 0, (storage.length,), (1,), storage.element))
 
 
-def _filled(record: ArrayRecord) -> Array:
+def _filled(record: ArrayRecord) -> Array | Tensor:
     if record.array is None:
         raise FormatError("a NumPy array that was never filled; the file is damaged")
-    return record.array
+    return _numbers(record.array) if record.is_tensor else record.array
+
+
+def _numbers(array: Array) -> Tensor:
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    try:
+        of(native)
+    except DtypeError as error:
+        raise FormatError(f"a tensor saved as a NumPy array that is none: {error}") from error
+    return Tensor(native)
 
 
 # What may stand in a result as it is, and what has to be made into something else.

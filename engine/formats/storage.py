@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -118,9 +118,10 @@ class SparseRecord:
 
 @dataclass(slots=True)
 class ArrayRecord:
-    """A NumPy array that the pickle makes first and fills later."""
+    """A NumPy array that the pickle makes first and fills later; `is_tensor` where torch would make a tensor of it."""
 
-    array: Array | None = field(default=None)
+    array: Array | None = None
+    is_tensor: bool = False
 
 
 def check_window(offset: int, shape: Sequence[int], strides: Sequence[int], available: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from mmap import mmap
@@ -172,8 +173,10 @@ def _check_entry(record: Record, flags: int) -> None:
         raise FormatError(f"record {quote(record.name)} is stored, yet has two sizes; the file is damaged")
 
 
-def _wide(extra: bytes, *fields: int) -> tuple[int, int, int]:
+def _wide(extra: bytes, *fields: int) -> Sequence[int]:
     """The fields that are too large for 32 bits, from the extra field that holds them (4.5.3)."""
+    if _FULL64 not in fields:
+        return fields
     wide, position = b"", 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, position)
@@ -183,8 +186,7 @@ def _wide(extra: bytes, *fields: int) -> tuple[int, int, int]:
     values = [value for (value,) in struct.iter_unpack("<Q", wide[: len(wide) // 8 * 8])]
     if sum(field == _FULL64 for field in fields) > len(values):
         raise FormatError("a zip archive without the 64-bit sizes that it refers to; the file is damaged")
-    size, stored_size, header = (values.pop(0) if field == _FULL64 else field for field in fields)
-    return size, stored_size, header
+    return [values.pop(0) if field == _FULL64 else field for field in fields]
 
 
 def _refuse_overlaps(entries: list[Record]) -> None:

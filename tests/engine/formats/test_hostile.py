@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numserve.engine import formats
+from numserve.engine import Tensor, formats
 from numserve.engine.errors import FormatError
 from numserve.engine.formats.allowed import NAMES
 
@@ -252,6 +252,33 @@ ARRAYS = {
 def test_numpy_values_are_numbers_and_text_only(name: str, checkpoint: Write) -> None:
     with pytest.raises(FormatError):
         formats.load(checkpoint(b"\x80\x03" + ARRAYS[name] + b"."))
+
+
+def test_a_tensor_saved_from_another_device_is_a_tensor(checkpoint: Write) -> None:
+    array = NUMPY + b"(K\1K\1\x85" + dtype("f4") + b"\x89C\x04\0\0\x80\x3ftb"
+    call = (
+        b"ctorch._utils\n_rebuild_device_tensor_from_numpy\n("
+        + array
+        + b"ctorch\nfloat32\n"
+        + text("xla:0")
+        + b"\x89tR"
+    )
+    loaded = formats.load(checkpoint(b"\x80\x03" + call + b"."))
+    assert (type(loaded), loaded.tolist()) == (Tensor, [1.0])
+
+
+@pytest.mark.parametrize("code", ["U4", "f16", "M8", "V8", "G"])
+def test_such_a_tensor_holds_numbers(code: str, checkpoint: Write) -> None:
+    array = NUMPY + b"(K\1)" + dtype(code) + b"\x89C\x10" + b"\0" * 16 + b"tb"
+    call = (
+        b"ctorch._utils\n_rebuild_device_tensor_from_numpy\n("
+        + array
+        + b"ctorch\nfloat32\n"
+        + text("xla:0")
+        + b"\x89tR"
+    )
+    with pytest.raises(FormatError):
+        formats.load(checkpoint(b"\x80\x03" + call + b"."))
 
 
 SHAPES = {
