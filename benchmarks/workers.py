@@ -1,0 +1,121 @@
+"""What a worker costs: its start, its memory, a round trip by size, and what the batcher adds to a request.
+
+    python benchmarks/workers.py [--loop uvloop|asyncio] [--rounds 2000]
+
+One worker process on an echo handler, one request under way at a time. Bodies above 4 KB are answered with two bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import uvloop
+from numserve.server.batcher import Batch, Batcher
+from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Part, Report
+from numserve.server.metrics import Metrics
+from numserve.server.workers.base import Load, Worker
+from numserve.server.workers.process import ProcessWorker
+
+ECHO = "def handle(data, context):\n    return [b'ok' if len(r['body']) > 4096 else r['body'] for r in data or []]\n"
+SIZES = (1_000, 100_000, 600_000, 10_000_000)
+STARTS = 5
+
+
+class Process:
+    """A worker under way behind a batcher of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        counted = Metrics("benchmark").model("m", "1.0")
+        self.batcher = Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=10)
+        self.batcher.open()
+        self.ready: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+        load = Load(ModelSpec("m", "1.0", str(folder), "handler"), "W-9000-m_1.0")
+        self.task = asyncio.ensure_future(ProcessWorker().run(load, self.idle))
+
+    def idle(self, worker: Worker, report: Report) -> None:
+        if not self.ready.done():
+            self.ready.set_result(report)
+        self.batcher.idle(worker)
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+def request(body: bytes) -> InferenceRequest:
+    headers = {"content-type": "application/octet-stream", "url_path": "", "explain": "False"}
+    return InferenceRequest("8f9f2d1e", (Part("body", None, body),), headers)
+
+
+class Immediate:
+    """A worker without a process: what is left is the batcher's own cost."""
+
+    def __init__(self, batcher: Batcher) -> None:
+        self.batcher = batcher
+        batcher.idle(self)
+
+    def send(self, batch: Batch) -> None:
+        batch.settle([InferenceResponse(200, "", None, {}, b"ok")] * len(batch.requests), BatchReport(0, 0))
+        asyncio.get_running_loop().call_soon(self.batcher.idle, self)
+
+
+async def measure(rounds: int) -> None:
+    """Print the tables."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "handler.py").write_text(ECHO)
+        starts, stops = [], []
+        for _ in range(STARTS):
+            began = time.perf_counter()
+            process = Process(folder)
+            report = await process.ready
+            starts.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            await process.stop()
+            stops.append(time.perf_counter() - began)
+        print(f"start  {statistics.median(starts) * 1000:7.0f} ms, {report.memory_bytes >> 20} MB resident")
+        print(f"stop   {statistics.median(stops) * 1000:7.1f} ms")
+        process = Process(folder)
+        await process.ready
+        for size in SIZES:
+            await round_trips(process.batcher, size, rounds if size < 1_000_000 else max(20, rounds // 40))
+        await process.stop()
+    counted = Metrics("benchmark").model("m", "1.0")
+    batcher = Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=10)
+    batcher.open()
+    Immediate(batcher)
+    await round_trips(batcher, 0, rounds)
+
+
+async def round_trips(batcher: Batcher, size: int, rounds: int) -> None:
+    asked, times = request(os.urandom(size)), []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await batcher.submit(asked)
+        times.append(time.perf_counter() - began)
+        await asyncio.sleep(0)
+    times.sort()
+    what = f"{size:>10} bytes" if size else "  without a process"
+    print(f"{what}: p50 {times[rounds // 2] * 1e6:8.0f} us   p99 {times[int(rounds * 0.99)] * 1e6:8.0f} us")
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    parser.add_argument("--rounds", type=int, default=2000)
+    arguments = parser.parse_args()
+    print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, {arguments.loop}")
+    run = uvloop.run if arguments.loop == "uvloop" else asyncio.run
+    run(measure(arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()
