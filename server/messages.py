@@ -77,7 +77,7 @@ class ModelSpec:
     envelope: str | None = None
     manifest: dict[str, Any] | None = None
     batch_size: int = 1
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[Any, Any] = field(default_factory=dict)
     limit_max_image_pixels: bool = True
     decode_input_request: bool = True
     threads: int = 1

@@ -59,7 +59,7 @@ class ModelConfig(BaseModel):
     job_queue_size: int = Field(
         0, ge=0, description="requests that may wait; 0 leaves it to the job_queue_size setting"
     )
-    document: dict[str, Any] = Field(
+    document: dict[Any, Any] = Field(
         default_factory=dict, exclude=True, description="the YAML as it stands, for the handler"
     )
 
@@ -71,7 +71,7 @@ class ModelConfig(BaseModel):
         return ModelConfig(**values)
 
     @classmethod
-    def from_wire(cls, values: Mapping[str, Any], where: str, lines: Mapping[str, int] | None = None) -> ModelConfig:
+    def from_wire(cls, values: Mapping[Any, Any], where: str, lines: Mapping[str, int] | None = None) -> ModelConfig:
         """Take what is known by its wire spelling and unit; a wrong value warns and is left out."""
         known = {field.alias for field in cls.model_fields.values()} - {"document"}
         taken: dict[str, Any] = {str(key): _inside(str(key), value) for key, value in values.items() if key in known}
@@ -97,7 +97,7 @@ class ModelConfig(BaseModel):
         return cls.from_wire(values, path.name, lines)
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+def read_yaml(path: Path) -> tuple[dict[Any, Any], dict[str, int]]:
     """A YAML mapping and the line of each of its top keys.
 
     Raises: ValueError where it is none, too large, or holds more than plain data.
@@ -111,10 +111,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
             return {}, {}
         _expanded(node, {})
         values = loader.construct_document(node)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path.name} is no readable YAML: {_one_line(error)}") from error
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply") from error
+    except Exception as error:  # PyYAML's constructors raise whatever a wrong tag leads them to
+        raise ValueError(f"{path.name} is no readable YAML: {_one_line(error)}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected a mapping of keys, met a {type(values).__name__}")
     return values, {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}

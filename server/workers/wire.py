@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -149,13 +150,24 @@ class FrameReader:
 
 
 def pack_load(spec: ModelSpec) -> list[Buffer]:
-    """Server → worker: load this model."""
-    return pack(Kind.LOAD, spec)
+    """Server → worker: load this model.
+
+    Its YAML goes as YAML: handlers are to find the whole numbers and dates in it that JSON has no keys for.
+    """
+    if not spec.config:
+        return pack(Kind.LOAD, spec)
+    import yaml  # a worker whose model has no YAML starts without it
+
+    return pack(Kind.LOAD, replace(spec, config={}), [yaml.safe_dump(spec.config).encode()])
 
 
 def unpack_load(frame: Frame) -> ModelSpec:
     """The model to load."""
-    return ModelSpec(**frame.meta)
+    if not frame.blobs:
+        return ModelSpec(**frame.meta)
+    import yaml  # a worker whose model has no YAML starts without it
+
+    return ModelSpec(**frame.meta | {"config": yaml.safe_load(bytes(frame.blobs[0]))})
 
 
 def pack_loaded(outcome: LoadReport | LoadFailure) -> list[Buffer]:

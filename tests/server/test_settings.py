@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numserve.server.address import Address
 from numserve.server.model_config import MILLISECONDS
 from numserve.server.properties import InvalidConfiguration, parse
@@ -260,11 +263,27 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("a: " + "[" * 5000, "nested too deeply"),
         ("#" * (1 << 21), "may have"),
         ("? [1]\n: 2", "line 1"),
+        ("a: !!bool x", "no readable YAML"),
+        ("a: !!int ''", "no readable YAML"),
+        ("a: !!timestamp x", "no readable YAML"),
+        ("a: 2001-13-45", "no readable YAML"),
     ],
 )
 def test_a_yaml_that_must_not_be_used_says_why(tmp_path, text, says):
     with pytest.raises(ValueError, match=says):
         read(tmp_path, text)
+
+
+@given(st.text(st.sampled_from("ab:-?[]{}&*!|>'\"# \n\t1.<~%@,"), max_size=60))
+def test_any_yaml_is_read_or_refused(tmp_path_factory, text):
+    with contextlib.suppress(ValueError):
+        read(tmp_path_factory.getbasetemp(), text)
+
+
+@given(st.text(st.sampled_from("ab:= \t\n\r\\#!u0$"), max_size=60))
+def test_any_properties_are_read_or_refused(text):
+    with contextlib.suppress(InvalidConfiguration):
+        assert all(entry.line <= text.count("\n") + text.count("\r") + 1 for entry in parse(text, {}))
 
 
 def test_layers_of_a_model_configuration_keep_what_was_set():

@@ -1,5 +1,6 @@
 import contextlib
 import struct
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -145,7 +146,8 @@ def test_what_became_of_a_load_survives_the_crossing(outcome):
 
 
 def test_a_model_specification_survives_the_crossing():
-    spec = ModelSpec("m", "1.0", "/models/m", "h.py:f", "json", {"model": {"x": [1, None]}}, 4, {"a": {"b": 1.5}})
+    config = {"a": {"b": 1.5}, 0: "cat", "day": date(2020, 1, 2)}
+    spec = ModelSpec("m", "1.0", "/models/m", "h.py:f", "json", {"model": {"x": [1, None]}}, 4, config)
     assert unpack_load(one(pack_load(spec))) == spec
 
 
