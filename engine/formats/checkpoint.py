@@ -41,7 +41,7 @@ class _Storages:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._swapped = _is_big_endian(archive)
+        self._big_endian = _is_big_endian(archive)
         self._found: dict[str, Storage] = {}
 
     def find(self, identifier: Any) -> Storage:
@@ -49,8 +49,8 @@ class _Storages:
         match identifier:
             case ("storage", StorageClass() as kind, str(key), str(), int(length)):
                 if key not in self._found:
-                    self._found[key] = Storage(kind.element, length)
-                    self._found[key].bind(partial(self._fetch, key, kind.element, length))
+                    fetch = partial(self._fetch, key, kind.element, length)
+                    self._found[key] = Storage(kind.element, length, fetch, self._big_endian)
                 return self._found[key]
         raise FormatError(
             "a persistent id other than a storage's; the file is damaged or was not written by torch.save"
@@ -61,7 +61,7 @@ class _Storages:
         wanted = length * element.itemsize
         if len(data) < wanted:
             raise FormatError(f"storage {quote(key)} has {len(data)} bytes; {wanted} are declared")
-        return element.to_native(data[:wanted]) if self._swapped else data[:wanted]
+        return data[:wanted]
 
 
 def _is_big_endian(archive: Archive) -> bool:

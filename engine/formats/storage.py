@@ -21,14 +21,17 @@ class Storage:
     Every tensor over one storage gets the same memory, so aliases in the file stay aliases.
     """
 
-    __slots__ = ("_arrays", "_bytes", "_fetch", "element", "length")
+    __slots__ = ("_arrays", "_big_endian", "_bytes", "_fetch", "element", "length")
 
-    def __init__(self, element: Element, length: int, fetch: Callable[[], Array] | None = None) -> None:
+    def __init__(
+        self, element: Element, length: int, fetch: Callable[[], Array] | None = None, big_endian: bool = False
+    ) -> None:
         if type(length) is not int or not 0 <= length < 1 << 62:
             raise FormatError(f"a storage of {quote(length)} elements; expected a count from 0 up")
         self.element = element
         self.length = length
         self._fetch = fetch
+        self._big_endian = big_endian
         self._bytes: Array | None = None
         self._arrays: dict[tuple[str, bool, bool], Array] = {}
 
@@ -37,7 +40,7 @@ class Storage:
         self._fetch = fetch
 
     def share(self) -> Array:
-        """The elements as bytes, the same memory each time; a copy where the file's are not aligned."""
+        """The elements as the file's bytes, the same memory each time; a copy where those are not aligned."""
         if self._bytes is None:
             if self._fetch is None:
                 raise FormatError("the file names a storage and then holds no data for it; it may be cut off")
@@ -53,7 +56,8 @@ class Storage:
         return self._arrays[key]
 
     def _make(self, element: Element, conjugated: bool, negated: bool) -> Array:
-        values = values_of(self.share(), element)
+        data = element.to_native(self.share()) if self._big_endian else self.share()
+        values = values_of(data, element)
         if (conjugated or negated) and values.dtype.kind not in "fc":
             raise FormatError(f"a tensor of {element.name} that is marked as conjugated or negated")
         if conjugated:
