@@ -148,8 +148,8 @@ def _meet(strong: np.dtype[Any] | None, weak: np.dtype[Any] | None) -> np.dtype[
         return strong or weak
     if _CATEGORY[strong.kind] >= _CATEGORY[weak.kind]:
         return strong
-    if weak.kind == "c" and strong == float64.numpy:
-        return complex128.numpy
+    if weak.kind == "c" and strong.kind == "f":
+        return complex128.numpy if strong == float64.numpy else complex64.numpy
     return promote_types(strong, weak)
 
 

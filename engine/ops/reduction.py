@@ -172,13 +172,18 @@ def scattered(g: Array | None, at: Array, dim: int, keepdim: bool, shape: tuple[
 @primitive
 def any(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Array:
     """Whether an element over the dims is other than 0."""
-    return np.asarray(x.astype(bool).any(axis=dim, keepdims=keepdim))
+    return _truth(x.astype(bool).any(axis=dim, keepdims=keepdim), x)
 
 
 @primitive
 def all(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Array:
     """Whether all elements over the dims are other than 0."""
-    return np.asarray(x.astype(bool).all(axis=dim, keepdims=keepdim))
+    return _truth(x.astype(bool).all(axis=dim, keepdims=keepdim), x)
+
+
+def _truth(found: Any, x: Array) -> Array:
+    """As bool, but for bytes as bytes."""
+    return np.asarray(found, np.uint8 if x.dtype == np.uint8 else np.bool_)
 
 
 @primitive
@@ -237,7 +242,7 @@ def _(g: Array, out: Array, x: Array, *, p: float = 2, dim: Dim = None, keepdim:
     return (share * x,) if p == 2 else (share * np.sign(x) * np.power(np.abs(x), p - 1),)
 
 
-@primitive
+@primitive(promotion="float")
 def logsumexp(x: Array, *, dim: Dim, keepdim: bool = False) -> Array:
     """log(sum(exp(x))) over the dims, without overflow."""
     highest = x.max(axis=dim, keepdims=True)

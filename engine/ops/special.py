@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..dtype import Array
+from ..errors import DtypeError
 
 # W. J. Cody, Rational Chebyshev approximation for the error function, Math. Comp. 23 (1969); highest power first.
 _NEAR_P = (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3)  # fmt: skip  # noqa: E501
@@ -13,6 +14,11 @@ _MID_P = (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0,
 _MID_Q = (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3)  # fmt: skip  # noqa: E501
 _FAR_P = (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4)  # fmt: skip  # noqa: E501
 _FAR_Q = (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3)  # fmt: skip  # noqa: E501
+# Our own fit of erf(x) / x as a quotient in x * x up to where float32 gives 1; its relative error is 2e-9.
+_SHORT_P = (-1.296729983e-8, 4.640484967e-6, 3.779383947e-4, 3.843362089e-3, 5.427476682e-2, 0.1851687252, 1.128379169)
+_SHORT_Q = (6.269297659e-5, 1.304062862e-3, 1.544370727e-2, 0.1139109016, 0.4974349193, 1.0)
+_SHORT_END = 3.95
+_BLOCK = 16384
 _ROOT_PI = np.sqrt(np.pi)
 
 
@@ -22,6 +28,12 @@ def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
         total *= x
         total += coefficient
     return total
+
+
+def _wide(x: Array) -> Array:
+    if x.dtype.kind == "c":
+        raise DtypeError(f"the error functions are for real numbers; met {x.dtype}")
+    return np.asarray(x, np.float64).ravel()
 
 
 def _erf_near(x: Array) -> Array:
@@ -41,7 +53,25 @@ def _erfc_beyond(x: Array) -> Array:
 
 def erf(x: Array) -> Array:
     """The error function, to the last bits of the dtype."""
-    wide = np.asarray(x, np.float64).ravel()
+    return _erf_short(x) if x.dtype in (np.float32, np.float16) else _erf_long(x)
+
+
+def _erf_short(x: Array) -> Array:
+    """erf for the short dtypes: one quotient for all x, in blocks that stay in the cache."""
+    flat = x.reshape(-1)
+    out = np.empty_like(flat)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK].astype(np.float64)
+        np.clip(block, -_SHORT_END, _SHORT_END, out=block)
+        square = block * block
+        block *= _horner(_SHORT_P, square)
+        block /= _horner(_SHORT_Q, square)
+        out[start : start + _BLOCK] = block
+    return out.reshape(x.shape)
+
+
+def _erf_long(x: Array) -> Array:
+    wide = _wide(x)
     size = np.abs(wide)
     result = _erf_near(np.minimum(size, 0.46875))
     beyond = np.flatnonzero(size > 0.46875)
@@ -52,7 +82,7 @@ def erf(x: Array) -> Array:
 
 def erfc(x: Array) -> Array:
     """1 - erf(x), exact where that is small."""
-    wide = np.asarray(x, np.float64).ravel()
+    wide = _wide(x)
     size = np.abs(wide)
     result = 1 - _erf_near(np.clip(wide, -0.46875, 0.46875))
     beyond = np.flatnonzero(size > 0.46875)
@@ -63,7 +93,7 @@ def erfc(x: Array) -> Array:
 
 def erfinv(x: Array) -> Array:
     """The number whose error function is x, by Halley's method from Winitzki's estimate."""
-    wide = np.asarray(x, np.float64).ravel()
+    wide = _wide(x)
     size = np.abs(wide)
     inside = np.where(size < 1, size, 0.0)
     log = np.log1p(-inside * inside)

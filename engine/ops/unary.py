@@ -32,10 +32,22 @@ def _whole(ufunc: np.ufunc) -> Callable[[Array], Array]:
     return lambda x: x.copy() if x.dtype.kind in "biu" else ufunc(x)
 
 
+def _sign(x: Array) -> Array:
+    if x.dtype.kind in "bc":
+        return x.copy() if x.dtype.kind == "b" else np.sign(x)
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
 neg = _row("neg", np.negative, "-x.", lambda g, _out, _x: (-g,), None)
 abs = _row("abs", np.abs, "The distance from 0.", lambda g, _out, x: (g * np.sign(x),), None)
-sign = _row("sign", np.sign, "-1, 0 or 1.", _nothing, None)
-square = _row("square", np.square, "x * x.", lambda g, _out, x: (g * 2 * x,), None)
+sign = _row("sign", _sign, "-1, 0 or 1.", _nothing, None)
+square = _row(
+    "square",
+    lambda x: np.square(x.astype(np.int64) if x.dtype == np.bool_ else x),
+    "x * x.",
+    lambda g, _out, x: (g * 2 * x,),
+    None,
+)
 reciprocal = _row("reciprocal", lambda x: 1 / x, "1 / x.", lambda g, out, _x: (-g * out * out,))
 
 exp = _row("exp", np.exp, "e to the power of x.", lambda g, out, _x: (g * out,))
@@ -92,7 +104,7 @@ def _(g: Array, out: Array, _x: None) -> tuple[Array]:
 @primitive
 def round(x: Array, *, decimals: int = 0) -> Array:
     """The nearest number with so many decimals; halves go to the even one."""
-    return np.round(x, decimals)
+    return np.round(x, decimals) if x.dtype != np.bool_ else x.copy()
 
 
 @round.gradient
