@@ -21,7 +21,7 @@ POLL_SECONDS = 0.02
 async def load_startup_models(registry: ModelRegistry, settings: Settings) -> list[str]:
     """Register what is configured, and wait until each model is ready or has failed; returns what went wrong.
 
-    A model that cannot be registered is left out; one whose workers fail stays, and says so when asked.
+    What fails keeps nobody from starting; the registry keeps it, and says why when asked.
     """
     cores = asyncio.Semaphore(os.cpu_count() or 1)
 

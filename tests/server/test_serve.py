@@ -107,7 +107,7 @@ def test_the_verbs_find_the_server(server, archives, tmp_path):
     assert '"POST /predictions/m HTTP/1.1" 200 ' in access.read_text()
 
 
-def test_a_model_that_cannot_be_loaded_is_named_and_left_out(server, archives):
+def test_a_model_that_cannot_be_loaded_is_named(server, archives):
     archives.make()
     (server.store / "broken.mar").write_bytes(b"no archive")
     started = server.start("m=m-1.0.mar", "broken.mar")
@@ -115,6 +115,8 @@ def test_a_model_that_cannot_be_loaded_is_named_and_left_out(server, archives):
     assert first.startswith("Failed to load model: broken.mar: ")
     assert last == "Model server started."
     assert server.ask("inference", "GET", "/predictions/m")[0] == 200
+    assert server.ask("inference", "GET", "/ping")[0] == 500
+    assert "  broken 1.0: failing, 0/0 workers (unpack failed: " in server.run("models").stdout
     server.run("--stop")
 
 
