@@ -130,7 +130,9 @@ def _home(relative: str) -> ModuleType:
 
 
 def _exported(home: ModuleType) -> Sequence[str]:
-    return getattr(home, "__all__", None) or [name for name in vars(home) if not name.startswith("_")]
+    """The public names of a module: those it lists, or all that are no modules themselves."""
+    found = (name for name, value in vars(home).items() if not (name.startswith("_") or isinstance(value, ModuleType)))
+    return getattr(home, "__all__", None) or list(found)
 
 
 def _with_parents(names: Sequence[str]) -> frozenset[str]:
