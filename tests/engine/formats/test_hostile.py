@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 import tracemalloc
@@ -282,9 +283,9 @@ def test_such_a_tensor_holds_numbers(code: str, checkpoint: Write) -> None:
 
 
 SHAPES = {
-    "100,000 nested lists": (b"]" * 100_000 + b"a" * 99_999, "nested"),
-    "100,000 nested tuples": (b"N" + b"\x85" * 100_000, "nested"),
-    "100,000 nested dicts": (b"}K\0" * 100_000 + b"N" + b"s" * 100_000, "nested"),
+    "20,000 nested lists": (b"]" * 20_000 + b"a" * 99_999, "nested"),
+    "20,000 nested tuples": (b"N" + b"\x85" * 20_000, "nested"),
+    "20,000 nested dicts": (b"}K\0" * 20_000 + b"N" + b"s" * 20_000, "nested"),
     "a list in itself": (b"]q\0h\0a", "contains itself"),
     "a dict in its own tuple": (b"}q\0K\1h\0\x85s", "contains itself"),
     "tuples that unfold to 2^64": (b"N" + b"2\x86" * 64, "unfold"),
@@ -370,6 +371,30 @@ def test_a_legacy_view_shares_memory_with_its_storage(tmp_path: Path) -> None:
     first, second = formats.load(path)
     assert second.tolist() == [1, 2, 3]
     assert np.shares_memory(first.array, second.array)
+
+
+FRAGMENTS = [
+    *(f"c{module}\n{name}\n".encode() for module, name in NAMES),
+    *(bytes([code]) for code in b"NR\x81btlde]})(su20aQ\x85\x86\x87\x88\x89\x8f\x90\x91\x93\x941") * 4,
+    *(b"K\0", b"K\4", b"J\xff\xff\xff\xff", b"q\0", b"h\0", b"G?\xe0\0\0\0\0\0\0", b"C\x04abcd", number(1 << 70)) * 4,
+    *map(text, ("0", "conj", "_metadata", "per_tensor_affine", "torch.sparse_coo", "latin1", "cuda:x")),
+    storage(), tensor(), tensor((2, 2), (2, 1)), dtype("f8"), dtype("?", "|"), NUMPY, group((1, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_programs_load_or_are_refused(seed: int, checkpoint: Write) -> None:
+    chance, outcomes = random.Random(seed), set()
+    for _ in range(150):
+        arguments = b"".join(chance.choices(FRAGMENTS, k=chance.randrange(8)))
+        call = chance.choice(FRAGMENTS) + b"(" + arguments + chance.choice([b"tR", b"t\x81", b"tR}b", b"l", b"d", b"t"])
+        try:
+            formats.load(checkpoint(pickled(call)))
+            outcomes.add("loaded")
+        except FormatError as error:
+            assert str(error).isprintable()
+            outcomes.add("refused")
+    assert "refused" in outcomes
 
 
 class _at_most:
