@@ -23,6 +23,7 @@ class Handler(Protocol):
 
     def handle(self, rows: list[dict[str, Any]], context: Context) -> list[Any]:
         """Answer a batch: one item for each row, in their order."""
+        ...
 
 
 class BaseHandler:

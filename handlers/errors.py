@@ -104,7 +104,9 @@ def hint_for(error: BaseException) -> str | None:
             return None
 
 
-def _missing_package(name: str) -> str:
+def _missing_package(name: str) -> str | None:
+    if name == "ts":
+        return None  # the message itself says what is there and what is not
     if name in ("torch", "torchvision", "torchaudio", "torchtext"):
         return (
             "this needs PyTorch itself: the built-in engine answers `import torch` in the archive's own files only,"

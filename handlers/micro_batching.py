@@ -29,7 +29,7 @@ class MicroBatching:
         self.micro_batch_size = micro_batch_size
         self._index = threading.local()
         self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._parallelism = dict.fromkeys(STEPS, 1)
+        self._parallelism: dict[str, int] = dict.fromkeys(STEPS, 1)
         self.parallelism = dict(parallelism or {})
 
     @property

@@ -116,7 +116,7 @@ def _typed(dtype: str) -> Callable[..., engine.Tensor]:
     def make(*data: Any) -> engine.Tensor:
         """A tensor of this type: of the given data, or empty of the given size."""
         if len(data) == 1 and not isinstance(data[0], int):
-            return engine.tensor(data[0], dtype=getattr(engine, dtype))
+            return engine.as_tensor(data[0], dtype=getattr(engine, dtype))
         return engine.empty(*data, dtype=getattr(engine, dtype))
 
     return make

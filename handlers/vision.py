@@ -56,7 +56,7 @@ class VisionHandler(BaseHandler):
                 return self.image_processing(decode(value))
             if not isinstance(value, list):
                 raise ValueError(f"expected image bytes, base64 text or lists of numbers, met a {type(value).__name__}")
-            return engine.tensor(value, dtype=engine.float32)
+            return engine.as_tensor(value, dtype=engine.float32)
         except _UNREADABLE as error:
             raise PredictionException(f"request {number} holds no readable picture: {error}", 503) from error
 

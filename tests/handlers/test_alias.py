@@ -140,6 +140,7 @@ def test_what_is_missing_says_who_lacks_it(tmp_path, line, error, message) -> No
         run(tmp_path, line + "\nresult = 0")
 
     assert type(caught.value.cause) is error
+    assert "pip install" not in (caught.value.hint or "")
     assert caught.value.where.startswith("handler.py:")
 
 
