@@ -16,27 +16,29 @@ from .tensor import Tensor, apply
 
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "addmm", "addmv", "all", "allclose", "amax",
-    "amin", "any", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argsort", "asin", "asinh", "atan", "atan2", "atanh", "baddbmm", "bincount", "bitwise_and",
-    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm",
-    "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cat", "ceil", "chunk",
-    "clamp", "clamp_max", "clamp_min", "clip", "clone", "concat", "concatenate", "cos", "cosh", "count_nonzero",
-    "cummax", "cummin", "cumprod", "cumsum", "detach", "diagonal", "div", "divide", "dot", "einsum", "embedding",
-    "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "fix", "flatten", "flip", "fliplr", "flipud",
-    "floor", "floor_divide", "fmax", "fmin", "fmod", "frac", "gather", "ge", "ger", "get_default_dtype",
-    "greater", "greater_equal", "gt", "histc", "hstack", "hypot", "index_add", "index_copy", "index_fill",
-    "index_put", "index_select", "inner", "is_complex", "is_floating_point", "is_tensor", "isclose", "isfinite",
-    "isin", "isinf", "isnan", "kthvalue", "le", "lerp", "less", "less_equal", "linear", "log", "log10", "log1p",
-    "log2", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "lt",
-    "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid",
-    "min", "minimum", "mm", "moveaxis", "movedim", "msort", "mul", "multiply", "mv", "nan_to_num", "nanmean",
-    "nansum", "narrow", "ne", "neg", "negative", "nonzero", "norm", "not_equal", "numel", "one_hot", "outer",
-    "permute", "pow", "prod", "promote_types", "quantile", "ravel", "reciprocal", "relu", "relu_", "remainder",
-    "repeat_interleave", "reshape", "result_type", "roll", "round", "rsqrt", "rsub", "scatter", "scatter_add",
-    "searchsorted", "select", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take",
-    "take_along_dim", "tan", "tanh", "tile", "topk", "transpose", "tril", "triu", "true_divide", "trunc",
-    "unbind", "unflatten", "unique", "unsqueeze", "var", "var_mean", "vstack", "where",
+    "amin", "aminmax", "any", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
+    "argmin", "argsort", "argwhere", "asin", "asinh", "atan", "atan2", "atanh", "baddbmm", "bincount",
+    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm",
+    "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cat", "cdist", "ceil",
+    "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "concat", "concatenate", "conj", "cos", "cosh",
+    "count_nonzero", "cross", "cummax", "cummin", "cumprod", "cumsum", "detach", "diag", "diagonal", "dist",
+    "div", "divide", "dot", "einsum", "embedding", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1",
+    "fix", "flatten", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
+    "gather", "ge", "ger", "get_default_dtype", "greater", "greater_equal", "gt", "histc", "hstack", "hypot",
+    "index_add", "index_copy", "index_fill", "index_put", "index_select", "inner", "is_complex",
+    "is_floating_point", "is_signed", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "kthvalue",
+    "le", "lerp", "less", "less_equal", "linear", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "lt", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum",
+    "mm", "moveaxis", "movedim", "msort", "mul", "multiply", "mv", "nan_to_num", "nanmean", "nansum", "narrow",
+    "ne", "neg", "negative", "nonzero", "norm", "not_equal", "numel", "one_hot", "outer", "permute", "pow",
+    "prod", "promote_types", "quantile", "ravel", "reciprocal", "relu", "relu_", "remainder", "repeat_interleave",
+    "reshape", "result_type", "roll", "rot90", "round", "rsqrt", "rsub", "scatter", "scatter_add", "searchsorted",
+    "select", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack",
+    "std", "std_mean", "sub", "subtract", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan",
+    "tanh", "tensor_split", "tile", "topk", "trace", "transpose", "tril", "triu", "true_divide", "trunc",
+    "unbind", "unflatten", "unique", "unique_consecutive", "unsqueeze", "var", "var_mean", "vstack", "where",
+    "xlogy",
 ]  # fmt: skip
 
 
@@ -52,10 +54,12 @@ all = Tensor.all
 allclose = Tensor.allclose
 amax = Tensor.amax
 amin = Tensor.amin
+aminmax = Tensor.aminmax
 any = Tensor.any
 argmax = Tensor.argmax
 argmin = Tensor.argmin
 argsort = Tensor.argsort
+argwhere = Tensor.argwhere
 asin = arcsin = Tensor.asin
 asinh = arcsinh = Tensor.asinh
 atan = arctan = Tensor.atan
@@ -76,6 +80,7 @@ clamp = clip = Tensor.clamp
 clamp_max = Tensor.clamp_max
 clamp_min = Tensor.clamp_min
 clone = Tensor.clone
+conj = Tensor.conj
 cos = Tensor.cos
 cosh = Tensor.cosh
 count_nonzero = Tensor.count_nonzero
@@ -84,6 +89,7 @@ cummin = Tensor.cummin
 cumprod = Tensor.cumprod
 cumsum = Tensor.cumsum
 detach = Tensor.detach
+diag = Tensor.diag
 diagonal = Tensor.diagonal
 div = divide = true_divide = Tensor.div
 dot = inner = Tensor.dot
@@ -117,6 +123,7 @@ index_put = Tensor.index_put
 index_select = Tensor.index_select
 is_complex = Tensor.is_complex
 is_floating_point = Tensor.is_floating_point
+is_signed = Tensor.is_signed
 isclose = Tensor.isclose
 isfinite = Tensor.isfinite
 isinf = Tensor.isinf
@@ -129,6 +136,7 @@ log10 = Tensor.log10
 log1p = Tensor.log1p
 log2 = Tensor.log2
 log_softmax = Tensor.log_softmax
+logaddexp = Tensor.logaddexp
 logical_and = Tensor.logical_and
 logical_not = Tensor.logical_not
 logical_or = Tensor.logical_or
@@ -173,6 +181,7 @@ remainder = Tensor.remainder
 repeat_interleave = Tensor.repeat_interleave
 reshape = Tensor.reshape
 roll = Tensor.roll
+rot90 = Tensor.rot90
 round = Tensor.round
 rsqrt = Tensor.rsqrt
 rsub = Tensor.rsub
@@ -197,8 +206,10 @@ take = Tensor.take
 take_along_dim = Tensor.take_along_dim
 tan = Tensor.tan
 tanh = Tensor.tanh
+tensor_split = Tensor.tensor_split
 tile = Tensor.tile
 topk = Tensor.topk
+trace = Tensor.trace
 transpose = swapaxes = swapdims = Tensor.transpose
 tril = Tensor.tril
 triu = Tensor.triu
@@ -206,8 +217,10 @@ trunc = fix = Tensor.trunc
 unbind = Tensor.unbind
 unflatten = Tensor.unflatten
 unique = Tensor.unique
+unique_consecutive = Tensor.unique_consecutive
 unsqueeze = Tensor.unsqueeze
 var = Tensor.var
+xlogy = Tensor.xlogy
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -338,3 +351,18 @@ def var_mean(input: Tensor, dim: Any = None, *, correction: float = 1, keepdim: 
 def std_mean(input: Tensor, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The standard deviation and the mean. Source: torch.std_mean."""
     return input.std(dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)
+
+
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of the difference. Source: torch.dist."""
+    return (input - other).norm(p)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows. Source: torch.cdist."""
+    return (x1.unsqueeze(-2) - x2.unsqueeze(-3)).norm(p, -1)
+
+
+def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
+    """The cross products of vectors of 3 along a dim. Source: torch.linalg.cross."""
+    return input.roll(-1, dim) * other.roll(1, dim) - input.roll(1, dim) * other.roll(-1, dim)

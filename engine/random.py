@@ -10,38 +10,19 @@ import numpy as np
 from .device import require_cpu
 from .dtype import DType, float32, int64
 from .errors import ShapeError
+from .generator import Generator, default_generator, numbers
 from .methods.shape import sizes_of as size_of
 from .tensor import Tensor
 
 __all__ = [
-    "Generator", "bernoulli", "get_rng_state", "manual_seed", "multinomial", "normal", "rand", "rand_like",
-    "randint", "randint_like", "randn", "randn_like", "randperm", "set_rng_state",
+    "bernoulli", "get_rng_state", "manual_seed", "multinomial", "normal", "rand", "rand_like", "randint",
+    "randint_like", "randn", "randn_like", "randperm", "set_rng_state",
 ]  # fmt: skip
-
-
-class Generator:
-    """A source of random numbers; the numbers are NumPy's, not PyTorch's. Source: torch.Generator."""
-
-    def __init__(self, device: Any = None) -> None:
-        require_cpu(device)
-        self.numpy = np.random.default_rng()
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Begin anew from a seed. Source: torch.Generator.manual_seed."""
-        self.numpy = np.random.default_rng(seed % 2**64)
-        return self
-
-
-default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
     """Begin the process's generator anew from a seed. Source: torch.manual_seed."""
     return default_generator.manual_seed(seed)
-
-
-def _numbers(generator: Generator | None) -> np.random.Generator:
-    return (generator or default_generator).numpy
 
 
 def rand(
@@ -54,7 +35,7 @@ def rand(
     """Numbers evenly from [0, 1). Source: torch.rand."""
     require_cpu(device)
     narrow = np.float64 if dtype.numpy == np.float64 else np.float32
-    return Tensor(_numbers(generator).random(size_of(size), narrow).astype(dtype.numpy, copy=False), requires_grad)
+    return Tensor(numbers(generator).random(size_of(size), narrow).astype(dtype.numpy, copy=False), requires_grad)
 
 
 def randn(
@@ -68,7 +49,7 @@ def randn(
     require_cpu(device)
     narrow = np.float64 if dtype.numpy == np.float64 else np.float32
     return Tensor(
-        _numbers(generator).standard_normal(size_of(size), narrow).astype(dtype.numpy, copy=False), requires_grad
+        numbers(generator).standard_normal(size_of(size), narrow).astype(dtype.numpy, copy=False), requires_grad
     )
 
 
@@ -97,7 +78,7 @@ def randint(
         low, high, size = 0, low, high
     if not isinstance(high, int) or size is None:
         raise ShapeError("randint: expected randint(high, size) or randint(low, high, size)")
-    return Tensor(_numbers(generator).integers(low, high, tuple(size)).astype(dtype.numpy))
+    return Tensor(numbers(generator).integers(low, high, tuple(size)).astype(dtype.numpy))
 
 
 def randint_like(input: Tensor, low: int, high: int | None = None) -> Tensor:
@@ -108,7 +89,7 @@ def randint_like(input: Tensor, low: int, high: int | None = None) -> Tensor:
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: DType = int64) -> Tensor:
     """The numbers below n in a random order. Source: torch.randperm."""
-    return Tensor(_numbers(generator).permutation(n).astype(dtype.numpy))
+    return Tensor(numbers(generator).permutation(n).astype(dtype.numpy))
 
 
 def normal(
@@ -126,24 +107,14 @@ def normal(
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that each element gives, else 0. Source: torch.bernoulli."""
-    if input.array.size and not (input.array.min() >= 0 and input.array.max() <= 1):
-        raise ShapeError("bernoulli: expected probabilities between 0 and 1")
-    return Tensor((_numbers(generator).random(input.array.shape) < input.array).astype(input.array.dtype))
+    return input.bernoulli(generator=generator)
 
 
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """Positions drawn with the weights of each row. Source: torch.multinomial."""
-    weights = np.atleast_2d(input.array).astype(np.float64)
-    if (weights < 0).any() or not np.isfinite(weights).all() or (weights.sum(axis=1) <= 0).any():
-        raise ShapeError("multinomial: expected rows of finite weights >= 0 with a sum above 0")
-    if not replacement and num_samples > (most := int((weights > 0).sum(axis=1).min())):
-        raise ShapeError(f"multinomial: {num_samples} samples without replacement from {most} weights above 0")
-    numbers = _numbers(generator)
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    rows = [numbers.choice(len(row), num_samples, replacement, row) for row in shares]
-    return Tensor(np.array(rows, np.int64).reshape(*input.array.shape[:-1], num_samples))
+    return input.multinomial(num_samples, replacement, generator=generator)
 
 
 def dropout_mask(shape: Sequence[int], keep: float, dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:

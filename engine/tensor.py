@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from .methods.conversion import ConversionMethods
 from .methods.elementwise import ElementwiseMethods
 from .methods.indexing import IndexingMethods
 from .methods.matmul import MatmulMethods
+from .methods.random import RandomMethods
 from .methods.reduction import ReductionMethods
 from .methods.shape import ShapeMethods
 from .methods.sorting import SortingMethods
@@ -41,6 +42,7 @@ class Tensor(
     SortingMethods,
     MatmulMethods,
     ConversionMethods,
+    RandomMethods,
 ):
     """An n-dimensional array of one dtype that can remember how it was computed.
 
@@ -125,6 +127,17 @@ class Tensor(
                     tensor.accumulate(share)
 
             self.node.hooks.append((self.index, keep))
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> None:
+        """Show this tensor's gradient to a function, which may replace it; for results of operations, not leaves."""
+        if self.node is None:
+            raise GradientError("register_hook: only tensors that an operation made pass their gradient on; read .grad")
+
+        def show(share: Array) -> Array | None:
+            replaced = hook(Tensor(share))
+            return None if replaced is None else replaced.array
+
+        self.node.hooks.append((self.index, show))
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
         """Add this tensor's gradient to `.grad` of every leaf behind it; a single element needs no `gradient`."""

@@ -109,6 +109,14 @@ class ConversionMethods(Methods):
         """Whether it is on a CUDA device: no."""
         return False
 
+    def get_device(self) -> Any:
+        """The index of the CUDA device: -1, there is none. Source: torch.Tensor.get_device."""
+        return -1
+
+    def is_signed(self) -> Any:
+        """Whether the dtype has negative numbers. Source: torch.is_signed."""
+        return self.array.dtype.kind in "ifc"
+
     def is_floating_point(self) -> Any:
         """Whether the dtype is a floating one. Source: torch.is_floating_point."""
         return dtypes.of(self.array).is_floating_point

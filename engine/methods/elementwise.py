@@ -57,6 +57,10 @@ class UnaryMethods(Methods):
     bitwise_not = __invert__ = of_one(comparison.bitwise_not)
     clone = of_one(unary.clone)
 
+    conj = of_one(unary.conj)
+    real = property(of_one(unary.real))
+    imag = property(of_one(unary.imag))
+
     def round(self, *, decimals: int = 0) -> Self:
         """The nearest number with so many decimals; halves go to the even one. Source: torch.round."""
         return self._apply(unary.round, decimals=decimals)
@@ -70,8 +74,16 @@ class UnaryMethods(Methods):
         x = self if eps is None else self._apply(elementwise.clamp, min=eps, max=1 - eps)
         return x._apply(elementwise.div, x._reflect(elementwise.sub, 1)).log()
 
-    neg_ = in_place(neg)
-    abs_ = in_place(abs)
+    neg_ = negative_ = in_place(neg)
+    abs_ = absolute_ = in_place(abs)
+    exp2_ = in_place(exp2)
+    expm1_ = in_place(expm1)
+    log2_ = in_place(log2)
+    log10_ = in_place(log10)
+    tan_ = in_place(tan)
+    frac_ = in_place(frac)
+    erfc_ = in_place(erfc)
+    logit_ = in_place(logit)
     sign_ = in_place(sign)
     square_ = in_place(square)
     reciprocal_ = in_place(reciprocal)
@@ -126,6 +138,8 @@ class ElementwiseMethods(UnaryMethods):
     fmin = of_two(elementwise.fmin)
     atan2 = arctan2 = of_two(elementwise.atan2)
     hypot = of_two(elementwise.hypot)
+    logaddexp = of_two(elementwise.logaddexp)
+    xlogy = of_two(elementwise.xlogy)
 
     __add__ = of_two(elementwise.add)
     __sub__ = of_two(elementwise.sub)
@@ -175,9 +189,9 @@ class ElementwiseMethods(UnaryMethods):
         return self.add(tensor1.div(tensor2), alpha=value)
 
     add_ = in_place(add)
-    sub_ = in_place(sub)
-    mul_ = in_place(mul)
-    div_ = in_place(div)
+    sub_ = subtract_ = in_place(sub)
+    mul_ = multiply_ = in_place(mul)
+    div_ = divide_ = true_divide_ = in_place(div)
     pow_ = in_place(pow)
     floor_divide_ = in_place(floor_divide)
     remainder_ = in_place(remainder)

@@ -122,6 +122,10 @@ class IndexingMethods(Methods):
         rows = self._apply(ops.nonzero)
         return tuple(rows[:, d] for d in range(rows.array.shape[1])) if as_tuple else rows
 
+    def argwhere(self) -> Self:
+        """The positions of elements other than 0, one a row. Source: torch.argwhere."""
+        return self._apply(ops.nonzero)
+
     scatter_ = in_place(scatter)
     scatter_add_ = in_place(scatter_add)
     index_add_ = in_place(index_add)

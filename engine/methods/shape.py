@@ -74,7 +74,7 @@ class ShapeMethods(Methods):
         return self._apply(ops.reshape, shape=sizes_of(shape))
 
     def view(self, *shape: Any) -> Self:
-        """As reshape, sharing memory; ShapeError where that needs a copy, unless it is of a layer's channels-last result.
+        """As reshape, sharing memory; ShapeError where that needs a copy, unless of a layer's channels-last result.
 
         Source: torch.Tensor.view.
         """
@@ -282,9 +282,43 @@ class ShapeMethods(Methods):
         """The diagonal of two dims as the last dim, a view. Source: torch.diagonal."""
         return self._apply(ops.diagonal, offset=offset, dim1=dim1, dim2=dim2)
 
+    def diag(self, diagonal: int = 0) -> Self:
+        """The diagonal of a matrix; or a matrix with a vector on its diagonal. Source: torch.diag."""
+        if self.array.ndim == 2:
+            return self.diagonal(diagonal).clone()  # type: ignore[attr-defined,no-any-return]
+        if self.array.ndim != 1:
+            raise ShapeError(f"diag: {self.array.shape}: expected a vector or a matrix")
+        size = len(self.array) + abs(diagonal)
+        square = self._plain(np.zeros((size, size), self.array.dtype))
+        how = {"offset": diagonal, "dim1": 0, "dim2": 1}
+        return square._apply(ops.place, self, view=ops.diagonal, how=how)
+
+    def trace(self) -> Self:
+        """The sum of a matrix's diagonal. Source: torch.trace."""
+        return self.diagonal().sum()  # type: ignore[attr-defined,no-any-return]
+
+    def unfold(self, dimension: int, size: int, step: int) -> Self:
+        """Windows along a dim as a new last dim, a view. Source: torch.Tensor.unfold."""
+        return self._apply(ops.window, dim=self._at(dimension), size=size, step=step)
+
+    def tensor_split(self, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Self, ...]:
+        """So many views along a dim, of nearly equal sizes; or cut at the places given. Source: torch.tensor_split."""
+        size = self.array.shape[self._at(dim)]
+        if isinstance(indices_or_sections, int):
+            least, more = divmod(size, indices_or_sections)
+            return self.split([least + (n < more) for n in range(indices_or_sections)], dim)
+        cuts = [0, *(min(n, size) for n in indices_or_sections), size]
+        return self.split([max(b - a, 0) for a, b in zip(cuts, cuts[1:], strict=False)], dim)
+
+    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Self:
+        """Turned by k quarters in the plane of two dims. Source: torch.rot90."""
+        a, b = dims
+        turns = {0: self, 1: self.flip(b).transpose(a, b), 2: self.flip(a, b), 3: self.transpose(a, b).flip(b)}
+        return turns[k % 4]
+
     def contiguous(self) -> Self:
         """This tensor where its elements lie in order, else a copy where they do. Source: torch.Tensor.contiguous."""
-        return self if self.is_contiguous() else self.clone()  # type: ignore[attr-defined,no-any-return]
+        return self if self.is_contiguous() else self.clone()  # type: ignore[attr-defined]
 
     tril_ = in_place(tril)
     triu_ = in_place(triu)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
+
 from ..errors import EngineError
-from ..ops import sorting
+from ..ops import reduction, sorting
 from .base import Methods
 from .reduction import ValuesIndices
 
@@ -72,6 +74,23 @@ class SortingMethods(Methods):
         """The different elements in order; with them, which each is and how many there are. Source: torch.unique."""
         values, inverse, counts = self._apply_many(sorting.unique, dim=dim)
         extra = ((inverse,) if return_inverse else ()) + ((counts,) if return_counts else ())
+        return (values, *extra) if extra else values
+
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Self, Self]:
+        """The least and the greatest. Source: torch.aminmax."""
+        how = {"dim": dim, "keepdim": keepdim}
+        return self._apply(reduction.amin, **how), self._apply(reduction.amax, **how)
+
+    def unique_consecutive(self, return_inverse: bool = False, return_counts: bool = False) -> Any:
+        """The elements that differ from the one before, flattened. Source: torch.unique_consecutive."""
+        flat = self.array.reshape(-1)
+        fresh = np.ones(flat.size, bool)
+        fresh[1:] = flat[1:] != flat[:-1]
+        starts = np.flatnonzero(fresh)
+        inverse = self._plain((np.cumsum(fresh) - 1).reshape(self.array.shape))
+        counts = self._plain(np.diff([*starts, flat.size]))
+        extra = ((inverse,) if return_inverse else ()) + ((counts,) if return_counts else ())
+        values = self._plain(flat[starts])
         return (values, *extra) if extra else values
 
     def bincount(self, weights: Self | None = None, minlength: int = 0) -> Self:

@@ -15,8 +15,8 @@ from .unary import cast
 Pair = tuple[Array | None, Array | None]
 
 __all__ = [
-    "add", "atan2", "cast", "clamp", "div", "floor_divide", "fmax", "fmin", "fmod", "hypot", "maximum", "minimum",
-    "mul", "pow", "relu", "remainder", "sub", "trunc_divide",
+    "add", "atan2", "cast", "clamp", "div", "floor_divide", "fmax", "fmin", "fmod", "hypot", "logaddexp", "maximum",
+    "minimum", "mul", "pow", "relu", "remainder", "sub", "trunc_divide", "xlogy",
 ]  # fmt: skip
 
 
@@ -202,6 +202,28 @@ def hypot(a: Array, b: Array) -> Array:
 @hypot.gradient
 def _(g: Array, out: Array, a: Array, b: Array) -> Pair:
     return g * a / out, g * b / out
+
+
+@primitive(promotion="float")
+def logaddexp(a: Array, b: Array) -> Array:
+    """log(exp(a) + exp(b)), without overflow."""
+    return np.logaddexp(a, b)
+
+
+@logaddexp.gradient
+def _(g: Array, out: Array, a: Array, b: Array) -> Pair:
+    return g * np.exp(a - out), g * np.exp(b - out)
+
+
+@primitive(promotion="float")
+def xlogy(a: Array, b: Array) -> Array:
+    """a * log(b), and 0 where a is 0, whatever b may be but nan."""
+    return np.where(np.equal(a, 0) & ~np.isnan(b), np.zeros_like(a), a * np.log(b))
+
+
+@xlogy.gradient
+def _(g: Array, _out: None, a: Array, b: Array) -> Pair:
+    return np.where(np.equal(a, 0) & np.less_equal(b, 0), 0, g * np.log(b)), g * a / b
 
 
 @primitive

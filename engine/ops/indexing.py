@@ -85,7 +85,7 @@ def index_put(x: Array, value: Array, *positions: Array, dims: tuple[int, ...], 
 def assign(x: Array, value: Any, positions: tuple[Array, ...], dims: tuple[int, ...], accumulate: bool = False) -> None:
     """Put `value`, which broadcasts, into x itself at the positions, or everywhere where there are none; or add it."""
     _check("index_put", x.shape, positions, dims)
-    at = _at(positions, dims) if dims else ...
+    at: Any = _at(positions, dims) if dims else ...
     try:
         if accumulate:
             np.add.at(x, at, value)

@@ -207,6 +207,25 @@ def _(g: Array, _out: None, _x: None, *, offset: int = 0, dim1: int = 0, dim2: i
 
 
 @primitive
+def window(x: Array, *, dim: int, size: int, step: int) -> Array:
+    """Windows of `size` along a dim, `step` apart, as a new last dim, a view."""
+    if not 0 < size <= x.shape[dim] or step < 1:
+        raise ShapeError(f"unfold: windows of {size}, {step} apart, do not fit dim {dim} of {x.shape}")
+    every = np.lib.stride_tricks.sliding_window_view(x, size, dim, writeable=x.flags.writeable)
+    return every[(*[slice(None)] * (dim % x.ndim), slice(None, None, step))]
+
+
+@window.gradient
+def _(g: Array, _out: None, _x: None, *, dim: int, size: int, step: int, shapes: Any) -> tuple[Array]:
+    whole = np.zeros(shapes[0], g.dtype)
+    at = dim % whole.ndim
+    for start in range(size):  # a window's elements of one place never overlap
+        part = slice(start, start + (g.shape[at] - 1) * step + 1, step)
+        whole[(*[slice(None)] * at, part)] += g[..., start]
+    return (whole,)
+
+
+@primitive
 def place(x: Array, part: Array, *, view: Primitive, how: dict[str, Any]) -> Array:
     """A copy of x in which the view that a primitive gives of it holds `part`."""
     whole = x.copy()

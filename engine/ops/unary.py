@@ -34,7 +34,7 @@ def _whole(ufunc: np.ufunc) -> Callable[[Array], Array]:
 
 def _sign(x: Array) -> Array:
     if x.dtype.kind in "bc":
-        return x.copy() if x.dtype.kind == "b" else np.sign(x)
+        return x.copy() if x.dtype.kind == "b" else np.asarray(np.sign(x))
     return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
@@ -49,6 +49,10 @@ square = _row(
     None,
 )
 reciprocal = _row("reciprocal", lambda x: 1 / x, "1 / x.", lambda g, out, _x: (-g * out * out,))
+
+conj = _row("conj", np.conj, "The complex conjugate.", lambda g, _out, _x: (np.conj(g),), None)
+real = _row("real", lambda x: np.real(x), "The real part, a view.", lambda g, _out, _x: (g,), None)
+imag = _row("imag", lambda x: np.imag(x), "The imaginary part, a view.", lambda g, _out, _x: (g * 1j,), None)
 
 exp = _row("exp", np.exp, "e to the power of x.", lambda g, out, _x: (g * out,))
 exp2 = _row("exp2", np.exp2, "2 to the power of x.", lambda g, out, _x: (g * out * math.log(2),))

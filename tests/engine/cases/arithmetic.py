@@ -78,6 +78,18 @@ ROWS = {
     "fmin": [case(A, B, reference=each(_min), torch=lambda t, a, b: t.fmin(a, b))],
     "atan2": [case(A, B, reference=each(math.atan2), torch=lambda t, a, b: t.atan2(a, b))],
     "hypot": [case(A, B, reference=each(math.hypot), torch=lambda t, a, b: t.hypot(a, b))],
+    "logaddexp": [
+        case(
+            A,
+            B,
+            reference=each(lambda a, b: math.log(math.exp(a) + math.exp(b))),
+            torch=lambda t, a, b: t.logaddexp(a, b),
+        )
+    ],
+    "xlogy": [
+        case(A, POSITIVE, reference=each(lambda a, b: a * math.log(b)), torch=lambda t, a, b: t.xlogy(a, b)),
+        case(np.zeros(2), np.array([0.0, 2.0]), smooth=False, reference=each(lambda a, b: 0.0)),
+    ],
     "clamp": [
         case(
             A,

@@ -25,6 +25,24 @@ def _filled(x):
 
 
 ROWS = {
+    "window": [
+        case(
+            X,
+            dim=-1,
+            size=2,
+            step=2,
+            reference=lambda x: np.stack([x[..., :2], x[..., 2:]], 2),
+            torch=lambda t, x: x.unfold(-1, 2, 2),
+        ),
+        case(
+            X,
+            dim=1,
+            size=2,
+            step=1,
+            reference=lambda x: np.stack([x[:, :2], x[:, 1:]], 1).swapaxes(2, 3),
+            torch=lambda t, x: x.unfold(1, 2, 1),
+        ),
+    ],
     "place": [
         case(
             M,

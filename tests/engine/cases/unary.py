@@ -14,6 +14,7 @@ X = some(2, 3)
 SMALL = some(2, 3, low=-0.9, high=0.9)
 POSITIVE = some(2, 3, low=0.2, high=3.0)
 ABOVE_1 = some(2, 3, low=1.1, high=3.0)
+COMPLEX = np.array([1 + 2j, -3j])
 ODD = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0])
 
 
@@ -27,6 +28,12 @@ ROWS = {
     "sign": row(lambda x: math.copysign(1.0, x), "sign"),
     "square": row(lambda x: x * x, "square"),
     "reciprocal": row(lambda x: 1 / x, "reciprocal"),
+    "conj": [case(COMPLEX, reference=each(complex.conjugate), torch=lambda t, x: t.conj(x).resolve_conj())],
+    "real": [
+        case(COMPLEX, reference=each(lambda z: z.real), torch=lambda t, x: x.real),
+        case(X, reference=each(float)),
+    ],
+    "imag": [case(COMPLEX, reference=each(lambda z: z.imag), torch=lambda t, x: x.imag)],
     "exp": row(math.exp, "exp"),
     "exp2": row(lambda x: 2**x, "exp2"),
     "expm1": row(math.expm1, "expm1"),
