@@ -163,11 +163,11 @@ def taken_apart(index: Any, shape: tuple[int, ...]) -> Parts:
             here, there = here + 1, there + 1
         else:
             found = _positions(item, here, shape)
-            used = len(found) if item is not found[0] else 1
-            dims += range(there, there + used)
+            dims += range(there, there + len(found))
             positions += found
-            basic += [slice(None)] * used
-            here, there = here + used, there + used
+            whole = _dims_taken(item) == 0  # a single bool: a new dim, kept or emptied
+            basic += [None] if whole else [slice(None)] * len(found)
+            here, there = here + (0 if whole else len(found)), there + len(found)
     plain = all(b == slice(None) for b in basic)
     return Parts(() if plain and dims else tuple(basic), tuple(positions), tuple(dims))
 
