@@ -100,7 +100,8 @@ def _names() -> dict[Name, object]:
     names |= {f"torch.{name}": name for name in _SCHEMES}
     for storage, element in STORAGES.items():
         names[f"torch.{storage}"] = names[f"torch.cuda.{storage}"] = StorageClass(ELEMENTS[element])
-    names["torch.storage.UntypedStorage"] = StorageClass(ELEMENTS["uint8"])
+    for untyped in ("torch.storage.UntypedStorage", "torch.storage._UntypedStorage"):
+        names[untyped] = StorageClass(ELEMENTS["uint8"])
     for name in ("torch.Tensor", "numpy.ndarray", "builtins.list", "__builtin__.list", "builtins.dict", "builtins.int"):
         names[name] = Marker(name)
     return {_split(name): value for name, value in names.items()}
