@@ -76,7 +76,9 @@ class Model:
             refusal=f'Model "{name}" has no worker to serve inference request. '
             "Please use scale workers API to add workers.",
         )
-        self._counted.watch(self._batcher.__len__, {state: partial(self._pool.count, state) for state in WORKER_STATES})
+        if failure is None:
+            by_state = {state: partial(self._pool.count, state) for state in WORKER_STATES}
+            self._counted.watch(self._batcher.__len__, by_state)
 
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
@@ -118,14 +120,11 @@ class Model:
             return ModelStatus("failing", self.failure, workers, queue)
         error = self._pool.error()
         reason = error.explained() if error else None
-        states = {worker.state for worker in workers}
-        if "ready" in states:
+        if self._pool.count("ready"):
             return ModelStatus("ready", reason, workers, queue)
-        if states & {"failing", "failed"} and (reason or "loading" not in states):
+        if reason:
             return ModelStatus("failing", reason, workers, queue)
-        if "loading" in states:
-            return ModelStatus("loading", reason, workers, queue)
-        return ModelStatus("unloaded", None, workers, queue)
+        return ModelStatus("loading" if self._pool.count("loading") else "unloaded", None, workers, queue)
 
     def healthy(self) -> bool:
         """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""

@@ -93,9 +93,8 @@ class WorkerPool:
         return [seat.status() for seat in self._seats]
 
     def error(self) -> ServingError | None:
-        """The latest reason why a worker is not ready, if one is failing."""
-        errors = [seat.error for seat in self._seats if seat.state in (FAILING, FAILED) and seat.error]
-        return errors[-1] if errors else None
+        """Why a worker is not ready that should be, even while it is tried again; the newest worker's reason."""
+        return next((seat.error for seat in reversed(self._seats) if seat.error and seat.state != STOPPING), None)
 
     def scale(self, least: int, most: int) -> Coroutine[Any, Any, None]:
         """Have at least `least` workers and at most `most`; with a `least` of 0, none.

@@ -238,6 +238,16 @@ async def test_a_failing_worker_says_why(house):
     assert house.pool.count("failing") == 1
 
 
+async def test_a_worker_that_is_tried_again_still_says_why(house):
+    (worker,) = await house.start(1)
+    worker.die()
+    await house.settle()
+    assert house.states() == ["loading"]
+    assert house.pool.error().detail == "killed by SIGKILL"
+    house.workers[1].load()
+    assert house.pool.error() is None
+
+
 async def test_scaling_down_ends_idle_workers_first(house):
     await house.start(3)
     answer = house.ask()

@@ -342,6 +342,17 @@ async def test_a_failed_prediction_leaves_the_worker_alive(start):
     assert await running.ask(b"good") == [b"ok"]
 
 
+@pytest.mark.parametrize("returned", ["None", "(1,)", "[1, 2]", "[object()]", "['x' * 2000]"])
+async def test_a_wrong_return_value_leaves_the_worker_alive(start, returned):
+    source = f"def handle(data, context):\n    return ['ok'] if data and data[0]['body'] == b'good' else {returned}\n"
+    running = await loaded(await start(source, max_response_size=1000))
+    (answer,) = running.send(b"bad")
+    with pytest.raises(InferenceFailed):
+        await answer
+    assert isinstance(await running.report(), BatchReport)
+    assert await running.ask(b"good") == [b"ok"]
+
+
 async def test_a_request_that_cannot_be_packed_fails_alone(start):
     running = await loaded(await start(ECHO))
     loop = asyncio.get_running_loop()

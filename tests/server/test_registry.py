@@ -180,6 +180,7 @@ async def test_a_start_up_model_that_cannot_be_unpacked_stays_visible_until_it_i
     assert not registry.healthy()
     with pytest.raises(NoWorkers):
         model.predict(request())
+    assert b"numserve_queue_depth{" not in registry._metrics.exposition()
     await register(registry, archives.make(version="3"))
     assert [model.version for model in registry.versions("m")] == ["3"]
     assert registry.healthy()
