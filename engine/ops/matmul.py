@@ -35,18 +35,22 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 @matmul.cross_gradient
-def _(g: Array, _out: None, a: Array, b: Array, *, needs: tuple[bool, bool]) -> Pair:
-    left = a[None] if a.ndim == 1 else a
-    right = b[:, None] if b.ndim == 1 else b
-    if b.ndim == 1:
+def _(
+    g: Array, _out: None, a: Array, b: Array, *, needs: tuple[bool, bool], shapes: tuple[tuple[int, ...], ...]
+) -> Pair:
+    row, column = (len(shape) == 1 for shape in shapes)
+    if column:
         g = g[..., None]
-    if a.ndim == 1:
+    if row:
         g = g[..., None, :]
-    to_left = np.matmul(g, right.swapaxes(-1, -2).conj()) if needs[0] else None
-    to_right = np.matmul(left.swapaxes(-1, -2).conj(), g) if needs[1] else None
-    if to_left is not None and a.ndim == 1:
+    to_left = to_right = None
+    if needs[0]:
+        to_left = np.matmul(g, (b[:, None] if column else b).swapaxes(-1, -2).conj())
+    if needs[1]:
+        to_right = np.matmul((a[None] if row else a).swapaxes(-1, -2).conj(), g)
+    if to_left is not None and row:
         to_left = to_left[..., 0, :]
-    if to_right is not None and b.ndim == 1:
+    if to_right is not None and column:
         to_right = to_right[..., 0]
     return to_left, to_right
 
