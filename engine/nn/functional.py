@@ -42,6 +42,17 @@ def _bent(primitive: Primitive, input: Tensor, inplace: bool, **attributes: Any)
     return input._become(_one(primitive, input._before(), **attributes))
 
 
+def _free(input: Tensor) -> bool:
+    """Whether the input's memory may be written to without a word to its history."""
+    return input.array.flags.writeable and not (input.requires_grad and is_grad_enabled())
+
+
+def _changed(input: Tensor) -> Tensor:
+    """The input, whose memory was written to directly."""
+    input.version[0] += 1
+    return input
+
+
 # Convolutions
 
 
@@ -403,7 +414,7 @@ def batch_norm(
 
 def _move(running: Tensor, value: Any, momentum: float) -> None:
     running.array[...] = (1 - momentum) * running.array + momentum * value
-    running.version[0] += 1
+    _changed(running)
 
 
 def instance_norm(
@@ -492,10 +503,9 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
-    if inplace and not (input.requires_grad and is_grad_enabled()):
+    if inplace and _free(input):
         np.maximum(input.array, input.array.dtype.type(0), out=input.array)
-        input.version[0] += 1
-        return input
+        return _changed(input)
     return input.relu_() if inplace else input.relu()
 
 
@@ -511,6 +521,10 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x between two bounds."""
+    if inplace and _free(input):
+        kind = input.array.dtype.type
+        np.clip(input.array, kind(min_val), kind(max_val), out=input.array)
+        return _changed(input)
     return input.clamp_(min_val, max_val) if inplace else input.clamp(min_val, max_val)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..dtype import Array
 from ..errors import EngineError, ShapeError
+from ..generator import Generator, default_generator
 from ..ops.special import erfinv
-from ..random import Generator, default_generator
 from ..tensor import Tensor
 from .parameter import Parameter
 

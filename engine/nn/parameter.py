@@ -106,6 +106,10 @@ class Parameter(Tensor):
         if not self.array.flags.writeable:
             self._array = self._array.copy()
 
+    def _before(self) -> Tensor:  # type: ignore[override]  # what it was is a plain tensor
+        self._own()
+        return super()._before()
+
     def _become(self, result: Tensor) -> Self:
         self._own()
         super()._become(result)

@@ -168,13 +168,12 @@ def _depthwise(x: Array, weight: Array, bias: Array | None, windows: Windows, co
     for images, rows in _parts(len(x), counts[0], 1, step):
         strip = _strip(x, images, rows, windows)
         into = out[images, rows]
+        product = np.empty_like(into)
         for index, (_, offset) in enumerate(windows.points()):
             inputs = strip[(slice(None), *windows.at(offset, into.shape[1:-1]))]
-            factor = factors[index][: into.shape[-2]]
-            if index == 0:
-                np.multiply(inputs, factor, out=into)
-            else:
-                into += inputs * factor
+            np.multiply(inputs, factors[index][: into.shape[-2]], out=product if index else into)
+            if index:
+                into += product
         if bias is not None:
             into += bias
     return out

@@ -172,3 +172,36 @@ def test_a_blank_parameter_is_never_filled_when_a_checkpoint_follows():
     pair.a.fill(lambda array: pytest.fail("filled although the values were there"))
     pair.load_state_dict(weights())
     assert pair.a.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_mapped_weights_can_be_changed_in_place(tmp_path):
+    pair, given = Pair().requires_grad_(False), weights()
+    given["a"] = Tensor(mapped(given["a"].array, tmp_path / "a"))
+    pair.load_state_dict(given)
+    pair.a.zero_()
+    assert (pair.a.array == 0).all() and given["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_files_from_before_num_batches_tracked_load():
+    model = nn.Sequential(nn.BatchNorm2d(3))
+    given = model.state_dict()
+    del given["0.num_batches_tracked"], given._metadata["0"]
+    model[0].num_batches_tracked.array += 5
+    assert model.load_state_dict(given).missing_keys == []
+    assert model[0].num_batches_tracked.item() == 0
+
+
+def test_files_since_then_must_have_it():
+    model = nn.Sequential(nn.BatchNorm2d(3))
+    given = model.state_dict()
+    del given["0.num_batches_tracked"]
+    with pytest.raises(EngineError, match="missing keys: 0.num_batches_tracked"):
+        model.load_state_dict(given)
+
+
+def test_batch_norm_statistics_follow_training():
+    norm = nn.BatchNorm1d(2, momentum=None)
+    for value in (1.0, 3.0):
+        norm(Tensor(np.array([[value, 0.0], [value, 2.0]])))
+    assert norm.num_batches_tracked.item() == 2
+    assert norm.running_mean.tolist() == [2, 1] and norm.running_var.tolist() == [0, 2]
