@@ -15,6 +15,10 @@ from .messages import BatchReport, Failure, InferenceRequest, InferenceResponse,
 class Sender(Protocol):
     """A worker, as far as the batcher knows one."""
 
+    @property
+    def available(self) -> bool:
+        """Whether it can take a batch: one that is about to be declared dead cannot."""
+
     def send(self, batch: Batch) -> None:
         """Own the batch from here on, and settle it; never raises."""
 
@@ -136,7 +140,7 @@ class Batcher:
         self._flying = 0
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
-        self._shut: str | None = "has no worker"
+        self._shut: str | None = "The model has no worker."
         self._drained: list[asyncio.Future[None]] = []
 
     def __len__(self) -> int:
@@ -202,7 +206,7 @@ class Batcher:
 
     def close(self) -> None:
         """Refuse everything and stop the timer."""
-        self.shut("is being removed")
+        self.shut("The model is being removed.")
         self._deadlines.clear()
         self._cancel_timer()
 
@@ -212,11 +216,14 @@ class Batcher:
         self._expire(now)
         self._drop_left()
         while self._jobs and self._idle and self._ripe(now):
+            worker = self._idle.popleft()
+            if not worker.available:
+                continue
             jobs = self._take(now)
             self._drop_left()
             self._flying += 1
             self._watch.batch_sent([now - job.queued_at for job in jobs])
-            self._idle.popleft().send(Batch(jobs, self._clock, self._watch, self._landed))
+            worker.send(Batch(jobs, self._clock, self._watch, self._landed))
         self._set_timer(now)
 
     def _ripe(self, now: float) -> bool:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 from .base import Load
@@ -41,18 +41,17 @@ class Child:
         """
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._process = _start(load, theirs.fileno(), environment)
-        except BaseException:
-            ours.close()
-            raise
+        with ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            self._process = undo.enter_context(_start(load, theirs.fileno(), environment))
+            undo.callback(self._process.kill)
+            self._pidfd = os.pidfd_open(self._process.pid)
+            undo.pop_all()
         self.pid = self._process.pid
         self._connection: socket.socket | None = ours
         self._output = self._process.stdout
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """Resolved, when it has ended, with how."""
-        self._pidfd = os.pidfd_open(self.pid)
         self._loop.add_reader(self._pidfd, self._reap)
 
     def hand_over_connection(self) -> socket.socket | None:

@@ -295,6 +295,20 @@ async def test_a_model_directory_that_is_gone_is_a_load_failure(tmp_path):
     assert caught.value.failure.phase == "start"
 
 
+async def test_a_process_that_cannot_be_watched_is_not_left_alone(start, monkeypatch):
+    before = psutil.Process().children()
+
+    def refuse(pid):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    running = await start(ECHO)
+    with pytest.raises(ModelLoadFailed, match="m version") as caught:
+        await running.report()
+    assert "Too many open files" in caught.value.detail
+    assert psutil.Process().children() == before
+
+
 async def test_a_file_of_the_archive_does_not_stand_in_for_pythons_own(start, tmp_path):
     (tmp_path / "model0").mkdir()
     running = Running(Load(ModelSpec("m", "1.0", str(tmp_path / "model0"), "handler"), "W"))
