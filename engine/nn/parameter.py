@@ -72,10 +72,20 @@ class Parameter(Tensor):
         self._array = value
         self._blank, self._fill = False, None
 
+    # What is known without the values must not ask for them.
+
     @property
     def shape(self) -> Size:
         """Size along each dim."""
         return Size(self._array.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size along one dim."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """How many elements there are."""
+        return self._array.size
 
     @property
     def dtype(self) -> DType:
@@ -98,9 +108,10 @@ class Parameter(Tensor):
         super().accumulate(share)
 
     def _settle(self) -> None:
-        fill, self._blank, self._fill = self._fill, False, None
-        if fill is not None:
-            fill(self._array)
+        # Filled first: another thread that comes by meanwhile must fill it too (with the same), not read it.
+        if self._fill is not None:
+            self._fill(self._array)
+        self._blank, self._fill = False, None
 
     def _own(self) -> None:
         if not self.array.flags.writeable:

@@ -16,6 +16,7 @@ BOUNDS = {
     "xavier_uniform_": (lambda t: init.xavier_uniform_(t, 2.0), 2 * math.sqrt(6 / 500)),
     "kaiming_uniform_": (lambda t: init.kaiming_uniform_(t, a=math.sqrt(5)), 1 / math.sqrt(200)),
     "trunc_normal_": (lambda t: init.trunc_normal_(t, std=2.0), 2.0),
+    "trunc_normal_ to a small part": (lambda t: init.trunc_normal_(t, std=20.0, a=-1.0, b=1.5), 1.5),
 }
 DEVIATIONS = {
     "normal_": (lambda t: init.normal_(t, 1.0, 3.0), 3.0),

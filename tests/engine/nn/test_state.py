@@ -163,7 +163,8 @@ def test_a_blank_parameter_is_filled_at_first_use():
     calls = []
     blank = nn.Parameter.blank((2,))
     blank.fill(lambda array: calls.append(array.fill(3)))
-    assert blank.shape == (2,) and blank.dtype.name == "float32" and not calls
+    assert blank.shape == blank.size() == (2,) and blank.numel() == blank.size(0) == 2
+    assert blank.dtype.name == "float32" and not calls
     assert blank.tolist() == [3, 3] and blank.tolist() == [3, 3] and len(calls) == 1
 
 
