@@ -23,6 +23,7 @@ class InlineWorker:
     def __init__(self) -> None:
         """Be ready to run."""
         self.pid: int | None = os.getpid()
+        self.available = True
         self._batch: Batch | None = None
 
     async def run(self, load: Load, idle: Idle) -> None:

@@ -35,6 +35,11 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._memory = 0
 
+    @property
+    def available(self) -> bool:
+        """Whether the process lives, as far as is known."""
+        return not self._end.done()
+
     async def run(self, load: Load, idle: Idle) -> None:
         """Start the process, load the model, answer batches, until cancelled or dead: see Worker.run."""
         self._loop = asyncio.get_running_loop()

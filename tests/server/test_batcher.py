@@ -52,7 +52,8 @@ class Timer:
 class Hand:
     """A worker that keeps what it is sent until told to answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, available: bool = True) -> None:
+        self.available = available
         self.batches: list[Batch] = []
 
     def send(self, batch: Batch) -> None:
@@ -124,6 +125,15 @@ def test_an_idle_worker_gets_a_lone_request_at_once(make, clock):
     hand.answer()
     assert answer.result().body == b"a"
     assert clock.pending() == 0
+
+
+def test_a_worker_that_has_just_died_is_passed_over(make):
+    batcher, dead, alive = make(), Hand(available=False), Hand()
+    batcher.idle(dead)
+    answer = batcher.submit(request("a"))
+    assert not answer.done()
+    batcher.idle(alive)
+    assert (dead.ids(), alive.ids()) == ([], [["a"]])
 
 
 def test_a_full_batch_goes_at_once_and_in_order(make):

@@ -21,6 +21,8 @@ LOADED = LoadReport(0.1, 1000)
 class Scripted:
     """A worker that does what a test tells it to."""
 
+    available = True
+
     def __init__(self) -> None:
         self.pid = None
         self.batch = None
