@@ -5,6 +5,7 @@ Whatever is heavy is imported by the command that needs it: `--help` must be qui
 
 from __future__ import annotations
 
+import json
 import mimetypes
 import os
 import sys
@@ -101,9 +102,18 @@ def stop_command() -> None:
 
 
 @cli.command("status")
-def status_command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="For machines: the process and the addresses.")
+@click.option("--quiet", is_flag=True, help="Say nothing; exit with 1 unless /ping is healthy.")
+def status_command(as_json: bool, quiet: bool) -> None:
     """Show whether the server runs, where, and how its models are."""
     state = _running()
+    if quiet:
+        status, _ = client.ask(state.inference, "GET", "/ping")
+        raise SystemExit(status != 200)
+    if as_json:
+        addresses = {name: getattr(state, name) for name in ("inference", "management", "metrics")}
+        click.echo(json.dumps({"pid": state.pid, "addresses": addresses, "logs": state.logs}, indent=2))
+        return
     health = client.ask_json(state.management, "/models?limit=100")
     click.echo(f"running, pid {state.pid}")
     for name in ("inference", "management", "metrics", "logs"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,16 +51,18 @@ def stop(silent: bool = False) -> None:
         click.echo("numserve is not currently running.")
         return
     try:
-        os.kill(pid, signal.SIGTERM)
+        process = os.pidfd_open(pid)
     except ProcessLookupError:
         click.echo("numserve already stopped.")
         return
-    end = time.monotonic() + STOP_SECONDS
-    while lifecycle.running_pid(folder) == pid:
-        if time.monotonic() > end:
-            click.echo("Stopping numserve took too long.")
-            raise SystemExit(1)
-        time.sleep(0.05)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended, _, _ = select.select([process], [], [], STOP_SECONDS)
+    finally:
+        os.close(process)
+    if not ended:
+        click.echo("Stopping numserve took too long.")
+        raise SystemExit(1)
     if not silent:
         click.echo("numserve has stopped.")
 

@@ -17,8 +17,8 @@ from types import TracebackType
 
 from .properties import InvalidConfiguration
 
-PID_FILE = ".model_server.pid"
-STATE_FILE = ".model_server.json"
+PID_FILE = ".numserve.pid"
+STATE_FILE = ".numserve.json"
 READY = "Model server started."
 RUNNING = "numserve is already running, please use numserve --stop to stop numserve."
 
