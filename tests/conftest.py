@@ -1,0 +1,96 @@
+"""What tests with real processes share: a server of their own, through the command line."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DIGITS = Path(__file__).parent.parent / "examples" / "digits"
+BIN = Path(sys.executable).parent
+LIMIT = 30.0  # seconds an answer may take on a busy machine
+
+
+class Server:
+    """A numserve of this test's own: its folders, its ports, its command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.temp = folder / "tmp"
+        for path in (self.store, self.temp):
+            path.mkdir()
+        self.config = folder / "config.properties"
+        listeners = ("inference", "management", "metrics")
+        addresses = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in listeners)
+        self.config.write_text(f"default_workers_per_model=1\n{addresses}")
+        self.addresses: dict[str, str] = {}
+
+    def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"TEMP": str(self.temp), "LOG_LOCATION": str(self.folder / "logs")}
+        return subprocess.run(
+            [str(BIN / command), *arguments], cwd=self.folder, env=env, capture_output=True, text=True, timeout=60
+        )
+
+    def archive(self, name: str, *arguments: str | Path, version: str = "1.0") -> None:
+        """Pack <name>.mar into the store."""
+        given = ("--model-name", name, "--version", version, "--export-path", self.store, "--force", *arguments)
+        done = self.run("model-archiver", *map(str, given))
+        assert done.returncode == 0, done.stderr
+
+    def archive_digits(self, version: str) -> str:
+        """Pack the example model; gives the archive's name, which tells the version."""
+        self.archive(
+            "digits", "--model-file", DIGITS / "model.py", "--serialized-file", DIGITS / "digits.pth",
+            "--handler", DIGITS / "handler.py", "--extra-files", DIGITS / "index_to_name.json", version=version,
+        )  # fmt: skip
+        name = f"digits-{version}.mar"
+        (self.store / "digits.mar").rename(self.store / name)
+        return name
+
+    def start(self, *models: str) -> None:
+        """Start over the store and learn the addresses."""
+        done = self.run(
+            "numserve", "--start", "--ncs", "--model-store", str(self.store), "--models", *models,
+            "--ts-config", str(self.config), "--enable-model-api",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Model server started." in done.stdout
+        self.addresses = json.loads(self.run("numserve", "status", "--json").stdout)["addresses"]
+
+    def call(self, listener: str, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(self.addresses[listener] + path, body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def predict(self, sample: bytes, path: str = "/predictions/digits") -> Any:
+        status, body = self.call("inference", path, "PUT", sample)
+        assert status == 200, body
+        return json.loads(body)
+
+    def describe(self) -> dict[str, Any]:
+        status, body = self.call("management", "/models/digits")
+        assert status == 200, body
+        [description] = json.loads(body)
+        return description
+
+    def workers(self) -> list[int]:
+        return [worker["pid"] for worker in self.describe()["workers"] if worker["status"] == "READY"]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    mine = Server(tmp_path)
+    yield mine
+    mine.run("numserve", "--stop")
