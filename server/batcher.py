@@ -18,6 +18,7 @@ class Sender(Protocol):
     @property
     def available(self) -> bool:
         """Whether it can take a batch: one that is about to be declared dead cannot."""
+        ...
 
     def send(self, batch: Batch) -> None:
         """Own the batch from here on, and settle it; never raises."""

@@ -29,6 +29,7 @@ class Worker(Protocol):
     @property
     def available(self) -> bool:
         """Whether it can take a batch; False from the moment it is known to have ended."""
+        ...
 
     async def run(self, load: Load, idle: Idle) -> None:
         """Live: load the model, call `idle` with a LoadReport, and again with a BatchReport after each batch.
