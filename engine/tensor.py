@@ -294,13 +294,13 @@ def apply(primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor | t
 
 
 def _wants_gradient(operands: Sequence[Any]) -> bool:
+    wants = False
     for operand in operands:
         if isinstance(operand, Tensor):
             if operand.viewed is not None:
                 _catch_up(operand)
-            if operand.requires_grad:
-                return True
-    return False
+            wants = wants or operand.requires_grad
+    return wants
 
 
 def _catch_up(tensor: Tensor) -> None:
