@@ -1,12 +1,13 @@
-"""The embedded tensor engine: tensors, gradients, layers and models on NumPy, under PyTorch's names."""
+"""The embedded tensor engine: tensors, gradients, layers and models on NumPy, under PyTorch's names.
 
-from . import autograd, creation, functions, random
+`numserve.engine.models` is imported by those who want it.
+"""
+
+from . import autograd, creation, data, functions, nn, optim, random
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import *  # noqa: F403
 from .device import device
-from .dtype import (
-    DType as dtype,
-)
+from .dtype import DType as dtype
 from .dtype import (
     bfloat16,
     complex64,
@@ -44,16 +45,19 @@ from .errors import (
     ShapeError,
     UnsupportedOpError,
 )
+from .formats import load, save
 from .functions import *  # noqa: F403
+from .generator import Generator
 from .random import *  # noqa: F403
 from .size import Size
 from .tensor import Tensor
 
 __all__ = [
-    "DeviceError", "DtypeError", "EngineError", "FormatError", "GradientError", "OutOfRangeError", "ShapeError", "Size",
-    "Tensor", "UnsupportedOpError", "autograd", "bfloat16", "bool", "cdouble", "cfloat", "complex128", "complex64",
-    "device", "double", "dtype", "enable_grad", "finfo", "float", "float16", "float32", "float64", "half", "iinfo",
-    "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "long", "no_grad",
-    "set_grad_enabled", "short", "uint16", "uint32", "uint64", "uint8",
+    "DeviceError", "DtypeError", "EngineError", "FormatError", "Generator", "GradientError", "OutOfRangeError",
+    "ShapeError", "Size", "Tensor", "UnsupportedOpError", "autograd", "bfloat16", "bool", "cdouble", "cfloat",
+    "complex128", "complex64", "data", "device", "double", "dtype", "enable_grad", "finfo", "float", "float16",
+    "float32", "float64", "half", "iinfo", "inference_mode", "int", "int16", "int32", "int64", "int8",
+    "is_grad_enabled", "load", "long", "nn", "no_grad", "optim", "save", "set_grad_enabled", "short", "uint16",
+    "uint32", "uint64", "uint8",
 ]  # fmt: skip
 __all__ += creation.__all__ + functions.__all__ + random.__all__
