@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .device import require_cpu
-from .dtype import Array, DType, Number, cast, float32, of
+from .dtype import Array, DType, Number, cast, complex64, float32, of
 from .errors import DtypeError, ShapeError
 from .methods.shape import sizes_of as size_of
 from .tensor import Tensor
@@ -57,8 +57,8 @@ def _array(data: Any, dtype: DType | None, copy: bool) -> Array:
         array = np.array(data) if copy or not typed else np.asarray(data)
     except ValueError as error:
         raise ShapeError(f"tensor: the rows of the data differ in length: {error}") from error
-    if dtype is None and not typed and array.dtype == np.float64:
-        dtype = float32
+    if dtype is None and not typed:
+        dtype = {"d": float32, "D": complex64}.get(array.dtype.char)
     of(array)
     return array if dtype is None else cast(array, dtype)
 

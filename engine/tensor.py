@@ -261,7 +261,12 @@ class Tensor(
         raise TypeError("tensors are not pickled; use numserve.engine.save()")
 
     def __repr__(self) -> str:
-        body = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(", threshold=1000)
+        whole = self.array.dtype.kind != "f" or not np.any(
+            np.isfinite(self.array) & (self.array != np.rint(self.array))
+        )
+        body = np.array2string(
+            self.array, precision=4, separator=", ", prefix="tensor(", floatmode="maxprec" if whole else "fixed"
+        )
         notes = "" if self.array.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype!r}"
         if self.node is not None:
             notes += f", grad_fn={self.node!r}"

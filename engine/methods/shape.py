@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..ops import indexing
 from ..ops import shape as ops
+from ..ops.unary import contiguous
 from ..ops.windows import channels_last
 from ..size import Size
 from .base import Methods, in_place
@@ -318,7 +319,7 @@ class ShapeMethods(Methods):
 
     def contiguous(self) -> Self:
         """This tensor where its elements lie in order, else a copy where they do. Source: torch.Tensor.contiguous."""
-        return self if self.is_contiguous() else self.clone()  # type: ignore[attr-defined]
+        return self if self.is_contiguous() else self._apply(contiguous)
 
     tril_ = in_place(tril)
     triu_ = in_place(triu)

@@ -144,6 +144,13 @@ def clone(x: Array) -> Array:
     return np.array(x)
 
 
+@primitive
+def contiguous(x: Array) -> Array:
+    """A copy whose elements lie in memory in the order of the dims."""
+    return np.array(x, order="C")
+
+
 @clone.gradient
+@contiguous.gradient
 def _(g: Array, _out: None, _x: None) -> tuple[Array]:
     return (g,)

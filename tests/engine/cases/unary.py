@@ -67,6 +67,7 @@ ROWS = {
     "isfinite": row(math.isfinite, "isfinite", ODD),
     "sigmoid": row(lambda x: 1 / (1 + math.exp(-x)), "sigmoid"),
     "clone": row(float, "clone"),
+    "contiguous": [case(X.T, reference=each(float), torch=lambda t, x: x.contiguous())],
     "round": [
         case(X, reference=each(lambda x: float(round(x))), torch=lambda t, x: t.round(x)),
         case(
