@@ -186,6 +186,21 @@ def test_a_request_that_is_to_be_alone_shares_no_batch(make, clock):
     assert [each.ids() for each in hand] == [[["a"]], [["describe"]], [["b"]]]
 
 
+def test_who_is_to_be_alone_does_not_wait_for_company(make):
+    batcher, hand = make(batch_size=9), Hand()
+    batcher.idle(hand)
+    batcher.submit(request("describe"), alone=True)
+    assert hand.ids() == [["describe"]]
+
+
+def test_the_timer_is_set_anew_for_what_comes_sooner(make, clock):
+    batcher, hand = make(batch_size=9, client_timeout=4), Hand()
+    batcher.submit(request("a"))
+    batcher.idle(hand)
+    clock.advance(0.1)
+    assert hand.ids() == [["a"]]
+
+
 def test_a_full_queue_refuses(make, log):
     batcher = make(limit=2)
     batcher.submit(request("a"))
