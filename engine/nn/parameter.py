@@ -138,3 +138,8 @@ class Buffer(Tensor):
     def __init__(self, data: Any, *, persistent: bool = True) -> None:
         super().__init__(data.array if isinstance(data, Tensor) else data)
         self.persistent = persistent
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copy = type(self)(self.array.copy(), persistent=self.persistent)
+        memo[id(self)] = copy
+        return copy

@@ -87,8 +87,10 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _take(module: Module, name: str, tensor: Tensor, given: Any, assign: bool) -> None:
     array = given.array if isinstance(given, Tensor) else given
-    if assign:
-        setattr(module, name, _assigned(tensor, given, array))
+    if assign and isinstance(tensor, Parameter) and not isinstance(given, Parameter):
+        tensor.array = array  # still the same parameter to whoever shares it
+    elif assign:
+        setattr(module, name, given if isinstance(given, Tensor) else Buffer(array))
     elif isinstance(tensor, Parameter):
         _take_parameter(tensor, array)
     else:
@@ -113,12 +115,6 @@ def _in_a_file(array: Array) -> bool:
             return True
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     return False
-
-
-def _assigned(tensor: Tensor, given: Any, array: Array) -> Tensor:
-    if isinstance(tensor, Parameter):
-        return given if isinstance(given, Parameter) else Parameter(array, tensor.requires_grad)
-    return given if isinstance(given, Tensor) else Buffer(array)
 
 
 def _complaint(

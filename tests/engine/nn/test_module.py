@@ -209,6 +209,13 @@ def test_a_deep_copy_is_apart_and_keeps_sharing():
     assert net.first.weight.tolist() == [0, 1]
 
 
+def test_a_deep_copy_of_a_buffer_stays_what_it_was():
+    module = nn.Module()
+    module.scratch = nn.Buffer(np.ones(2), persistent=False)
+    twin = copy.deepcopy(module)
+    assert twin.scratch.tolist() == [1, 1] and not twin.scratch.persistent and not twin.state_dict()
+
+
 def test_repr_shows_the_tree():
     assert repr(nn.Sequential(Scale(), nn.Sequential(Scale()))) == (
         "Sequential(\n  (0): Scale()\n  (1): Sequential(\n    (0): Scale()\n  )\n)"

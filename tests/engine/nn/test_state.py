@@ -1,3 +1,4 @@
+import copy
 import mmap
 from collections import OrderedDict
 
@@ -66,6 +67,14 @@ def test_assign_takes_the_tensors_themselves():
     pair, given = Pair(), weights()
     pair.load_state_dict(given, assign=True)
     assert pair.a.array is given["a"].array and isinstance(pair.a, nn.Parameter)
+
+
+def test_assigning_keeps_shared_parameters_shared():
+    table, back = nn.Embedding(4, 3), nn.Linear(3, 4, bias=False)
+    back.weight = table.weight
+    model = nn.Sequential(table, back)
+    model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
+    assert table.weight is back.weight
 
 
 def test_mapped_weights_are_used_where_they_lie(tmp_path):
