@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from ...archiver import ArchiveError
-from ..errors import InvalidRequest, ServingError
+from ..errors import InvalidRequest, ModelNotFound, ServingError
 from ..logs import Exchange
 from ..messages import InferenceRequest, InferenceResponse
 from ..metrics import Metrics
@@ -57,6 +57,8 @@ class Dispatcher:
         except TooLarge as error:
             await _refuse_and_drain(error, receive, send)
         except (ServingError, ArchiveError, WireError) as error:
+            if isinstance(error, ModelNotFound):
+                self._metrics.request_rejected("unknown_model")
             await send_error(error, False, send)
         else:
             await send_whole(send, *to_response(response))

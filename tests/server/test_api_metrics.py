@@ -23,6 +23,14 @@ async def test_answers_are_counted_on_every_listener(serve):
     assert 'Requests4XX{Level="Host",Hostname="test-host"} 1.0' in counted
 
 
+async def test_all_unknown_models_share_one_label(serve):
+    client = await serve()
+    for path in ("/predictions/a", "/predictions/b", "/predictions/m/9.9"):
+        assert (await client.inference.post(path)).status_code == 404
+    rejected = (await client.metrics.get("/metrics?name[]=numserve_requests_rejected_total")).text
+    assert 'numserve_requests_rejected_total{model_name="_unknown",reason="unknown_model"} 3.0' in rejected
+
+
 async def test_names_choose_samples(serve):
     client = await serve(None)
     text = (await client.metrics.get("/metrics?name[]=Requests2XX&name[]=Requests4XX")).text
