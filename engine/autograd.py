@@ -122,7 +122,7 @@ class Edge:
             stretched = tuple(i + extra for i, n in enumerate(self.shape) if n == 1 and share.shape[i + extra] != 1)
             share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(self.shape)
         if share.dtype.kind == "c" and self.dtype.kind == "f":
-            share = share.real
+            share = np.real(share)
         return np.asarray(share, self.dtype)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from .device import require_cpu
 from .dtype import DType, float32, int64
 from .errors import ShapeError
-from .generator import Generator, default_generator, numbers
+from .generator import Generator as Generator
+from .generator import default_generator as default_generator
+from .generator import numbers
 from .methods.shape import sizes_of as size_of
 from .tensor import Tensor
 

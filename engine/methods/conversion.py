@@ -6,9 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .. import dtype as dtypes
 from ..device import device, require_cpu
-from ..dtype import DType
+from ..dtype import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, named, of, uint8
 from ..errors import DeviceError, DtypeError
 from ..ops import elementwise
 from ..ops.shape import overwrite
@@ -34,7 +33,7 @@ class ConversionMethods(Methods):
             if isinstance(arg, DType):
                 wanted = arg
             elif isinstance(arg, Methods):
-                wanted = dtypes.of(arg.array)
+                wanted = of(arg.array)
             elif isinstance(arg, (str, device)):
                 where = arg
             elif not isinstance(arg, (bool, type(None))):
@@ -44,57 +43,57 @@ class ConversionMethods(Methods):
         return changed.clone() if copy and changed is self else changed  # type: ignore[attr-defined]
 
     def _as(self, dtype: DType) -> Self:
-        if dtype is not dtypes.bfloat16 and dtype.numpy == self.array.dtype:
+        if dtype is not bfloat16 and dtype.numpy == self.array.dtype:
             return self
         return self._apply(elementwise.cast, dtype=dtype)
 
     def type(self, dtype: Any = None) -> Any:
         """As a dtype; without one, the name of the present one. Source: torch.Tensor.type."""
-        return dtypes.of(self.array).name if dtype is None else self._as(dtypes.named(dtype))
+        return of(self.array).name if dtype is None else self._as(named(dtype))
 
     def type_as(self, other: Self) -> Self:
         """In another tensor's dtype. Source: torch.Tensor.type_as."""
-        return self._as(dtypes.of(other.array))
+        return self._as(of(other.array))
 
     def float(self) -> Self:
         """As float32. Source: torch.Tensor.float."""
-        return self._as(dtypes.float32)
+        return self._as(float32)
 
     def double(self) -> Self:
         """As float64. Source: torch.Tensor.double."""
-        return self._as(dtypes.float64)
+        return self._as(float64)
 
     def half(self) -> Self:
         """As float16. Source: torch.Tensor.half."""
-        return self._as(dtypes.float16)
+        return self._as(float16)
 
     def bfloat16(self) -> Self:
         """Rounded to bfloat16, kept as float32. Source: torch.Tensor.bfloat16."""
-        return self._as(dtypes.bfloat16)
+        return self._as(bfloat16)
 
     def long(self) -> Self:
         """As int64. Source: torch.Tensor.long."""
-        return self._as(dtypes.int64)
+        return self._as(int64)
 
     def int(self) -> Self:
         """As int32. Source: torch.Tensor.int."""
-        return self._as(dtypes.int32)
+        return self._as(int32)
 
     def short(self) -> Self:
         """As int16. Source: torch.Tensor.short."""
-        return self._as(dtypes.int16)
+        return self._as(int16)
 
     def char(self) -> Self:
         """As int8. Source: torch.Tensor.char."""
-        return self._as(dtypes.int8)
+        return self._as(int8)
 
     def byte(self) -> Self:
         """As uint8. Source: torch.Tensor.byte."""
-        return self._as(dtypes.uint8)
+        return self._as(uint8)
 
     def bool(self) -> Self:
         """As bool: whether an element is other than 0. Source: torch.Tensor.bool."""
-        return self._as(dtypes.bool_)
+        return self._as(bool_)
 
     def cpu(self) -> Self:
         """Itself: it is on the CPU. Source: torch.Tensor.cpu."""
@@ -119,11 +118,11 @@ class ConversionMethods(Methods):
 
     def is_floating_point(self) -> Any:
         """Whether the dtype is a floating one. Source: torch.is_floating_point."""
-        return dtypes.of(self.array).is_floating_point
+        return of(self.array).is_floating_point
 
     def is_complex(self) -> Any:
         """Whether the dtype is a complex one. Source: torch.is_complex."""
-        return dtypes.of(self.array).is_complex
+        return of(self.array).is_complex
 
     def element_size(self) -> Any:
         """Bytes an element takes. Source: torch.Tensor.element_size."""
@@ -153,12 +152,12 @@ class ConversionMethods(Methods):
 
     def new_tensor(self, data: Any, *, dtype: DType | None = None) -> Self:
         """A tensor of data, in this one's dtype. Source: torch.Tensor.new_tensor."""
-        return self._plain(np.array(data, (dtype or dtypes.of(self.array)).numpy))
+        return self._plain(np.array(data, (dtype or of(self.array)).numpy))
 
     def new_full(self, size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None) -> Self:
         """A tensor of that size full of a number, in this one's dtype. Source: torch.Tensor.new_full."""
         require_cpu(device)
-        return self._plain(np.full(sizes_of((size,)), fill_value, (dtype or dtypes.of(self.array)).numpy))
+        return self._plain(np.full(sizes_of((size,)), fill_value, (dtype or of(self.array)).numpy))
 
     def new_zeros(self, *size: Any, dtype: DType | None = None, device: Any = None) -> Self:
         """Zeros in this one's dtype. Source: torch.Tensor.new_zeros."""

@@ -88,7 +88,7 @@ class SortingMethods(Methods):
         fresh[1:] = flat[1:] != flat[:-1]
         starts = np.flatnonzero(fresh)
         inverse = self._plain((np.cumsum(fresh) - 1).reshape(self.array.shape))
-        counts = self._plain(np.diff([*starts, flat.size]))
+        counts = self._plain(np.diff(np.append(starts, flat.size)))
         extra = ((inverse,) if return_inverse else ()) + ((counts,) if return_counts else ())
         values = self._plain(flat[starts])
         return (values, *extra) if extra else values

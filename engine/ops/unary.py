@@ -35,7 +35,7 @@ def _whole(ufunc: np.ufunc) -> Callable[[Array], Array]:
 def _sign(x: Array) -> Array:
     if x.dtype.kind in "bc":
         return x.copy() if x.dtype.kind == "b" else np.asarray(np.sign(x))
-    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+    return np.asarray((x > 0).astype(x.dtype) - (x < 0).astype(x.dtype))
 
 
 neg = _row("neg", np.negative, "-x.", lambda g, _out, _x: (-g,), None)
