@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -35,6 +36,7 @@ class HandlerMetrics:
         self._hostname = hostname
         self._families: dict[str, tuple[Emitted, Family]] = {}
         self._children: dict[Key, Child] = {}
+        self._series: defaultdict[str, int] = defaultdict(int)
         self._refused: set[str] = set()
         for name in ("HandlerTime", "PredictionTime"):
             self._declare(Emitted(name, "gauge", 0, "ms", {"ModelName": "", "Level": "Model"}))
@@ -48,6 +50,7 @@ class HandlerMetrics:
             if problem:
                 self._refuse(value.name, problem)
                 return
+            self._series[value.name] += 1
             child = self._children[key] = self._families[value.name][1].labels(
                 **{_label(name): text for name, text in value.labels.items()}, Hostname=self._hostname
             )
@@ -75,7 +78,7 @@ class HandlerMetrics:
             return f"it was a {first.kind} first and is a {value.kind} now"
         if first.labels.keys() != value.labels.keys():
             return f"it had the labels {sorted(first.labels)} first and has {sorted(value.labels)} now"
-        if sum(name == value.name for name, *_ in self._children) >= MAX_SERIES:
+        if self._series[value.name] >= MAX_SERIES:
             return f"it has {MAX_SERIES} different label values already"
         return None
 
