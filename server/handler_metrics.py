@@ -68,10 +68,8 @@ class HandlerMetrics:
     def _admit(self, value: Emitted) -> str | None:
         """Make room for a new series, or say why there is none."""
         if value.name not in self._families:
-            if RESERVED.match(value.name):
-                return "the name is the server's own"
-            if len(self._families) >= MAX_FAMILIES:
-                return f"there are {MAX_FAMILIES} metrics of handlers already"
+            if problem := self._problem(value):
+                return problem
             self._declare(value)
         first, _ = self._families[value.name]
         if first.kind != value.kind:
@@ -82,8 +80,21 @@ class HandlerMetrics:
             return f"it has {MAX_SERIES} different label values already"
         return None
 
+    def _problem(self, value: Emitted) -> str | None:
+        """Why there can be no family of this name and these labels, if there cannot."""
+        labels = [*map(_label, value.labels), "Hostname"]
+        if RESERVED.match(_name(value.name)):
+            return "the name is the server's own"
+        if _name(value.name) in map(_name, self._families):
+            return "another metric has that name in Prometheus' alphabet"
+        if len(set(labels)) < len(labels) or any(label == "le" or label.startswith("__") for label in labels):
+            return f"its labels {labels} are not distinct, or are Prometheus' own"
+        if len(self._families) >= MAX_FAMILIES:
+            return f"there are {MAX_FAMILIES} metrics of handlers already"
+        return None
+
     def _declare(self, value: Emitted) -> None:
-        name = re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)", "_", value.name)
+        name = _name(value.name)
         text, labels = f"Measured by a handler, in {value.unit}", (*map(_label, value.labels), "Hostname")
         family: Family
         if value.kind == "counter":
@@ -100,5 +111,9 @@ class HandlerMetrics:
             logger.warning("metric %s of a handler is dropped: %s", name, problem)
 
 
+def _name(name: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)|^$", "_", name)
+
+
 def _label(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9_]|^(?=\d)", "_", name)
+    return re.sub(r"[^a-zA-Z0-9_]|^(?=\d)|^$", "_", name)

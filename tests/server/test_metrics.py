@@ -1,6 +1,8 @@
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numserve.server.messages import BatchReport, Emitted
 from numserve.server.metrics import Metrics, ModelMetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -96,6 +98,10 @@ def test_handler_counters_add_up_gauges_are_set_and_histograms_observe(metrics):
         (Emitted("seen", "gauge", 1, "x", MODEL), "it was a counter first"),
         (Emitted("seen", "counter", 1, "x", {"other": "1"}), "it had the labels"),
         (Emitted("Requests2XX", "counter", 1, "x", {}), "the name is the server's own"),
+        (Emitted("se en", "counter", 1, "x", {"a b": "", "a_b": ""}), "not distinct"),
+        (Emitted("h", "histogram", 1, "x", {"le": "1"}), "Prometheus' own"),
+        (Emitted("h", "gauge", 1, "x", {"__name__": "1"}), "Prometheus' own"),
+        (Emitted("h", "gauge", 1, "x", {"Hostname": "1"}), "not distinct"),
     ],
 )
 def test_what_a_handler_may_not_emit_is_dropped_with_one_warning(metrics, caplog, value, reason):
@@ -103,6 +109,24 @@ def test_what_a_handler_may_not_emit_is_dropped_with_one_warning(metrics, caplog
     with caplog.at_level(logging.WARNING):
         metrics.emit([value, value])
     assert [reason in record.message for record in caplog.records] == [True]
+
+
+def test_two_names_that_prometheus_cannot_tell_apart_are_not_mixed(metrics, caplog):
+    metrics.emit([Emitted(name, "gauge", 1, "x", {}) for name in ("my size", "my_size", "my-size")])
+    assert samples(metrics, "my_size") == ['my_size{Hostname="vm"} 1.0']
+    assert caplog.text.count("another metric has that name") == 2
+
+
+@given(
+    st.text(max_size=6),
+    st.sampled_from(["counter", "gauge", "histogram"]),
+    st.floats(),
+    st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=4),
+)
+def test_whatever_a_handler_emits_the_exposition_can_be_read(name, kind, value, labels):
+    metrics = Metrics("vm")
+    metrics.emit([Emitted(name, kind, value, "x", labels)])
+    list(text_string_to_metric_families(metrics.exposition().decode()))
 
 
 def test_a_handler_cannot_fill_the_memory_with_label_values(metrics):
