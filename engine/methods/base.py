@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -78,6 +79,21 @@ def reflected(primitive: Primitive) -> Callable[[M, Any], M]:
         return self._reflect(primitive, other)
 
     return _named(method, f"__r{primitive.name}__", f"{primitive.__doc__} This tensor is the second operand.")
+
+
+def spelled_as_numpy(method: Callable[P, T]) -> Callable[P, T]:
+    """Take `axis` for `dim` and `keepdims` for `keepdim`, as PyTorch does; NumPy's functions call methods so."""
+
+    @functools.wraps(method)
+    def either(*args: P.args, **kwargs: P.kwargs) -> T:
+        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs:
+                kwargs[ours] = kwargs.pop(theirs)
+        if kwargs.get("out", 0) is None:
+            del kwargs["out"]
+        return method(*args, **kwargs)
+
+    return either
 
 
 def in_place(method: Callable[Concatenate[M, P], M]) -> Callable[Concatenate[M, P], M]:

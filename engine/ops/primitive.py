@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from ..dtype import FLOATING, Array, DType, float32, number_as, of, result_dtype
-from ..errors import DtypeError, EngineError, ShapeError
+from ..errors import DtypeError, EngineError, OutOfRangeError, ShapeError
 
 Kernel = Callable[..., Any]
 Rule = Callable[..., tuple[Array | None, ...]]
@@ -89,6 +89,9 @@ class Primitive:
                 return self.kernel(*(self.prepare(operands) if self.promotion else operands), **attributes)
         except EngineError:
             raise
+        except np.exceptions.AxisError as error:
+            shapes = " and ".join(str(o.shape) for o in operands if isinstance(o, np.ndarray))
+            raise OutOfRangeError(f"{self.name}: {shapes}: there is no dim {error.axis}") from error
         except ValueError as error:
             shapes = " and ".join(str(o.shape) for o in operands if isinstance(o, np.ndarray))
             raise ShapeError(f"{self.name}: {shapes}: {_reason(operands) or error}") from error

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numserve.engine as engine
@@ -96,6 +98,13 @@ def test_the_engine_is_imported_quickly_and_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_example_of_the_page_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
+    example, names = page.partition("```python")[2].partition("```")[0], dict[str, Any]()
+    exec(example, names)
+    assert names["x"].grad.shape == (2, 2)
 
 
 def test_results_are_tensors_of_the_plain_class() -> None:

@@ -222,6 +222,29 @@ def test_statistics_made_of_others() -> None:
     )
 
 
+def test_numpys_spelling_of_dims() -> None:
+    x = tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert x.sum(axis=1, keepdims=True).tolist() == [[3.0], [7.0]] and engine.max(x, axis=0).values.tolist() == [
+        3.0,
+        4.0,
+    ]
+    assert np.sum(x).item() == 10.0 and np.mean(x, axis=0).tolist() == [2.0, 3.0] and np.argmax(x) == 3
+
+
+def test_a_number_has_a_dim_to_reduce() -> None:
+    x = tensor(3.0)
+    assert x.sum(0).item() == x.mean(-1).item() == x.max(0).values.item() == x.std(0, correction=0).item() + 3 == 3.0
+    assert x.argmax(0).item() == x.softmax(0).item() - 1 == x.sort().indices.item() == 0
+
+
+@pytest.mark.parametrize(
+    "action", [lambda x: x.sum(2), lambda x: x.softmax(-3), lambda x: x.transpose(0, 2), lambda x: x.size(5)]
+)
+def test_a_dim_that_is_not_there(action) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(engine.OutOfRangeError, match=r"dim -?\d"):
+        action(ones(2, 2))
+
+
 def test_unique_in_its_forms() -> None:
     x = tensor([2, 1, 1, 2])
     assert x.unique().tolist() == [1, 2]
