@@ -165,6 +165,7 @@ async def test_a_handler_that_wants_to_exit_ends_its_worker(start, deed):
     assert "handler.py:3" in caught.value.detail
     with pytest.raises(WorkerDied):
         await running.task
+    assert running.reports.empty(), "a worker that is leaving must not ask for more"
 
 
 async def test_a_hanging_handler_is_ended_after_the_response_timeout(start):
