@@ -21,11 +21,11 @@ __all__ = [
     "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bmm",
     "broadcast_shapes", "broadcast_tensors", "broadcast_to", "bucketize", "can_cast", "cat", "cdist", "ceil",
     "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "concat", "concatenate", "conj", "cos", "cosh",
-    "count_nonzero", "cross", "cummax", "cummin", "cumprod", "cumsum", "detach", "diag", "diagonal", "dist",
-    "div", "divide", "dot", "einsum", "embedding", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1",
-    "fix", "flatten", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
-    "gather", "ge", "ger", "get_default_dtype", "greater", "greater_equal", "gt", "histc", "hstack", "hypot",
-    "index_add", "index_copy", "index_fill", "index_put", "index_select", "inner", "is_complex",
+    "count_nonzero", "cross", "cummax", "cummin", "cumprod", "cumsum", "detach", "diag", "diagonal", "diff",
+    "dist", "div", "divide", "dot", "einsum", "embedding", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2",
+    "expm1", "fix", "flatten", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod",
+    "frac", "gather", "ge", "ger", "get_default_dtype", "greater", "greater_equal", "gt", "histc", "hstack",
+    "hypot", "index_add", "index_copy", "index_fill", "index_put", "index_select", "inner", "is_complex",
     "is_floating_point", "is_signed", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan", "kthvalue",
     "le", "lerp", "less", "less_equal", "linear", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp",
     "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logsumexp", "lt", "masked_fill",
@@ -91,6 +91,7 @@ cumsum = Tensor.cumsum
 detach = Tensor.detach
 diag = Tensor.diag
 diagonal = Tensor.diagonal
+diff = Tensor.diff
 div = divide = true_divide = Tensor.div
 dot = inner = Tensor.dot
 eq = Tensor.eq

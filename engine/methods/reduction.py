@@ -148,6 +148,14 @@ class ReductionMethods(Methods):
         x = self if dtype is None else self._apply(elementwise.cast, dtype=dtype)
         return x._apply(reduction.log_softmax, dim=dim)
 
+    def diff(self, n: int = 1, dim: int = -1) -> Self:
+        """The differences of neighbours along a dim, n times over. Source: torch.diff."""
+        x: Any = self
+        for _ in range(n):
+            size = x.size(dim)
+            x = x.narrow(dim, 1, size - 1) - x.narrow(dim, 0, size - 1)
+        return x  # type: ignore[no-any-return]
+
     @spelled_as_numpy
     def cumsum(self, dim: int, *, dtype: DType | None = None) -> Self:
         """The running sum along a dim. Source: torch.cumsum."""
