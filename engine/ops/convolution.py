@@ -7,6 +7,7 @@ the next convolution finds it so. Blocks keep the columns in the cache and the m
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def _convolve(x: Array, weight: Array, bias: Array | None, windows: Windows, cou
         return _pointwise(x[used], weight, bias)
     if groups > 1 and weight.shape[1] == 1:
         return _first(_depthwise(_last(x), weight, bias, windows, counts))
+    if groups == 1 and set(windows.stride) == {1} and weight.shape[1] >= 2 * len(weight):
+        return _first(_narrowing(_last(x), weight, bias, windows, counts))
     return _first(_dense(_last(x), weight, bias, windows, counts, groups))
 
 
@@ -182,6 +185,36 @@ def _depthwise(x: Array, weight: Array, bias: Array | None, windows: Windows, co
 def _at(point: Ints) -> Index:
     """The weights of one point, where every output has a single channel."""
     return (slice(None), 0, *point)
+
+
+def _narrowing(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints) -> Array:
+    """Each pixel times all weights, then the products that meet in a window summed; x has channels last.
+
+    Where outputs are fewer than channels, products are less to move than columns would be. Strides must be 1.
+    """
+    matrix = np.moveaxis(weight, (0, 1), (-2, -1)).reshape(-1, weight.shape[1])
+    out = np.empty((len(x), *counts, len(weight)), x.dtype)
+    out[...] = 0 if bias is None else bias
+    step = max(1, BLOCK_BYTES // max(1, x.itemsize * sum(matrix.shape) * math.prod(x.shape[2:-1])))
+    for images, rows in _parts(len(x), x.shape[1], 1, step):
+        pixels = x[images, rows]
+        products = np.matmul(pixels.reshape(-1, x.shape[-1]), matrix.T)
+        by_point = products.reshape(*pixels.shape[:-1], *windows.kernel, len(weight))
+        for point, outputs, inputs in _meetings(windows, x.shape[1:-1], counts, rows):
+            out[(images, *outputs)] += by_point[(slice(None), *inputs, *point)]
+    return out
+
+
+def _meetings(windows: Windows, sizes: Ints, counts: Ints, rows: slice) -> Iterator[tuple[Ints, Index, Index]]:
+    """Each point of the windows: the windows that have it within these rows, and their inputs, counted from there."""
+    dims = [list(windows.taps(dim, *both)) for dim, both in enumerate(zip(sizes, counts, strict=True))]
+    for taps in itertools.product(*dims):
+        point, outputs, inputs = zip(*taps, strict=True)
+        ahead = inputs[0].start - outputs[0].start
+        first, last = max(inputs[0].start, rows.start), min(inputs[0].stop, rows.stop)
+        if first < last:
+            within = slice(first - ahead, last - ahead), slice(first - rows.start, last - rows.start)
+            yield point, (within[0], *outputs[1:]), (within[1], *inputs[1:])
 
 
 def _dense(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints, groups: int) -> Array:

@@ -34,6 +34,8 @@ LAYERS = {
     "Conv2d(4, 6, 3, groups=2, padding=1)": [IMAGE],
     "Conv2d(4, 4, 3, groups=4, padding=1)": [IMAGE, (1, 4, 9, 8)],
     "Conv2d(4, 8, 3, groups=4, stride=2, padding=1, bias=False)": [IMAGE],
+    "Conv2d(4, 2, 3, padding=1)": [IMAGE, (4, 9, 8), (0, 4, 9, 8)],
+    "Conv2d(4, 1, (3, 2), dilation=2, bias=False)": [IMAGE],
     "Conv2d(4, 6, (2, 4), padding='same')": [IMAGE],
     "Conv2d(4, 6, 3, padding='same', dilation=2)": [IMAGE],
     "Conv2d(4, 6, 3, padding='valid')": [IMAGE],
