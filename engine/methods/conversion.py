@@ -9,8 +9,8 @@ import numpy as np
 from ..device import device, require_cpu
 from ..dtype import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, named, of, uint8
 from ..errors import DeviceError, DtypeError
-from ..ops import elementwise
 from ..ops.shape import overwrite
+from ..ops.unary import cast
 from .base import Methods
 from .shape import sizes_of
 
@@ -45,7 +45,7 @@ class ConversionMethods(Methods):
     def _as(self, dtype: DType) -> Self:
         if dtype is not bfloat16 and dtype.numpy == self.array.dtype:
             return self
-        return self._apply(elementwise.cast, dtype=dtype)
+        return self._apply(cast, dtype=dtype)
 
     def type(self, dtype: Any = None) -> Any:
         """As a dtype; without one, the name of the present one. Source: torch.Tensor.type."""

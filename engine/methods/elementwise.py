@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from ..dtype import Number
 from ..errors import EngineError
-from ..ops import comparison, elementwise, unary
+from ..ops import activation, comparison, elementwise, unary
 from .base import Methods, in_place, of_one, of_two, reflected
 
 
@@ -45,7 +45,7 @@ class UnaryMethods(Methods):
     erfc = of_one(unary.erfc)
     erfinv = of_one(unary.erfinv)
     sigmoid = of_one(unary.sigmoid)
-    relu = of_one(elementwise.relu)
+    relu = of_one(activation.relu)
     floor = of_one(unary.floor)
     ceil = of_one(unary.ceil)
     trunc = fix = of_one(unary.trunc)

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import numpy as np
 
 from ..dtype import DType
-from ..ops import elementwise, reduction
+from ..ops import elementwise, reduction, unary
 from ..ops.comparison import logical_not, masked_fill
 from .base import Methods, spelled_as_numpy
 
@@ -140,12 +140,12 @@ class ReductionMethods(Methods):
 
     def softmax(self, dim: int, dtype: DType | None = None) -> Self:
         """exp(x) over its sum along a dim. Source: torch.softmax."""
-        x = self if dtype is None else self._apply(elementwise.cast, dtype=dtype)
+        x = self if dtype is None else self._apply(unary.cast, dtype=dtype)
         return x._apply(reduction.softmax, dim=dim)
 
     def log_softmax(self, dim: int, dtype: DType | None = None) -> Self:
         """The logarithm of softmax. Source: torch.log_softmax."""
-        x = self if dtype is None else self._apply(elementwise.cast, dtype=dtype)
+        x = self if dtype is None else self._apply(unary.cast, dtype=dtype)
         return x._apply(reduction.log_softmax, dim=dim)
 
     def diff(self, n: int = 1, dim: int = -1) -> Self:

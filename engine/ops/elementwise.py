@@ -8,16 +8,9 @@ import numpy as np
 
 from ..dtype import Array, Number, result_dtype
 from ..errors import DtypeError, EngineError
-from .activation import relu
 from .primitive import primitive
-from .unary import cast
 
 Pair = tuple[Array | None, Array | None]
-
-__all__ = [
-    "add", "atan2", "cast", "clamp", "div", "floor_divide", "fmax", "fmin", "fmod", "hypot", "logaddexp", "maximum",
-    "minimum", "mul", "pow", "relu", "remainder", "sub", "trunc_divide", "xlogy",
-]  # fmt: skip
 
 
 @primitive(promotion="common")
