@@ -23,7 +23,7 @@ class Dataset(Generic[T_co]):
         raise NotImplementedError(f"{type(self).__name__} needs a __getitem__")
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} needs a __len__")
+        raise TypeError(f"{type(self).__name__} has no length; it needs a __len__")
 
     def __add__(self, other: Dataset[Any]) -> ConcatDataset[Any]:
         return ConcatDataset([self, other])
