@@ -60,4 +60,6 @@ __all__ = [
     "is_grad_enabled", "load", "long", "nn", "no_grad", "optim", "save", "set_grad_enabled", "short", "uint16",
     "uint32", "uint64", "uint8",
 ]  # fmt: skip
-__all__ += creation.__all__ + functions.__all__ + random.__all__
+__all__ += creation.__all__
+__all__ += functions.__all__
+__all__ += random.__all__
