@@ -49,8 +49,8 @@ class _Table(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **options: Any) -> Self:
         """A table of given rows, trained no further unless told to."""
-        options["_weight"] = embeddings
-        table = cls(*embeddings.shape, **options)
+        make: Any = cls
+        table: Self = make(*embeddings.shape, _weight=embeddings, **options)
         table.weight.requires_grad_(not freeze)
         return table
 

@@ -10,19 +10,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from ..dtype import Array
 from ..errors import DtypeError, ShapeError
+from .columns import BLOCK_BYTES, BLOCK_PIXELS, Columns, padded_strip, row_blocks
 from .primitive import primitive
 from .windows import Ints, Pads, Windows
 
-BLOCK_BYTES = 1_500_000
-BLOCK_PIXELS = 256  # fewer would read the weights too often
 DEPTHWISE_BYTES = 256_000
 
 Index = tuple[Any, ...]
@@ -168,8 +165,8 @@ def _depthwise(x: Array, weight: Array, bias: Array | None, windows: Windows, co
     step = max(1, DEPTHWISE_BYTES // max(1, out[:1, :1].nbytes))
     # Repeated along the last dim, so that NumPy can run through whole rows.
     factors = [np.tile(weight[_at(point)], (counts[-1], 1)) for point, _ in windows.points()]
-    for images, rows in _parts(len(x), counts[0], 1, step):
-        strip = _strip(x, images, rows, windows)
+    for images, rows in row_blocks(len(x), counts[0], 1, step):
+        strip = padded_strip(x, images, rows, windows)
         into = out[images, rows]
         product = np.empty_like(into)
         for index, (_, offset) in enumerate(windows.points()):
@@ -196,7 +193,7 @@ def _narrowing(x: Array, weight: Array, bias: Array | None, windows: Windows, co
     out = np.empty((len(x), *counts, len(weight)), x.dtype)
     out[...] = 0 if bias is None else bias
     step = max(1, BLOCK_BYTES // max(1, x.itemsize * sum(matrix.shape) * math.prod(x.shape[2:-1])))
-    for images, rows in _parts(len(x), x.shape[1], 1, step):
+    for images, rows in row_blocks(len(x), x.shape[1], 1, step):
         pixels = x[images, rows]
         products = np.matmul(pixels.reshape(-1, x.shape[-1]), matrix.T)
         by_point = products.reshape(*pixels.shape[:-1], *windows.kernel, len(weight))
@@ -219,7 +216,7 @@ def _meetings(windows: Windows, sizes: Ints, counts: Ints, rows: slice) -> Itera
 
 def _dense(x: Array, weight: Array, bias: Array | None, windows: Windows, counts: Ints, groups: int) -> Array:
     """Blocks of columns times the weights; x has channels last."""
-    columns = _Columns.of(len(x), counts, weight.shape, windows, groups)
+    columns = Columns.of(len(x), counts, weight.shape, windows, groups)
     matrix = columns.matrix(weight)
     out = np.empty((len(x), *counts, len(weight)), x.dtype)
     for images, rows, block in columns.blocks(x):
@@ -237,7 +234,7 @@ def _spread(g: Array, weight: Array, windows: Windows, sizes: Ints, groups: int)
     counts, channels = g.shape[1:-1], weight.shape[1] * groups
     padded = (size + sum(pads) for size, pads in zip(sizes, windows.padding, strict=True))
     out = np.zeros((len(g), *padded, channels), g.dtype)
-    columns = _Columns.of(len(g), counts, weight.shape, windows, groups)
+    columns = Columns.of(len(g), counts, weight.shape, windows, groups)
     matrix = columns.matrix(weight)
     for images, rows in columns.parts():
         by_group = g[images, rows].reshape(-1, groups, len(weight) // groups).swapaxes(0, 1)
@@ -253,112 +250,9 @@ def _spread(g: Array, weight: Array, windows: Windows, sizes: Ints, groups: int)
 def _correlate(x: Array, g: Array, windows: Windows, shape: Ints, groups: int) -> Array:
     """The gradient of the weight: every column with the gradient it met."""
     x, g = _last(x), _last(g)
-    columns = _Columns.of(len(g), g.shape[1:-1], shape, windows, groups)
+    columns = Columns.of(len(g), g.shape[1:-1], shape, windows, groups)
     total = np.zeros((groups, shape[0] // groups, shape[1] * math.prod(windows.kernel)), x.dtype)
     for images, rows, block in columns.blocks(x):
         by_group = g[images, rows].reshape(-1, groups, shape[0] // groups).swapaxes(0, 1)
         total += np.matmul(by_group.swapaxes(1, 2), block)
     return columns.weight(total)
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Windows as the rows of a matrix, made block by block.
-
-    The columns' order is the weights' own (channel, point) or with `by_channel` (point, channel), which is copied in
-    longer runs but needs the weights rearranged: worth it where there are more windows than outputs.
-    """
-
-    images: int
-    counts: Ints
-    shape: Ints
-    windows: Windows
-    groups: int
-    by_channel: bool
-
-    @classmethod
-    def of(cls, images: int, counts: Ints, shape: Ints, windows: Windows, groups: int) -> _Columns:
-        by_channel = images * math.prod(counts) > shape[0] // 2
-        return cls(images, counts, shape, windows, groups, by_channel)
-
-    @property
-    def width(self) -> int:
-        """How many columns a group has."""
-        return math.prod(self.shape[1:])
-
-    def matrix(self, weight: Array) -> Array:
-        """The weights as (groups, outputs, columns)."""
-        if self.by_channel:
-            weight = np.ascontiguousarray(_last(weight))
-        return weight.reshape(self.groups, -1, self.width)
-
-    def weight(self, matrix: Array) -> Array:
-        """The inverse of matrix()."""
-        outputs, channels, *kernel = self.shape
-        if self.by_channel:
-            return _first(matrix.reshape(outputs, *kernel, channels))
-        return matrix.reshape(self.shape)
-
-    def parts(self) -> Iterator[tuple[slice, slice]]:
-        """The blocks, as (images, rows)."""
-        pixels = max(BLOCK_PIXELS, BLOCK_BYTES // (4 * self.groups * self.width))
-        rows = max(1, pixels // max(1, math.prod(self.counts[1:])))
-        return _parts(self.images, self.counts[0], max(1, rows // self.counts[0]), rows)
-
-    def blocks(self, x: Array) -> Iterator[tuple[slice, slice, Array]]:
-        """Each block's columns as (groups, windows, columns), in memory that the next block takes over."""
-        memory = np.empty(0, x.dtype)
-        for images, rows in self.parts():
-            views = self._views(_strip(x, images, rows, self.windows), rows)
-            if memory.size < views.size:
-                memory = np.empty(views.size, x.dtype)
-            block = memory[: views.size].reshape(views.shape)
-            np.copyto(block, views)
-            yield images, rows, block.reshape(self.groups, -1, self.width)
-
-    def _views(self, strip: Array, rows: slice) -> Array:
-        """The windows of a strip, without copying: (groups, images, *counts) and then the order of the columns."""
-        dims = len(self.counts)
-        channels = self.shape[1]
-        image, *steps, channel = strip.strides
-        shape = (len(strip), rows.stop - rows.start, *self.counts[1:], *self.windows.kernel, self.groups, channels)
-        along = (step * s for step, s in zip(steps, self.windows.stride, strict=True))
-        within = (step * d for step, d in zip(steps, self.windows.dilation, strict=True))
-        views = as_strided(strip, shape, (image, *along, *within, channel * channels, channel), writeable=False)
-        windows, kernel = range(1 + dims), range(1 + dims, 1 + 2 * dims)
-        order = (*kernel, views.ndim - 1) if self.by_channel else (views.ndim - 1, *kernel)
-        return views.transpose(views.ndim - 2, *windows, *order)
-
-    def by_point(self, block: Array, images: slice, rows: slice) -> Array:
-        """A block seen as (*kernel, images, *counts, channels)."""
-        dims, channels = len(self.counts), self.shape[1]
-        windows = (images.stop - images.start, rows.stop - rows.start, *self.counts[1:])
-        columns = (*self.windows.kernel, channels) if self.by_channel else (channels, *self.windows.kernel)
-        views = block.reshape(self.groups, *windows, *columns)
-        start = 2 + dims + (not self.by_channel)
-        views = np.moveaxis(views, range(start, start + dims), range(dims))
-        together = np.moveaxis(views, dims, -2)
-        return together.reshape(*together.shape[:-2], self.groups * channels)
-
-
-def _parts(images: int, rows: int, some_images: int, some_rows: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks of whole images, or of an image's rows where a whole one is too large."""
-    for image in range(0, images, some_images):
-        for row in range(0, rows, some_rows):
-            yield slice(image, min(image + some_images, images)), slice(row, min(row + some_rows, rows))
-
-
-def _strip(x: Array, images: slice, rows: slice, windows: Windows) -> Array:
-    """The padded inputs, channels last, of some rows of windows; x itself where that is possible."""
-    (before, _), stride, span = windows.padding[0], windows.stride[0], windows.span[0]
-    start = rows.start * stride - before
-    stop = (rows.stop - 1) * stride + span - before
-    inner = x[images, max(0, start) : max(0, min(stop, x.shape[1]))]
-    if not windows.padded and x.flags.c_contiguous:
-        return inner
-    padded = (size + sum(pads) for size, pads in zip(x.shape[2:-1], windows.padding[1:], strict=True))
-    strip = np.zeros((len(inner), stop - start, *padded, x.shape[-1]), x.dtype)
-    where = (slice(b, b + size) for size, (b, _) in zip(x.shape[2:-1], windows.padding[1:], strict=True))
-    top = max(0, -start)
-    strip[(slice(None), slice(top, top + inner.shape[1]), *where)] = inner
-    return strip
