@@ -12,10 +12,16 @@ from .weights import refuse_weights
 _STAGES = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
 _PLANES = (64, 128, 256, 512, 512)
 
-cfgs: dict[str, list[str | int]] = {
-    name: [item for count, planes in zip(counts, _PLANES, strict=True) for item in (*[planes] * count, "M")]
-    for name, counts in _STAGES.items()
-}
+
+def _layout(counts: Sequence[int]) -> list[str | int]:
+    """As many convolutions as each stage has, and a pool after them."""
+    layout: list[str | int] = []
+    for count, planes in zip(counts, _PLANES, strict=True):
+        layout += [*[planes] * count, "M"]
+    return layout
+
+
+cfgs = {name: _layout(counts) for name, counts in _STAGES.items()}
 
 
 def make_layers(cfg: Sequence[str | int], batch_norm: bool = False) -> nn.Sequential:

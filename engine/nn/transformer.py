@@ -52,15 +52,14 @@ class _Layer(Module):
             self.register_module(f"norm{i}", LayerNorm(d_model, eps=layer_norm_eps, bias=bias))
         for i in range(1, self.norms + 1):
             self.register_module(f"dropout{i}", Dropout(dropout))
-        self.activation = _activation(activation)
+        self.activation: Callable[[Tensor], Tensor] = _activation(activation)
 
     def _part(self, number: int, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
         """x and what a part adds to it, with norm and dropout of that number."""
         norm, dropout = self._modules[f"norm{number}"], self._modules[f"dropout{number}"]
         assert norm is not None and dropout is not None
-        if self.norm_first:
-            return x + dropout(part(norm(x)))
-        return norm(x + dropout(part(x)))  # type: ignore[no-any-return]
+        result: Tensor = x + dropout(part(norm(x))) if self.norm_first else norm(x + dropout(part(x)))
+        return result
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.linear2(self.dropout(self.activation(self.linear1(x))))  # type: ignore[no-any-return]

@@ -40,7 +40,7 @@ def _weights(q: Array, k: Array, v: Array, mask: Array | None, scale: float, cau
         )
     scores = (q * q.dtype.type(scale)) @ np.swapaxes(k, -1, -2)
     if causal:
-        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+        scores = np.where(np.tri(*scores.shape[-2:], dtype=np.bool_), scores, -np.inf)
     if mask is not None:
         scores = np.where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
     return _softmax(np.asarray(scores, q.dtype))

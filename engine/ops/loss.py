@@ -14,8 +14,8 @@ Pair = tuple[Array | None, Array | None]
 @primitive(promotion="common")
 def mse_loss(x: Array, target: Array) -> Array:
     """(x - target)²."""
-    difference = x - target
-    return np.multiply(difference, difference)
+    loss: Array = (x - target) ** 2
+    return loss
 
 
 @mse_loss.gradient
@@ -27,7 +27,8 @@ def _(g: Array, _out: None, x: Array, target: Array) -> Pair:
 @primitive(promotion="common")
 def l1_loss(x: Array, target: Array) -> Array:
     """|x - target|."""
-    return np.abs(x - target)
+    loss: Array = np.abs(x - target)
+    return loss
 
 
 @l1_loss.gradient
@@ -40,7 +41,8 @@ def _(g: Array, _out: None, x: Array, target: Array) -> Pair:
 def huber_loss(x: Array, target: Array, *, delta: float = 1.0) -> Array:
     """Half the square of a difference up to `delta`, straight beyond."""
     size = np.abs(x - target)
-    return np.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+    loss: Array = np.where(size <= delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+    return loss
 
 
 @huber_loss.gradient
@@ -52,7 +54,8 @@ def _(g: Array, _out: None, x: Array, target: Array, *, delta: float = 1.0) -> P
 @primitive(promotion="common")
 def binary_cross_entropy(x: Array, target: Array) -> Array:
     """-(target · log x + (1 - target) · log(1 - x)), each logarithm at least -100."""
-    return (target - 1) * _log(1 - x) - target * _log(x)
+    loss: Array = (target - 1) * _log(1 - x) - target * _log(x)
+    return loss
 
 
 @binary_cross_entropy.gradient
@@ -63,24 +66,22 @@ def _(g: Array, _out: None, x: Array, target: Array) -> Pair:
 @primitive(promotion="common")
 def binary_cross_entropy_with_logits(x: Array, target: Array, positive: Array) -> Array:
     """binary_cross_entropy of sigmoid(x), without its overflow; `positive` weighs the part of the target."""
-    spread = np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, 0)
-    return (1 - target) * x + (1 + (positive - 1) * target) * spread
+    loss: Array = (1 - target) * x + (1 + (positive - 1) * target) * _softplus(-x)
+    return loss
 
 
 @binary_cross_entropy_with_logits.gradient
 def _(g: Array, _out: None, x: Array, target: Array, positive: Array) -> tuple[Array, Array, Array]:
     half = 0.5 * np.tanh(0.5 * x)  # sigmoid(x) - 1/2
-    spread = np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, 0)
-    weight = 1 + (positive - 1) * target
+    spread, weight = _softplus(-x), 1 + (positive - 1) * target
     return g * (1 - target + weight * (half - 0.5)), g * ((positive - 1) * spread - x), g * target * spread
 
 
 @primitive(promotion="common")
 def kl_div(x: Array, target: Array, *, log_target: bool = False) -> Array:
     """target · (log target - x), where x is the logarithm of the estimate; nothing where the target is 0."""
-    if log_target:
-        return np.exp(target) * (target - x)
-    return _xlogx(target) - target * x
+    loss: Array = np.exp(target) * (target - x) if log_target else _xlogx(target) - target * x
+    return loss
 
 
 @kl_div.gradient
@@ -129,9 +130,18 @@ def _classes(x: Array, target: Array, ignore_index: int) -> tuple[Array, Array]:
 
 
 def _log(x: Array) -> Array:
-    return np.maximum(np.log(np.maximum(x, 0)), x.dtype.type(-100))
+    """log x, at least -100."""
+    logarithm: Array = np.maximum(np.log(np.maximum(x, 0)), x.dtype.type(-100))
+    return logarithm
+
+
+def _softplus(x: Array) -> Array:
+    """log(1 + exp(x)), without its overflow."""
+    value: Array = np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
+    return value
 
 
 def _xlogx(x: Array) -> Array:
     """x · log x, and its limit 0 at 0."""
-    return x * np.log(np.where(x > 0, x, 1))
+    value: Array = x * np.log(np.where(x > 0, x, 1))
+    return value

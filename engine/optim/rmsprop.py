@@ -52,4 +52,5 @@ class RMSprop(Optimizer):
             return square
         mean = slot(state, "grad_avg", gradient)
         mean += (1 - group["alpha"]) * (gradient - mean)
-        return square - mean * mean
+        variance: Array = square - mean * mean
+        return variance
