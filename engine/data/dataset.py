@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 from ..errors import ShapeError
-from ..random import Generator
+from ..generator import Generator
 from ..tensor import Tensor
 from .sampler import permutation
 

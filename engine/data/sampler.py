@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ..random import Generator, default_generator, randperm
+from ..generator import Generator, numbers
 from ..tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)
@@ -49,7 +49,7 @@ class RandomSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         size = len(self.data_source)
         if self.replacement:
-            return iter(_numbers(self.generator).integers(size, size=self.num_samples).tolist())
+            return iter(numbers(self.generator).integers(size, size=self.num_samples).tolist())
         rounds = -(-self.num_samples // size) if size else 0
         order = [i for _ in range(rounds) for i in permutation(size, self.generator)]
         return iter(order[: self.num_samples])
@@ -88,7 +88,7 @@ class WeightedRandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         shares = self.weights / self.weights.sum()
-        source = _numbers(self.generator)
+        source = numbers(self.generator)
         return iter(source.choice(len(shares), self.num_samples, replace=self.replacement, p=shares).tolist())
 
     def __len__(self) -> int:
@@ -120,9 +120,5 @@ class BatchSampler(Sampler[list[int]]):
 
 def permutation(size: int, generator: Generator | None = None) -> list[int]:
     """The numbers below `size` in a random order."""
-    order: list[int] = randperm(size, generator=generator).tolist()
+    order: list[int] = numbers(generator).permutation(size).tolist()
     return order
-
-
-def _numbers(generator: Generator | None) -> np.random.Generator:
-    return (generator or default_generator).numpy

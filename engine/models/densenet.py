@@ -76,7 +76,7 @@ class _Transition(nn.Sequential):
 
 
 class DenseNet(nn.Module):
-    """Blocks of densely connected layers. Shapes: (N, 3, H, W), from 32 px → (N, num_classes).
+    """Blocks of densely connected layers. Shapes: (N, 3, H, W), from 29 px → (N, num_classes).
 
     `memory_efficient` is accepted for torchvision's sake and changes nothing.
     """

@@ -16,7 +16,6 @@ from model import DigitsNet
 from numserve import engine
 from numserve.engine import nn, optim
 from numserve.engine.data import DataLoader, Dataset, TensorDataset
-from numserve.engine.formats import save
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         loss = train_epoch(model, batches, optimizer)
         schedule.step()
         print(f"{epoch:5}  {loss:.3f}  {accuracy(model, held_out):8.2%}  {time.perf_counter() - start:7.1f}")
-    save(model.state_dict(), options.out)
+    engine.save(model.state_dict(), options.out)
     print(f"wrote {options.out}: {options.out.stat().st_size:,} bytes")
     write_samples(options.out.parent / "samples")
 
