@@ -65,10 +65,8 @@ class DataLoader:
         return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
 
     def _fetch(self, indices: list[int]) -> list[Any]:
-        if hasattr(self.dataset, "__getitems__"):
-            examples: list[Any] = self.dataset.__getitems__(indices)
-            return examples
-        return [self.dataset[index] for index in indices]
+        whole: Callable[[list[int]], list[Any]] | None = getattr(self.dataset, "__getitems__", None)
+        return [self.dataset[index] for index in indices] if whole is None else whole(indices)
 
     def _chunks(self, examples: Iterator[Any]) -> Iterator[Any]:
         if self.batch_size is None:

@@ -17,6 +17,9 @@ from .parameter import Parameter
 from .sequence import PackedSequence, pack_padded_sequence, unpack
 
 States = tuple[Tensor, ...]
+_DEFAULTS = {
+    "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False
+}  # fmt: skip
 
 
 class RNNBase(Module):
@@ -46,12 +49,8 @@ class RNNBase(Module):
                 f"{type(self).__name__}: hidden_size {hidden_size}, num_layers {num_layers}, proj_size {proj_size}; "
                 "expected sizes above 0 and a projection below the hidden size"
             )
-        self.input_size, self.hidden_size, self.num_layers, self.proj_size = (
-            input_size,
-            hidden_size,
-            num_layers,
-            proj_size,
-        )
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.num_layers, self.proj_size = num_layers, proj_size
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
@@ -142,14 +141,12 @@ class RNNBase(Module):
         return states
 
     def _as_given(self, states: States) -> Any:
-        return states if len(states) > 1 else states[0]
+        return states if len(self._state_sizes()) > 1 else states[0]
 
     def extra_repr(self) -> str:
         """Sizes, and what differs from the defaults."""
         parts = [f"{self.input_size}, {self.hidden_size}"]
-        defaults = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
-        defaults["bidirectional"] = False
-        parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
+        parts += [f"{name}={getattr(self, name)}" for name, value in _DEFAULTS.items() if getattr(self, name) != value]
         return ", ".join(parts)
 
 

@@ -142,13 +142,8 @@ class ReduceLROnPlateau:
         if factor >= 1:
             raise ValueError(f"factor must be below 1; met {factor}")
         self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
-        self.threshold, self.threshold_mode, self.cooldown, self.min_lr, self.eps = (
-            threshold,
-            threshold_mode,
-            cooldown,
-            min_lr,
-            eps,
-        )
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.cooldown, self.min_lr, self.eps = cooldown, min_lr, eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
