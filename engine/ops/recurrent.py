@@ -37,7 +37,7 @@ def rnn(
 ) -> tuple[Array, Array]:
     """h = tanh(w_ih x + b_ih + w_hh h + b_hh) at each time, or relu."""
     _check("rnn", x, h, w_ih, w_hh, gates=1)
-    gates, recurrent = _project(x, w_ih, b_ih, b_hh), w_hh.T
+    gates, recurrent = _project(x, w_ih, b_ih, b_hh), _for_rows(w_hh, x)
     outputs, live = np.zeros((*x.shape[:2], h.shape[1]), x.dtype), _live(x, lengths)
     for t in _times(x, reverse):
         new = gates[t] + h @ recurrent
@@ -89,7 +89,7 @@ def lstm(
 ) -> tuple[Array, Array, Array]:
     """c = f·c + i·g, h = o·tanh(c), projected by w_hr where given; gates in the order i, f, g, o."""
     _check("lstm", x, h, w_ih, w_hh, gates=4)
-    gates, recurrent = _project(x, w_ih, b_ih, b_hh), w_hh.T
+    gates, recurrent = _project(x, w_ih, b_ih, b_hh), _for_rows(w_hh, x)
     outputs, live, size = np.zeros((*x.shape[:2], h.shape[1]), x.dtype), _live(x, lengths), c.shape[1]
     for t in _times(x, reverse):
         now = _squashed(gates[t] + h @ recurrent, size)
@@ -163,7 +163,7 @@ def gru(
 ) -> tuple[Array, Array]:
     """n = tanh(w_in x + r·(w_hn h)), h = (1 - z)·n + z·h; gates in the order r, z, n."""
     _check("gru", x, h, w_ih, w_hh, gates=3)
-    gates, recurrent, size = _project(x, w_ih, b_ih), w_hh.T, h.shape[1]
+    gates, recurrent, size = _project(x, w_ih, b_ih), _for_rows(w_hh, x), h.shape[1]
     outputs, live = np.zeros((*x.shape[:2], size), x.dtype), _live(x, lengths)
     for t in _times(x, reverse):
         r, z, n, _ = _gru_gates(gates[t], _plus(h @ recurrent, b_hh), size)
@@ -230,6 +230,11 @@ def _project(x: Array, weight: Array, *biases: Maybe) -> Array:
         if bias is not None:
             gates += bias
     return gates
+
+
+def _for_rows(weight: Array, x: Array) -> Array:
+    """weightᵀ; copied where many steps follow, since BLAS then needs half the time for the few rows of each."""
+    return np.ascontiguousarray(weight.T) if len(x) > 8 else weight.T
 
 
 def _weight(d_gates: Array, x: Array) -> Array:

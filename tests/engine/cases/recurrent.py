@@ -46,7 +46,7 @@ def _slowly(step, x, states, weights, reverse, lengths):
     return (outputs, *last)
 
 
-def _case(step, gates, count, torch, bias=True, proj=0, reverse=False, lengths=None, **attributes):
+def _case(step, gates, count, torch, times=4, bias=True, proj=0, reverse=False, lengths=None, **attributes):
     inputs, hidden, state = 3, 2, proj or 2
     weights = [some(gates * hidden, inputs), some(gates * hidden, state)]
     weights += [some(gates * hidden), some(gates * hidden)] if bias else [None, None]
@@ -54,7 +54,7 @@ def _case(step, gates, count, torch, bias=True, proj=0, reverse=False, lengths=N
         weights.append(some(proj, hidden) if proj else None)
     states = [some(3, state), some(3, hidden)][:count]
     return case(
-        some(4, 3, inputs), *states, *weights, reverse=reverse, lengths=lengths, **attributes,
+        some(times, 3, inputs), *states, *weights, reverse=reverse, lengths=lengths, **attributes,
         reference=lambda x, *rest: _slowly(step, x, rest[:count], rest[count:], reverse, lengths),
         torch=None if reverse or lengths else torch,
     )  # fmt: skip
@@ -82,7 +82,14 @@ def _torch_rnn(name):
     return run
 
 
-WAYS = [{}, {"bias": False}, {"reverse": True}, {"lengths": (4, 2, 1)}, {"lengths": (4, 2, 1), "reverse": True}]
+WAYS = [
+    {},
+    {"bias": False},
+    {"times": 9},
+    {"reverse": True},
+    {"lengths": (4, 2, 1)},
+    {"lengths": (4, 2, 1), "reverse": True},
+]
 
 ROWS = {
     "rnn": [
