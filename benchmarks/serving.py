@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "examples" / "digits"
 BIN = Path(sys.executable).parent
 
-ECHO = "def handle(rows, context):\n    return [bytes(row['body']) for row in rows]\n"
+ECHO = "def handle(rows, context):\n    return rows and [bytes(row['body']) for row in rows]\n"
 RESNET = "from numserve.engine.models.resnet import BasicBlock, ResNet\n\n\nclass Model(ResNet):\n" + (
     "    def __init__(self):\n        super().__init__(BasicBlock, [2, 2, 2, 2])\n"
 )
