@@ -23,18 +23,6 @@ INLINE vec pooled(const struct pool *s, const float *x, struct range ys, struct 
     return v;
 }
 
-/* What a sum is divided by: the values, those of the padding as well where they count, or a given divisor. */
-INLINE float divisor_of(const struct pool *s, int y, int x, struct range ys, struct range xs) {
-    if (s->divisor)
-        return (float)s->divisor;
-    if (!s->include_padding)
-        return (float)(ys.count * xs.count);
-    const int bottom = s->height + s->bottom, right = s->width + s->right;
-    const int down = y + s->kernel_y < bottom ? s->kernel_y : bottom - y;
-    const int across = x + s->kernel_x < right ? s->kernel_x : right - x;
-    return (float)(down * across);
-}
-
 INLINE void pool_row(const struct pool *s, int unit, int largest) {
     const int image = unit / s->out_height, y = unit % s->out_height * s->stride_y - s->top;
     const struct range ys = steps_inside(y, s->kernel_y, s->dilation_y, s->height);
@@ -44,7 +32,7 @@ INLINE void pool_row(const struct pool *s, int unit, int largest) {
         const struct range xs = steps_inside(x, s->kernel_x, s->dilation_x, s->width);
         const int64_t row = (int64_t)image * s->height + y + ys.first * s->dilation_y;
         const float *corner = s->x + (row * s->width + x + xs.first * s->dilation_x) * s->ld_x;
-        const vec share = splat(largest ? 1.0f : 1.0f / divisor_of(s, y, x, ys, xs));
+        const vec share = splat(1.0f / (float)(s->divisor ? s->divisor : ys.count * xs.count));
         for (int c = 0; c < s->channels; c += LANES) {
             const int n = s->channels - c;
             const vec v = pooled(s, corner + c, ys, xs, n, largest);

@@ -84,7 +84,7 @@ struct pool {
     int64_t ld_x, ld_y;
     int32_t batch, height, width, out_height, out_width, channels;
     int32_t kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x, top, left;
-    int32_t bottom, right, include_padding, divisor;   /* for means; divisor 0: the number of values */
+    int32_t divisor;                                   /* of a window's sum; 0: the number of values in it */
 };
 
 /* The mean over all pixels of each image. */

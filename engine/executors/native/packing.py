@@ -1,0 +1,60 @@
+"""Weights in the order that kernels read them: panels of output channels, and Winograd's 36 parts."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from ...dtype import Array
+from ...graph.memory import aligned
+from .structures import Panel
+
+# G: 3 weights to 6 by the points 0, 1, -1, 2, -2, infinity (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+# Networks", section 4.3), matching the transforms of winograd.h.
+FILTER = np.array([
+    [1 / 4, 0, 0],
+    [-1 / 6, -1 / 6, -1 / 6],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+])  # fmt: skip
+
+
+def panel_widths(channels: int, lanes: int, widest: int) -> list[int]:
+    """The vectors of each panel: as few panels as can be, of widths that differ by one at most."""
+    vectors = -(-channels // lanes)
+    count = -(-vectors // widest)
+    return [vectors * (i + 1) // count - vectors * i // count for i in range(count)][::-1]
+
+
+def panels(widths: list[int], lanes: int) -> ctypes.Array[Panel]:
+    """The structures of panels side by side."""
+    ends = np.cumsum([0, *widths]) * lanes
+    return (Panel * len(widths))(*[Panel(width, int(first)) for width, first in zip(widths, ends, strict=False)])
+
+
+def pack(weights: Array, widths: list[int], lanes: int) -> Array:
+    """(G, K, O) to [group][panel][K][vectors * lanes], channels that do not exist being zero."""
+    groups, depth, channels = weights.shape
+    padded = sum(widths) * lanes
+    out = aligned((groups, depth * padded))
+    first = 0
+    for width in widths:
+        panel = out[:, first * depth : (first + width * lanes) * depth].reshape(groups, depth, width * lanes)
+        part = weights[:, :, first : first + width * lanes]
+        panel[:, :, : part.shape[2]] = part
+        panel[:, :, part.shape[2] :] = 0
+        first += width * lanes
+    return out.reshape(-1)
+
+
+def pack_winograd(weight: Array, widths: list[int], lanes: int, padded_channels: int) -> Array:
+    """(3, 3, C, O) to [panel][36][padded C][vectors * lanes]; computed in double precision, rounded once."""
+    channels, outputs = weight.shape[2:]
+    both = np.kron(FILTER, FILTER)
+    parts = (both @ weight.reshape(9, -1).astype(np.float64)).reshape(36, channels, outputs)
+    whole = np.zeros((36, padded_channels, outputs), np.float32)
+    whole[:, :channels] = parts
+    return pack(whole.reshape(1, 36 * padded_channels, outputs), widths, lanes)

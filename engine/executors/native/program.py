@@ -1,0 +1,105 @@
+"""NativeProgram, a plan whose native steps run in as few calls as can be, one parallel region each."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+
+from ...graph.memory import aligned
+from ...graph.plan import Plan, Step
+from ..base import Program, StepTime, Unit
+from .library import Library
+from .structures import NativeStep
+from .work import Work
+
+Scratch = ctypes.Array[ctypes.c_void_p]
+
+
+class Segment:
+    """Native steps in a row, run in one call."""
+
+    def __init__(self, library: Library, works: Sequence[Work], scratch: Scratch) -> None:
+        self.works = tuple(works)
+        self._library, self._scratch = library, scratch
+        self._steps = (NativeStep * len(works))(*[
+            NativeStep(ctypes.addressof(w.arguments), w.kind, w.units) for w in works
+        ])  # fmt: skip
+
+    def __call__(self) -> None:
+        """Run them."""
+        self._library.run(self._steps, self._scratch)
+
+    def times(self) -> Sequence[float]:
+        """Run them and return the seconds of each."""
+        seconds = (ctypes.c_double * len(self.works))()
+        self._library.run(self._steps, self._scratch, seconds)
+        return seconds
+
+
+class NativeProgram(Program):
+    """A program of native units, and of units of NumPy between them."""
+
+    def __init__(self, plan: Plan, units: Sequence[Unit]) -> None:
+        super().__init__(plan, units)
+        self._parts = list(_merged(units))
+        self._calls = tuple(call for _, call in self._parts)
+
+    def profile(self, rounds: int = 5) -> list[StepTime]:
+        """The least time of each step within whole runs."""
+        best = [float("inf")] * len(self.units)
+        for _ in range(rounds):
+            self.execute()
+            for number, seconds in enumerate(self._round()):
+                best[number] = min(best[number], seconds)
+        return [
+            StepTime(u.step.name, u.step.op, u.algorithm, seconds, u.step.flops, u.step.bytes)
+            for u, seconds in zip(self.units, best, strict=True)
+        ]
+
+    def _round(self) -> Iterator[float]:
+        for units, call in self._parts:
+            yield from _times(units, call)
+
+
+def _merged(units: Sequence[Unit]) -> Iterator[tuple[list[Unit], Callable[[], None]]]:
+    """Runs of native units with one call for all of them, and the others one by one."""
+    for native, run in groupby(units, lambda unit: isinstance(unit.run, Segment)):
+        some = list(run)
+        if native:
+            yield some, _joined(some)
+        else:
+            yield from (([unit], unit.run) for unit in some)
+
+
+def _joined(units: Iterable[Unit]) -> Segment:
+    segments = [unit.run for unit in units if isinstance(unit.run, Segment)]
+    first = segments[0]
+    return Segment(first._library, [work for segment in segments for work in segment.works], first._scratch)
+
+
+def _times(units: Sequence[Unit], call: Callable[[], None]) -> Iterator[float]:
+    """The seconds of each unit of a part."""
+    if not isinstance(call, Segment):
+        yield _timed(call)
+        return
+    seconds = iter(call.times())
+    for unit in units:
+        assert isinstance(unit.run, Segment)
+        yield sum(next(seconds) for _ in unit.run.works)
+
+
+def _timed(call: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def scratch_for(works: Iterable[Work], threads: int) -> Scratch:
+    """A buffer for each thread, large enough for every step; they live as long as the array does."""
+    size = max((work.scratch for work in works), default=0) + 64
+    buffers = [aligned((size,)) for _ in range(threads)]
+    scratch = (ctypes.c_void_p * threads)(*[buffer.ctypes.data for buffer in buffers])
+    scratch.buffers = buffers  # type: ignore[attr-defined]
+    return scratch
