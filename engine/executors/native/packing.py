@@ -10,16 +10,13 @@ from ...dtype import Array
 from ...graph.memory import aligned
 from .structures import Panel
 
-# G: 3 weights to 6 by the points 0, 1, -1, 2, -2, infinity (Lavin and Gray, "Fast Algorithms for Convolutional Neural
-# Networks", section 4.3), matching the transforms of winograd.h.
-FILTER = np.array([
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-])  # fmt: skip
+POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # and infinity; as in winograd.h
+
+
+def _filter() -> Array:
+    """G, which evaluates a filter of 3 weights at the points, each over the product of its differences to the others."""
+    rows = [[p**k / np.prod([p - q for q in POINTS if q != p]) for k in range(3)] for p in POINTS]
+    return np.array([*rows, [0, 0, 1]])
 
 
 def panel_widths(channels: int, lanes: int, widest: int) -> list[int]:
@@ -53,7 +50,7 @@ def pack(weights: Array, widths: list[int], lanes: int) -> Array:
 def pack_winograd(weight: Array, widths: list[int], lanes: int, padded_channels: int) -> Array:
     """(3, 3, C, O) to [panel][36][padded C][vectors * lanes]; computed in double precision, rounded once."""
     channels, outputs = weight.shape[2:]
-    both = np.kron(FILTER, FILTER)
+    both = np.kron(_filter(), _filter())
     parts = (both @ weight.reshape(9, -1).astype(np.float64)).reshape(36, channels, outputs)
     whole = np.zeros((36, padded_channels, outputs), np.float32)
     whole[:, :channels] = parts
