@@ -1,0 +1,22 @@
+"""What pyproject.toml cannot say: the native kernels, built where there is a compiler and left out where there is none."""
+
+import runpy
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+NATIVE = Path("engine/executors/native")
+recipe = runpy.run_path(str(NATIVE / "build.py"))
+
+setup(
+    ext_modules=[
+        Extension(
+            "numserve.engine.executors.native._kernels",
+            sources=[str(NATIVE / name) for name in recipe["SOURCES"]],
+            depends=[str(path) for path in sorted(NATIVE.glob("*.h"))],
+            extra_compile_args=[*recipe["FLAGS"], "-g0"],
+            extra_link_args=["-pthread", "-lm"],
+            optional=True,
+        )
+    ]
+)
