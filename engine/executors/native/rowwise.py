@@ -15,6 +15,11 @@ from .work import Candidates, Shop, Unsupported, Work, address, array, constant,
 
 UNIT_FLOATS = 4096  # the least that is worth a unit of its own
 
+
+def _bound(value: float | None, none: float) -> float:
+    return none if value is None else value
+
+
 PLAIN = {
     "relu": Finish(Activation.CLAMP, 0, np.inf),
     "sigmoid": Finish(Activation.SIGMOID),

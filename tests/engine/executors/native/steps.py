@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
+import pytest
 
 from numserve.engine.executors.native.executor import BUILDERS
-from numserve.engine.executors.native.library import find, load, runnable
+from numserve.engine.executors.native.library import NativeUnavailable, find, load, runnable
 from numserve.engine.executors.native.program import Segment, scratch_for
 from numserve.engine.executors.native.work import Shop, builder_of
 from numserve.engine.graph.memory import aligned
 from numserve.engine.graph.plan import Step
 from numserve.engine.ops import PRIMITIVES
 
-VARIANTS = runnable(find())
+try:
+    VARIANTS = runnable(find())
+except NativeUnavailable as error:
+    pytest.skip(str(error), allow_module_level=True)
 CONSTANT = {"conv_nhwc": (1, 2, 4, 5), "gemm": (1, 2), "affine_nhwc": (1, 2), "layer_norm": (1, 2)}
 
 
@@ -46,6 +49,17 @@ def outputs(step: Step, variant: str, threads: int = 1, exact: bool = False) -> 
     return found
 
 
+def check(step: Step, tolerance: float = 3e-6) -> None:
+    """Every candidate of every variant, on one thread and two, against the primitive."""
+    expected = reference(step)
+    scale = np.abs(expected).max() + 1e-30
+    for variant in VARIANTS:
+        for threads in (1, 2):
+            for name, met in outputs(step, variant, threads).items():
+                error = np.abs(met - expected).max() / scale
+                assert error < tolerance * (3 if "winograd" in name else 1), (variant, threads, name, error)
+
+
 def random(seed: int, *shape: int, pitch: int = 0) -> np.ndarray:
     """Normal numbers, aligned; with a pitch, a view of a wider array whose other floats are NaN."""
     wide = aligned((*shape[:-1], shape[-1] + pitch))
@@ -53,7 +67,3 @@ def random(seed: int, *shape: int, pitch: int = 0) -> np.ndarray:
     view = wide[..., : shape[-1]]
     view[...] = np.random.default_rng(seed).standard_normal(shape)
     return view
-
-
-def address_of(structure: ctypes.Structure) -> int:
-    return ctypes.addressof(structure)
