@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the native kernels, built where there is a compiler and left out where there is none."""
+"""What pyproject.toml cannot say: the native kernels are built where there is a compiler, else left out."""
 
 import runpy
 from pathlib import Path

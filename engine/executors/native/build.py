@@ -1,4 +1,4 @@
-"""Build the native kernels in place: python -m numserve.engine.executors.native.build, for clones without a build step."""
+"""Build the native kernels beside their sources: python -m numserve.engine.executors.native.build, for clones."""
 
 from __future__ import annotations
 

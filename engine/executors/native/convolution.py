@@ -16,6 +16,7 @@ from .structures import Convolution, Copy, Depthwise, Kind, Tap, Winograd
 from .work import (
     L2_BYTES,
     Candidates,
+    Maker,
     Shop,
     Unsupported,
     Work,
@@ -39,7 +40,7 @@ def conv_candidates(step: Step, shop: Shop) -> Candidates:
     groups, channels = step.attributes["groups"], weight.shape[2]
     if groups > 1 and channels == 1 and weight.shape[3] == groups and optional(step, 4) is None:
         return {"depthwise": partial(_depthwise, step, shop)}
-    found = {name: partial(_direct, step, shop, *cut) for name, cut in _cuts(step, shop).items()}
+    found: dict[str, Maker] = {name: partial(_direct, step, shop, *cut) for name, cut in _cuts(step, shop).items()}
     if _fits_winograd(step) and not shop.exact:
         found |= _winograd_candidates(step, shop, x)
     return found
@@ -243,7 +244,7 @@ def _winograd_candidates(step: Step, shop: Shop, x: Array) -> Candidates:
     n, oh, ow, _ = step.output.shape
     tiles = n * -(-oh // 4) * -(-ow // 4)
     padded = shop.padded(x.shape[3])
-    found: dict[str, Any] = {}
+    found: dict[str, Maker] = {}
     for block in (7, 14, 28, 56, 112):
         fits = 36 * 4 * block * (padded + shop.lanes * shop.library.max_vectors) <= 4 * L2_BYTES
         if block < 2 * tiles // shop.threads and fits:

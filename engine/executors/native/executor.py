@@ -1,10 +1,9 @@
-"""NativeExecutor: a builder for each operation it computes, the fastest of each one's candidates, NumPy for the rest."""
+"""NativeExecutor: a builder for each operation, the fastest of its candidates, and NumPy for the rest."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from ...graph.plan import Plan, Step
 from ..base import Program, Unit
@@ -77,7 +76,7 @@ class NativeExecutor:
             return next(iter(candidates))
         key = key_of(step, f"{self.name} {self.library.variant}", self.threads, self.exact)
         chosen = choices.get(key)
-        if chosen not in candidates:
+        if chosen is None or chosen not in candidates:
             chosen = min(candidates, key=lambda name: self._seconds(candidates[name]()))
             choices.put(key, chosen)
         return chosen

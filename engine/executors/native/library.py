@@ -6,7 +6,6 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Sequence
 from ctypes import POINTER, c_char_p, c_double, c_int, c_void_p
 from functools import cache
 from pathlib import Path
@@ -31,9 +30,12 @@ class Library:
         self.max_vectors: int = self._calls.numserve_native_vectors(self._kernels)
 
     def run(
-        self, steps: ctypes.Array[NativeStep], scratch: ctypes.Array[c_void_p], seconds: Sequence[float] | None = None
+        self,
+        steps: ctypes.Array[NativeStep],
+        scratch: ctypes.Array[c_void_p],
+        seconds: ctypes.Array[c_double] | None = None,
     ) -> None:
-        """Run steps with as many threads as there are scratch buffers; `seconds`, a ctypes array, takes their times."""
+        """Run steps with as many threads as there are scratch buffers; `seconds` takes the time of each."""
         pool = _pools.of(self, len(scratch))
         self._calls.numserve_native_run(pool, self._kernels, steps, len(steps), scratch, seconds)
 

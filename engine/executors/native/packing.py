@@ -14,7 +14,7 @@ POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # and infinity; as in winograd.h
 
 
 def _filter() -> Array:
-    """G, which evaluates a filter of 3 weights at the points, each over the product of its differences to the others."""
+    """G: a filter of 3 weights at each point, over the product of the point's differences to the others."""
     rows = [[p**k / np.prod([p - q for q in POINTS if q != p]) for k in range(3)] for p in POINTS]
     return np.array([*rows, [0, 0, 1]])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from ...graph.memory import aligned
-from ...graph.plan import Plan, Step
+from ...graph.plan import Plan
 from ..base import Program, StepTime, Unit
 from .library import Library
 from .structures import NativeStep
@@ -31,11 +31,11 @@ class Segment:
         """Run them."""
         self._library.run(self._steps, self._scratch)
 
-    def times(self) -> Sequence[float]:
+    def times(self) -> list[float]:
         """Run them and return the seconds of each."""
         seconds = (ctypes.c_double * len(self.works))()
         self._library.run(self._steps, self._scratch, seconds)
-        return seconds
+        return list(seconds)
 
 
 class NativeProgram(Program):

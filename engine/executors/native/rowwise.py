@@ -57,7 +57,9 @@ def unary(step: Step, shop: Shop) -> Candidates:
     finish = PLAIN[step.op] if step.op in PLAIN else WITH_ATTRIBUTES[step.op](step.attributes)
     x, y = _flattened(array(step, 0), step.output)
     rows, columns, ld_y = matrix(y)
-    work = _rows(Kind.UNARY, shop, rows, columns, a=address(x), ld_a=matrix(x)[2], y=address(y), ld_y=ld_y, finish=finish)
+    work = _rows(
+        Kind.UNARY, shop, rows, columns, a=address(x), ld_a=matrix(x)[2], y=address(y), ld_y=ld_y, finish=finish
+    )
     return {"direct": lambda: [_keeping(work, x, y)]}
 
 

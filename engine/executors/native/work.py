@@ -60,6 +60,7 @@ class Shop:
 
     @property
     def lanes(self) -> int:
+        """Floats of a vector."""
         return self.library.lanes
 
     def padded(self, channels: int) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from numserve.engine.executors.native.executor import BUILDERS
 from numserve.engine.executors.native.library import NativeUnavailable, find, load, runnable
 from numserve.engine.executors.native.program import Segment, scratch_for

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .steps import Step, VARIANTS, check, make, outputs, random, reference
+from .steps import VARIANTS, Step, check, make, outputs, random, reference
 
 ALL_ROUND = (1, 1, 1, 1)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numserve.engine.executors.native import library as native
+from numserve.engine.executors.native.executor import BUILDERS
 from numserve.engine.executors.native.library import Library, NativeUnavailable, find, load, runnable, variants
 from numserve.engine.executors.native.program import Segment, scratch_for
 from numserve.engine.executors.native.work import Shop, builder_of
-from numserve.engine.executors.native.executor import BUILDERS
 
 from .steps import VARIANTS, Step, make, random, reference
 

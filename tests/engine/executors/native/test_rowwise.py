@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numserve.engine.ops import PRIMITIVES
 
-from .steps import Step, VARIANTS, check, make, outputs, random, reference
+from .steps import VARIANTS, Step, check, make, outputs, random, reference
 
 UNARY: dict[str, dict[str, Any]] = {
     "relu": {}, "sigmoid": {}, "tanh": {}, "silu": {}, "hardswish": {}, "hardsigmoid": {}, "exp": {}, "erf": {},
@@ -49,7 +49,9 @@ def test_a_function_is_exact_to_a_few_units_in_the_last_place(op: str, function:
 
 @pytest.mark.parametrize("op", ["exp", "sigmoid", "tanh", "erf", "relu", "gelu", "silu", "hardswish", "clamp"])
 def test_the_ends_of_the_line_are_the_primitives(op: str) -> None:
-    step = make(op, np.array([[np.nan, np.inf, -np.inf, 0.0, -0.0, 100, -100, 88.7, -103, 1e-40]], np.float32), **UNARY[op])
+    step = make(
+        op, np.array([[np.nan, np.inf, -np.inf, 0.0, -0.0, 100, -100, 88.7, -103, 1e-40]], np.float32), **UNARY[op]
+    )
     for variant in VARIANTS:
         for met in outputs(step, variant).values():
             np.testing.assert_allclose(met, reference(step), rtol=1e-6, atol=1e-37)
