@@ -21,7 +21,7 @@ static void pack_rows(const float *x, int64_t ld, int rows, int columns, float *
 static void multiply_packed(const float *a, int64_t ld_a, int rows, int depth, const float *packed, int columns, float *y,
                             int64_t ld_y) {
     const float *found[MAX_ROWS];
-    struct tile t = {.rows = found, .ld_y = ld_y, .taps = 1, .depth = depth, .begins = 1};
+    struct tile t = {.rows = found, .ld_y = ld_y, .taps = 1, .depth = depth, .begins = 1, .ahead = packed};
     for (int first = 0; first < columns; first += MAX_VECTORS * LANES) {
         const int left = columns - first, wanted = (left + LANES - 1) / LANES;
         t.weights = packed + (int64_t)first * depth;

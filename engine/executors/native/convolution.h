@@ -50,11 +50,24 @@ static void convolve_panel(const struct convolution *s, int group, struct panel 
     struct tile t = {.rows = rows, .ld_y = s->ld_y, .ld_residual = s->ld_residual, .depth = s->depth,
                      .last = at_most_lanes(valid)};
     t.bias = s->bias + (int64_t)group * ((s->out_channels + LANES - 1) / LANES * LANES) + p.first;
+    if (flat && end - begin == 1) {
+        t.weights = weights;
+        t.finish = &s->finish;
+        t.y = s->y + begin * s->ld_y + channel;
+        t.residual = s->residual ? s->residual + begin * s->ld_residual + channel : NULL;
+        run_stream(p.vectors, &t, flat, s->tap_count * s->depth);
+        return;
+    }
+    const int tiles = (end - begin + FULL_ROWS[p.vectors - 1] - 1) / FULL_ROWS[p.vectors - 1];
+    const int64_t width = p.vectors * LANES, whole = (int64_t)s->tap_count * s->depth * width;
     for (int tap = 0; tap < s->tap_count; tap += s->block_taps) {
         t.taps = s->tap_count - tap < s->block_taps ? s->tap_count - tap : s->block_taps;
-        t.weights = weights + (int64_t)tap * s->depth * p.vectors * LANES;
+        t.weights = weights + (int64_t)tap * s->depth * width;
         t.begins = tap == 0;
         t.finish = tap + t.taps == s->tap_count ? &s->finish : NULL;
+        const int64_t depth = (int64_t)t.taps * s->depth;
+        const float *next = t.finish ? weights + s->panel_stride * whole : t.weights + depth * width;
+        look_ahead(&t, tiles, p.vectors, next);
         for (int m = begin, n; m < end; m += n) {
             n = rows_of_next(p.vectors, end - m);
             if (flat)
@@ -64,6 +77,8 @@ static void convolve_panel(const struct convolution *s, int group, struct panel 
             t.y = s->y + m * s->ld_y + channel;
             t.residual = s->residual ? s->residual + m * s->ld_residual + channel : NULL;
             run_tile(n, p.vectors, &t);
+            if (tiles > 1)
+                t.ahead += depth * t.advance;
         }
     }
 }

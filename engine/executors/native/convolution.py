@@ -151,7 +151,8 @@ def _convolution(
         zeros=address(zeros), taps=ctypes.addressof(taps), panels=ctypes.addressof(structures),
         group_weights=packed.size // groups, stride_y=images.stride[0], stride_x=images.stride[1],
         channels=images.shape[3] // groups, out_channels=outputs, groups=groups, tap_count=len(taps),
-        depth=depth // chunks, panel_count=len(widths), block_pixels=block, block_panels=at_once, flat=int(flat),
+        depth=depth // chunks, panel_count=len(widths), block_pixels=block, block_panels=at_once,
+        panel_stride=shop.threads if at_once == 1 and pixels == block else 1, flat=int(flat),
         block_taps=_block_taps(len(taps), depth // chunks, max(widths) * shop.lanes),
         finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
@@ -288,7 +289,7 @@ def _winograd_arguments(step: Step, shop: Shop) -> tuple[Winograd, tuple[Any, ..
     arguments = Winograd(
         **images.common(), weights=address(packed), bias=address(bias), panels=ctypes.addressof(structures),
         channels=channels, padded_channels=padded, out_channels=outputs, padded_out=sum(widths) * shop.lanes,
-        panel_count=len(widths), tiles_y=rows, tiles_x=columns, finish=finish_of(step.attributes["activation"]),
+        panel_count=len(widths), part_stride=shop.threads, tiles_y=rows, tiles_x=columns, finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
     kept = (packed, bias, structures, images.x, images.y, images.residual)
     return arguments, kept, images.out[0] * rows * columns

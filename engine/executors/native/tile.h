@@ -3,9 +3,14 @@
  * rows[tap * MAX_ROWS + m] is where row m is read at a tap. All loops over the sums are unrolled: an array that is
  * indexed by a variable would live on the stack. Four vectors are taken two at a time, so that seven rows fit.
  */
+enum { LINE_FLOATS = 16, NEAR_FLOATS = 512 };
+
 struct tile {
     const float *const *rows;
     const float *weights, *bias, *residual;
+    const float *ahead;           /* the weights to come, brought near meanwhile: a line here and one `gap` further */
+    int64_t gap;                  /* for each float of depth, moving on by `advance` floats */
+    int advance;
     float *y;
     int64_t ld_y, ld_residual;
     int taps, depth;
@@ -62,11 +67,15 @@ INLINE void compute_tile(int rows, int vectors, const struct tile *t) {
             else
                 sum[m][j] = t->bias ? load(t->bias + j * LANES) : zero();
         }
-    const float *w = t->weights;
+    const float *w = t->weights, *ahead = t->ahead;
     for (int tap = 0; tap < t->taps; tap++) {
         const float *a[MAX_ROWS];
         UNROLL for (int m = 0; m < rows; m++) a[m] = t->rows[tap * MAX_ROWS + m];
-        for (int c = 0; c < t->depth; c++, w += vectors * LANES) multiply_panel(sum, rows, vectors, a, c, w);
+        for (int c = 0; c < t->depth; c++, w += vectors * LANES, ahead += t->advance) {
+            __builtin_prefetch(ahead, 0, 2);
+            __builtin_prefetch(ahead + t->gap, 0, 2);
+            multiply_panel(sum, rows, vectors, a, c, w);
+        }
     }
     finish_tile(sum, rows, vectors, t);
 }
@@ -100,6 +109,48 @@ static const struct { int rows; tile_function run; } TILES[MAX_VECTORS][5] = {
 static const int FULL_ROWS[MAX_VECTORS] = {8, 6, 4};
 #endif
 #undef TILE
+
+/* Say what weights to bring near while `tiles` tiles work on a block: with several tiles those of `next`, which is used
+ * after it, spread evenly, as a burst would hold up the loads; one tile goes too fast for that: its own, further on. */
+INLINE void look_ahead(struct tile *t, int tiles, int vectors, const float *next) {
+    t->advance = (vectors * LANES + tiles - 1) / tiles;
+    t->ahead = tiles > 1 ? next : t->weights + NEAR_FLOATS;
+    t->gap = tiles > 3 ? 0 : tiles > 1 ? LINE_FLOATS : 2 * LINE_FLOATS;
+}
+
+/* One row by a panel: nothing is used twice, so that memory sets the pace, and four streams get more from it than one. */
+INLINE void stream_row(int vectors, const struct tile *t, const float *a, int depth) {
+    enum { STREAMS = 4 };
+    const int quarter = depth / STREAMS, width = vectors * LANES;
+    vec sum[MAX_ROWS][MAX_VECTORS];
+    UNROLL for (int s = 0; s < STREAMS; s++)
+        UNROLL for (int j = 0; j < vectors; j++) sum[s][j] = zero();
+    for (int c = 0; c < quarter; c++)
+        UNROLL for (int s = 0; s < STREAMS; s++) {
+            const vec x = splat(a[s * quarter + c]);
+            const float *w = t->weights + ((int64_t)s * quarter + c) * width;
+            UNROLL for (int line = 0; line < vectors * LANES; line += LINE_FLOATS)
+                __builtin_prefetch(w + NEAR_FLOATS + line, 0, 2);
+            UNROLL for (int j = 0; j < vectors; j++) sum[s][j] = madd(x, load(w + j * LANES), sum[s][j]);
+        }
+    for (int c = STREAMS * quarter; c < depth; c++)
+        UNROLL for (int j = 0; j < vectors; j++)
+            sum[0][j] = madd(splat(a[c]), load(t->weights + (int64_t)c * width + j * LANES), sum[0][j]);
+    UNROLL for (int j = 0; j < vectors; j++)
+        sum[0][j] = add(add(add(sum[0][j], sum[1][j]), add(sum[2][j], sum[3][j])), load(t->bias + j * LANES));
+    finish_tile(sum, 1, vectors, t);
+}
+
+static void run_stream(int vectors, const struct tile *t, const float *a, int depth) {
+    switch (vectors) {
+    case 1: stream_row(1, t, a, depth); break;
+    case 2: stream_row(2, t, a, depth); break;
+    case 3: stream_row(3, t, a, depth); break;
+#if WIDTH == 512
+    default: stream_row(4, t, a, depth);
+#endif
+    }
+}
 
 /* How many of `left` rows the next tile takes: the full tile, or the largest one that fits. */
 INLINE int rows_of_next(int vectors, int left) {

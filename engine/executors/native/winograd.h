@@ -81,17 +81,21 @@ static void to_images(const struct winograd *s, int begin, int end, float *out, 
     }
 }
 
-/* One of the 36 products: `tiles` rows of images times one panel of weights. */
+/* One of the 36 products: `tiles` rows of images times one panel of weights; the one `stride` further is to come. */
 static void multiply_images(const struct winograd *s, struct panel p, int part, int tiles, const float *images,
-                            float *products, int64_t ld_products) {
+                            float *products, int64_t ld_products, int stride) {
     const float *rows[MAX_ROWS];
     struct tile t = {.rows = rows, .ld_y = ld_products, .taps = 1, .depth = s->padded_channels, .last = LANES, .begins = 1};
     t.weights = s->weights + ((int64_t)p.first * 36 + (int64_t)part * p.vectors * LANES) * s->padded_channels;
+    const int many = (tiles + FULL_ROWS[p.vectors - 1] - 1) / FULL_ROWS[p.vectors - 1];
+    look_ahead(&t, many, p.vectors, t.weights + (int64_t)stride * p.vectors * LANES * s->padded_channels);
     for (int m = 0, n; m < tiles; m += n) {
         n = rows_of_next(p.vectors, tiles - m);
         find_flat_rows(images + (int64_t)m * s->padded_channels, s->padded_channels, n, 0, 0, 1, rows);
         t.y = products + m * ld_products;
         run_tile(n, p.vectors, &t);
+        if (many > 1)
+            t.ahead += (int64_t)s->padded_channels * t.advance;
     }
 }
 
@@ -144,7 +148,7 @@ static void winograd(const void *arguments, int unit, float *scratch) {
         const struct panel p = s->panels[i];
         const int64_t ld = p.vectors * LANES, part = s->block_tiles * ld;
         for (int k = 0; k < 36; k++)
-            multiply_images(s, p, k, end - begin, scratch + k * image_part, products + k * part, ld);
+            multiply_images(s, p, k, end - begin, scratch + k * image_part, products + k * part, ld, 1);
         for (int tile = begin; tile < end; tile++)
             for (int c = 0; c < p.vectors * LANES && p.first + c < s->out_channels; c += LANES)
                 from_products(s, place_of(s, tile), p.first + c, products + (tile - begin) * ld + c, part);
@@ -167,7 +171,7 @@ static void winograd_product(const void *arguments, int unit, float *scratch) {
     const struct panel p = s->panels[unit / 36];
     (void)scratch;
     multiply_images(s, p, part, tiles, s->images + (int64_t)part * tiles * s->padded_channels,
-                    s->products + (int64_t)part * tiles * s->padded_out + p.first, s->padded_out);
+                    s->products + (int64_t)part * tiles * s->padded_out + p.first, s->padded_out, s->part_stride);
 }
 
 /* A unit is a block of tiles to be brought back. */
