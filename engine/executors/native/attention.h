@@ -28,7 +28,7 @@ static void multiply_packed(const float *a, int64_t ld_a, int rows, int depth, c
         t.last = at_most_lanes(left - (MAX_VECTORS - 1) * LANES);
         for (int m = 0, n; m < rows; m += n) {
             n = rows_of_next(MAX_VECTORS, rows - m);
-            find_flat_rows(a + m * ld_a, ld_a, n, 0, 0, 1, found);
+            find_flat_rows(a + m * ld_a, ld_a, n, 0, 1, found);
             t.y = y + m * ld_y + first;
             if (wanted >= MAX_VECTORS) {
                 run_tile(n, MAX_VECTORS, &t);

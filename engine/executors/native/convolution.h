@@ -34,63 +34,115 @@ static void find_rows(const struct convolution *s, const float *x, int pixel, in
 }
 
 /* Rows that lie one pitch apart, at taps that are parts of a row. */
-INLINE void find_flat_rows(const float *x, int64_t ld, int rows, int depth, int tap, int count, const float **found) {
+INLINE void find_flat_rows(const float *x, int64_t ld, int rows, int depth, int count, const float **found) {
     for (int t = 0; t < count; t++)
-        for (int m = 0; m < rows; m++) found[t * MAX_ROWS + m] = x + m * ld + (int64_t)(tap + t) * depth;
+        for (int m = 0; m < rows; m++) found[t * MAX_ROWS + m] = x + m * ld + (int64_t)t * depth;
 }
 
-/* Pixels [begin, end) of one panel of one group. `flat` is where pixel `begin` lies, if the input is a plain matrix. */
-static void convolve_panel(const struct convolution *s, int group, struct panel p, int begin, int end,
-                           const float *flat, int64_t ld_flat) {
-    const float *x = s->x + (int64_t)group * s->channels;
-    const float *weights = s->weights + group * s->group_weights + (int64_t)p.first * s->tap_count * s->depth;
-    const int channel = group * s->out_channels + p.first;
+/* What a unit works on at a time: pixels [begin, end) of a group, some taps, and where the input is a plain matrix its
+ * rows from these pixels and taps on. */
+struct part {
+    int group, begin, end, tap, taps;
+    const float *flat;
+    int64_t ld_flat;
+};
+
+INLINE int64_t panel_offset(const struct convolution *s, int group, struct panel p) {
+    return group * s->group_weights + (int64_t)p.first * s->tap_count * s->depth;
+}
+
+/* The fields of a tile that are the same for all pixels of a panel. */
+INLINE struct tile tile_of(const struct convolution *s, int group, struct panel p, int tap) {
     const int valid = s->out_channels - p.first - (p.vectors - 1) * LANES;
+    const int padded = (s->out_channels + LANES - 1) / LANES * LANES;
+    return (struct tile){
+        .weights = s->weights + panel_offset(s, group, p) + (int64_t)tap * s->depth * p.vectors * LANES,
+        .bias = s->bias + (int64_t)group * padded + p.first,
+        .ld_y = s->ld_y, .ld_residual = s->ld_residual, .depth = s->depth, .last = at_most_lanes(valid),
+    };
+}
+
+INLINE void place_tile(const struct convolution *s, int pixel, int channel, struct tile *t) {
+    t->y = s->y + pixel * s->ld_y + channel;
+    t->residual = s->residual ? s->residual + pixel * s->ld_residual + channel : NULL;
+}
+
+/* The pixels and taps of a part by one panel; `next` are the weights that come after it. */
+static void convolve_panel(const struct convolution *s, const struct part *part, struct panel p, const float *next) {
     const float *rows[MAX_TAPS * MAX_ROWS];
-    struct tile t = {.rows = rows, .ld_y = s->ld_y, .ld_residual = s->ld_residual, .depth = s->depth,
-                     .last = at_most_lanes(valid)};
-    t.bias = s->bias + (int64_t)group * ((s->out_channels + LANES - 1) / LANES * LANES) + p.first;
-    if (flat && end - begin == 1) {
-        t.weights = weights;
-        t.finish = &s->finish;
-        t.y = s->y + begin * s->ld_y + channel;
-        t.residual = s->residual ? s->residual + begin * s->ld_residual + channel : NULL;
-        run_stream(p.vectors, &t, flat, s->tap_count * s->depth);
-        return;
+    const float *x = s->x + (int64_t)part->group * s->channels;
+    struct tile t = tile_of(s, part->group, p, part->tap);
+    t.rows = rows;
+    t.taps = part->taps;
+    t.begins = part->tap == 0;
+    t.finish = part->tap + part->taps == s->tap_count ? &s->finish : NULL;
+    const int tiles = (part->end - part->begin + FULL_ROWS[p.vectors - 1] - 1) / FULL_ROWS[p.vectors - 1];
+    look_ahead(&t, tiles, p.vectors, next);
+    for (int m = part->begin, n; m < part->end; m += n) {
+        n = rows_of_next(p.vectors, part->end - m);
+        if (part->flat)
+            find_flat_rows(part->flat + (m - part->begin) * part->ld_flat, part->ld_flat, n, s->depth, t.taps, rows);
+        else
+            find_rows(s, x, m, n, part->tap, t.taps, rows);
+        place_tile(s, m, part->group * s->out_channels + p.first, &t);
+        run_tile(n, p.vectors, &t);
+        if (tiles > 1)
+            t.ahead += (int64_t)t.taps * s->depth * t.advance;
     }
-    const int tiles = (end - begin + FULL_ROWS[p.vectors - 1] - 1) / FULL_ROWS[p.vectors - 1];
-    const int64_t width = p.vectors * LANES, whole = (int64_t)s->tap_count * s->depth * width;
-    for (int tap = 0; tap < s->tap_count; tap += s->block_taps) {
-        t.taps = s->tap_count - tap < s->block_taps ? s->tap_count - tap : s->block_taps;
-        t.weights = weights + (int64_t)tap * s->depth * width;
-        t.begins = tap == 0;
-        t.finish = tap + t.taps == s->tap_count ? &s->finish : NULL;
-        const int64_t depth = (int64_t)t.taps * s->depth;
-        const float *next = t.finish ? weights + s->panel_stride * whole : t.weights + depth * width;
-        look_ahead(&t, tiles, p.vectors, next);
-        for (int m = begin, n; m < end; m += n) {
-            n = rows_of_next(p.vectors, end - m);
-            if (flat)
-                find_flat_rows(flat + (m - begin) * ld_flat, ld_flat, n, s->depth, tap, t.taps, rows);
-            else
-                find_rows(s, x, m, n, tap, t.taps, rows);
-            t.y = s->y + m * s->ld_y + channel;
-            t.residual = s->residual ? s->residual + m * s->ld_residual + channel : NULL;
-            run_tile(n, p.vectors, &t);
-            if (tiles > 1)
-                t.ahead += depth * t.advance;
+}
+
+/* Some pixels' channels [first, first + count), each kept between its bounds. */
+static void clip_rows(const struct convolution *s, const struct part *part, int first, int count, float *out) {
+    for (int m = part->begin; m < part->end; m++, out += count) {
+        const float *x = s->x + m * s->ld_x + first;
+        for (int c = 0; c < count; c += LANES) {
+            const int n = count - c;
+            const vec low = load_some(s->low + first + c, n), high = load_some(s->high + first + c, n);
+            store_some(out + c, clamped(load_some(x + c, n), low, high), n);
         }
     }
 }
 
-/* Some pixels' channels, each kept between its bounds. */
-static void clip_rows(const struct convolution *s, int begin, int end, float *out) {
-    for (int m = begin; m < end; m++, out += s->channels)
-        for (int c = 0; c < s->channels; c += LANES) {
-            const int n = at_most_lanes(s->channels - c);
-            const vec low = load_some(s->low + c, n), high = load_some(s->high + c, n);
-            store_some(out + c, clamped(load_some(s->x + m * s->ld_x + c, n), low, high), n);
+/* Panel by panel, for each all taps: its weights are read once and the output's pixels stay near. */
+static void convolve_by_panels(const struct convolution *s, struct part part, int first, int end) {
+    const float *flat = part.flat;
+    for (int i = first; i < end; i++) {
+        const struct panel p = s->panels[i];
+        const int64_t line = (int64_t)s->depth * p.vectors * LANES;
+        const float *weights = s->weights + panel_offset(s, part.group, p);
+        for (part.tap = 0; part.tap < s->tap_count; part.tap += s->block_taps) {
+            part.taps = s->tap_count - part.tap < s->block_taps ? s->tap_count - part.tap : s->block_taps;
+            const int after = part.tap + part.taps;
+            part.flat = flat ? flat + (int64_t)part.tap * s->depth : NULL;
+            convolve_panel(s, &part, p, weights + (after < s->tap_count ? after : s->panel_stride * s->tap_count) * line);
         }
+    }
+}
+
+/* Some taps at a time, for these all panels: what is clipped once serves every panel while it is near. */
+static void convolve_by_taps(const struct convolution *s, struct part part, float *scratch) {
+    for (part.tap = 0; part.tap < s->tap_count; part.tap += s->block_taps) {
+        part.taps = s->tap_count - part.tap < s->block_taps ? s->tap_count - part.tap : s->block_taps;
+        const int after = (part.tap + part.taps) % s->tap_count;
+        part.flat = scratch;
+        part.ld_flat = part.taps * s->depth;
+        clip_rows(s, &part, part.tap * s->depth, part.taps * s->depth, scratch);
+        for (int i = 0; i < s->panel_count; i++) {
+            const struct panel *p = s->panels + i, *q = i + 1 < s->panel_count ? p + 1 : s->panels;
+            convolve_panel(s, &part, *p, tile_of(s, part.group, *q, i + 1 < s->panel_count ? part.tap : after).weights);
+        }
+    }
+}
+
+/* One row of a matrix by some panels. */
+static void convolve_row(const struct convolution *s, const struct part *part, int first, int end) {
+    for (int i = first; i < end; i++) {
+        const struct panel p = s->panels[i];
+        struct tile t = tile_of(s, part->group, p, 0);
+        t.finish = &s->finish;
+        place_tile(s, part->begin, part->group * s->out_channels + p.first, &t);
+        run_stream(p.vectors, &t, part->flat, s->tap_count * s->depth);
+    }
 }
 
 /* A unit is a block of pixels of some panels of one group; blocks of pixels change fastest. */
@@ -99,18 +151,17 @@ static void convolution(const void *arguments, int unit, float *scratch) {
     const int pixels = s->batch * s->out_height * s->out_width;
     const int blocks = (pixels + s->block_pixels - 1) / s->block_pixels;
     const int shares = (s->panel_count + s->block_panels - 1) / s->block_panels;
-    const int group = unit / (blocks * shares), share = unit / blocks % shares;
-    const int begin = unit % blocks * s->block_pixels;
-    const int end = begin + s->block_pixels < pixels ? begin + s->block_pixels : pixels;
-    const float *flat = s->flat ? s->x + (int64_t)group * s->channels + begin * s->ld_x : NULL;
-    int64_t ld_flat = s->ld_x;
-    if (s->low) {
-        clip_rows(s, begin, end, scratch);
-        flat = scratch;
-        ld_flat = s->channels;
-    }
-    for (int p = share * s->block_panels; p < (share + 1) * s->block_panels && p < s->panel_count; p++)
-        convolve_panel(s, group, s->panels[p], begin, end, flat, ld_flat);
+    const int first = unit / blocks % shares * s->block_panels;
+    const int end = first + s->block_panels < s->panel_count ? first + s->block_panels : s->panel_count;
+    struct part part = {.group = unit / (blocks * shares), .begin = unit % blocks * s->block_pixels, .ld_flat = s->ld_x};
+    part.end = part.begin + s->block_pixels < pixels ? part.begin + s->block_pixels : pixels;
+    part.flat = s->flat ? s->x + (int64_t)part.group * s->channels + part.begin * s->ld_x : NULL;
+    if (s->low)
+        convolve_by_taps(s, part, scratch);
+    else if (s->flat && part.end - part.begin == 1)
+        convolve_row(s, &part, first, end);
+    else
+        convolve_by_panels(s, part, first, end);
 }
 
 enum { PIXELS = 4 };

@@ -32,6 +32,7 @@ MAX_TAPS = 64  # as in convolution.h
 PANEL_BYTES = 400_000  # of a panel's weights that are used again and again while they stay near
 FEW_CHANNELS = 8  # so few that a row of the filter is read as one tap
 DEEPEST = 512  # floats read at a tap of a product
+FEW_PIXELS, MANY_PIXELS = 64, 1024  # between which both tiles of Winograd are tried
 
 
 def conv_candidates(step: Step, shop: Shop) -> Candidates:
@@ -64,7 +65,9 @@ def _cuts(step: Step, shop: Shop) -> dict[str, tuple[int, int, int]]:
         f"direct rows {near}": (widest, near, 0),
         f"direct rows {min(near, 56)}": (widest, min(near, 56), 0),
     }
-    if low is None:
+    if low is not None:
+        cuts[f"direct rows {min(per_thread, 224)}"] = (widest, min(per_thread, 224), 0)
+    else:
         cuts["direct panels"] = (widest, pixels, 1)
         cuts["direct narrow panels"] = (2, pixels, 1)
         cuts["direct halves"] = (widest, max(28, -(-pixels // 2)), 1)
@@ -153,13 +156,13 @@ def _convolution(
         channels=images.shape[3] // groups, out_channels=outputs, groups=groups, tap_count=len(taps),
         depth=depth // chunks, panel_count=len(widths), block_pixels=block, block_panels=at_once,
         panel_stride=shop.threads if at_once == 1 and pixels == block else 1, flat=int(flat),
-        block_taps=_block_taps(len(taps), depth // chunks, max(widths) * shop.lanes),
+        block_taps=1 if low is not None else _block_taps(len(taps), depth // chunks, max(widths) * shop.lanes),
         finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
     units = groups * -(-pixels // block) * -(-len(widths) // at_once)
-    scratch = block * images.shape[3] if low is not None else 0
+    scratch = block * arguments.block_taps * arguments.depth if low is not None else 0
     kept = (packed, taps, bias, low, high, unbounded, zeros, structures, images.x, images.y, images.residual)
-    return Work(Kind.CONVOLUTION, arguments, units, scratch, kept)
+    return Work(Kind.CONVOLUTION, arguments, units, scratch, kept, (packed,))
 
 
 def _by_group(weight: Array, groups: int) -> Array:
@@ -242,54 +245,59 @@ def _fits_winograd(step: Step) -> bool:
 
 
 def _winograd_candidates(step: Step, shop: Shop, x: Array) -> Candidates:
-    n, oh, ow, _ = step.output.shape
-    tiles = n * -(-oh // 4) * -(-ow // 4)
-    padded = shop.padded(x.shape[3])
+    """Blocks of tiles that stay near, or all at once; few pixels do not pay for the weights of the larger tile."""
+    n, oh, ow, outputs = step.output.shape
     found: dict[str, Maker] = {}
-    for block in (7, 14, 28, 56, 112):
-        fits = 36 * 4 * block * (padded + shop.lanes * shop.library.max_vectors) <= 4 * L2_BYTES
-        if block < 2 * tiles // shop.threads and fits:
-            found[f"winograd {block}"] = partial(_winograd, step, shop, block)
-    if 36 * 4 * tiles * (padded + shop.padded(step.output.shape[3])) <= 16 * L2_BYTES:
-        found["winograd in phases"] = partial(_winograd_phases, step, shop, tiles)
+    for m in (4, 2):
+        tiles = n * -(-oh // m) * -(-ow // m)
+        if (m == 4 and n * oh * ow < FEW_PIXELS) or (m == 2 and n * oh * ow > MANY_PIXELS):
+            continue
+        tile_bytes = 4 * (m + 2) ** 2 * (shop.padded(x.shape[3]) + shop.lanes * shop.library.max_vectors)
+        for block in (7, 14, 28, 56):
+            if block < 2 * tiles // shop.threads and tile_bytes * block <= 4 * L2_BYTES:
+                found[f"winograd {m} blocks {block}"] = partial(_winograd, step, shop, m, block)
+        if 4 * (m + 2) ** 2 * tiles * (shop.padded(x.shape[3]) + shop.padded(outputs)) <= 16 * L2_BYTES:
+            found[f"winograd {m} in phases"] = partial(_winograd_phases, step, shop, m)
     return found
 
 
-def _winograd(step: Step, shop: Shop, block: int) -> list[Work]:
-    arguments, kept, tiles = _winograd_arguments(step, shop)
+def _winograd(step: Step, shop: Shop, m: int, block: int) -> list[Work]:
+    arguments, kept, tiles = _winograd_arguments(step, shop, m)
     arguments.block_tiles = block
-    scratch = 36 * block * (arguments.padded_channels + shop.lanes * shop.library.max_vectors)
-    return [Work(Kind.WINOGRAD, arguments, -(-tiles // block), scratch, kept)]
+    scratch = (m + 2) ** 2 * block * (arguments.padded_channels + shop.lanes * shop.library.max_vectors)
+    return [Work(Kind.WINOGRAD, arguments, -(-tiles // block), scratch, kept, kept[:1])]
 
 
-def _winograd_phases(step: Step, shop: Shop, tiles: int) -> list[Work]:
-    arguments, kept, _ = _winograd_arguments(step, shop)
+def _winograd_phases(step: Step, shop: Shop, m: int) -> list[Work]:
+    arguments, kept, tiles = _winograd_arguments(step, shop, m)
     arguments.block_tiles = block = max(1, -(-tiles // (4 * shop.threads)))
-    images = aligned((36 * tiles * arguments.padded_channels,))
-    products = aligned((36 * tiles * arguments.padded_out,))
+    parts = (m + 2) ** 2
+    images = aligned((parts * tiles * arguments.padded_channels,))
+    products = aligned((parts * tiles * arguments.padded_out,))
     arguments.images, arguments.products = address(images), address(products)
     kept = (*kept, images, products)
     return [
         Work(Kind.WINOGRAD_INPUT, arguments, -(-tiles // block), 0, kept),
-        Work(Kind.WINOGRAD_PRODUCT, arguments, 36 * arguments.panel_count, 0, kept),
+        Work(Kind.WINOGRAD_PRODUCT, arguments, parts * arguments.panel_count, 0, kept, kept[:1]),
         Work(Kind.WINOGRAD_OUTPUT, arguments, -(-tiles // block), 0, kept),
     ]
 
 
-def _winograd_arguments(step: Step, shop: Shop) -> tuple[Winograd, tuple[Any, ...], int]:
+def _winograd_arguments(step: Step, shop: Shop, m: int) -> tuple[Winograd, tuple[Any, ...], int]:
     weight, images = constant(step, 1), _Images(step)
     channels, outputs = weight.shape[2:]
     widths = panel_widths(outputs, shop.lanes, shop.library.max_vectors)
     padded = shop.padded(channels)
     packed = shop.packed.get(
-        weight, ("winograd", shop.lanes), lambda: pack_winograd(weight, widths, shop.lanes, padded)
+        weight, ("winograd", m, shop.lanes), lambda: pack_winograd(weight, m, widths, shop.lanes, padded)
     )
     bias, structures = shop.vector(constant(step, 2)), panels(widths, shop.lanes)
-    rows, columns = -(-images.out[1] // 4), -(-images.out[2] // 4)
+    rows, columns = -(-images.out[1] // m), -(-images.out[2] // m)
     arguments = Winograd(
         **images.common(), weights=address(packed), bias=address(bias), panels=ctypes.addressof(structures),
         channels=channels, padded_channels=padded, out_channels=outputs, padded_out=sum(widths) * shop.lanes,
-        panel_count=len(widths), part_stride=shop.threads, tiles_y=rows, tiles_x=columns, finish=finish_of(step.attributes["activation"]),
+        panel_count=len(widths), m=m, part_stride=shop.threads, tiles_y=rows, tiles_x=columns,
+        finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
     kept = (packed, bias, structures, images.x, images.y, images.residual)
     return arguments, kept, images.out[0] * rows * columns

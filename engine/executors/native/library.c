@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 #include <string.h>
+#if X86
+#include <immintrin.h>
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -55,6 +58,17 @@ EXPORT const struct kernels *numserve_native_kernels(const char *name) {
 
 EXPORT int numserve_native_lanes(const struct kernels *k) { return k->lanes; }
 EXPORT int numserve_native_vectors(const struct kernels *k) { return k->max_vectors; }
+
+/* Drop some memory from the caches, so that what is timed next reads it as a whole model's run would. */
+EXPORT void numserve_native_forget(const char *memory, int64_t bytes) {
+#if X86
+    for (int64_t i = 0; i < bytes; i += 64) _mm_clflush(memory + i);
+    _mm_mfence();
+#else
+    (void)memory;
+    (void)bytes;
+#endif
+}
 
 EXPORT struct pool_of_threads *numserve_native_pool(int threads) { return pool_create(threads); }
 EXPORT void numserve_native_pool_end(struct pool_of_threads *pool) { pool_destroy(pool); }

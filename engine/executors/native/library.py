@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 import weakref
-from ctypes import POINTER, c_char_p, c_double, c_int, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class Library:
         """Run steps with as many threads as there are scratch buffers; `seconds` takes the time of each."""
         pool = _pools.of(self, len(scratch))
         self._calls.numserve_native_run(pool, self._kernels, steps, len(steps), scratch, seconds)
+
+    def forget(self, address: int, size: int) -> None:
+        """Drop memory from the caches."""
+        self._calls.numserve_native_forget(address, size)
 
     def new_pool(self, threads: int) -> int:
         """Threads to run steps with."""
@@ -144,6 +148,7 @@ def _open(path: Path) -> ctypes.CDLL:
     calls.numserve_native_lanes.argtypes = calls.numserve_native_vectors.argtypes = [c_void_p]
     calls.numserve_native_pool.restype, calls.numserve_native_pool.argtypes = c_void_p, [c_int]
     calls.numserve_native_pool_end.argtypes, calls.numserve_native_pool_end.restype = [c_void_p], None
+    calls.numserve_native_forget.restype, calls.numserve_native_forget.argtypes = None, [c_void_p, c_int64]
     calls.numserve_native_run.restype = None
     calls.numserve_native_run.argtypes = [
         c_void_p, c_void_p, POINTER(NativeStep), c_int, POINTER(c_void_p), POINTER(c_double),

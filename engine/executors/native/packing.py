@@ -10,12 +10,13 @@ from ...dtype import Array
 from ...graph.memory import aligned
 from .structures import Panel
 
-POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # and infinity; as in winograd.h
+POINTS = {4: (0.0, 0.625, -0.625, 1.5, -1.5), 2: (0.0, 1.0, -1.0)}  # and infinity; as in winograd.h
 
 
-def _filter() -> Array:
+def _filter(m: int) -> Array:
     """G: a filter of 3 weights at each point, over the product of the point's differences to the others."""
-    rows = [[p**k / np.prod([p - q for q in POINTS if q != p]) for k in range(3)] for p in POINTS]
+    points = POINTS[m]
+    rows = [[p**k / np.prod([p - q for q in points if q != p]) for k in range(3)] for p in points]
     return np.array([*rows, [0, 0, 1]])
 
 
@@ -47,11 +48,11 @@ def pack(weights: Array, widths: list[int], lanes: int) -> Array:
     return out.reshape(-1)
 
 
-def pack_winograd(weight: Array, widths: list[int], lanes: int, padded_channels: int) -> Array:
-    """(3, 3, C, O) to [panel][36][padded C][vectors * lanes]; computed in double precision, rounded once."""
+def pack_winograd(weight: Array, m: int, widths: list[int], lanes: int, padded_channels: int) -> Array:
+    """(3, 3, C, O) to [panel][(m + 2)²][padded C][vectors * lanes]; computed in double precision, rounded once."""
     channels, outputs = weight.shape[2:]
-    both = np.kron(_filter(), _filter())
-    parts = (both @ weight.reshape(9, -1).astype(np.float64)).reshape(36, channels, outputs)
-    whole = np.zeros((36, padded_channels, outputs), np.float32)
+    both = np.kron(_filter(m), _filter(m))
+    parts = (both @ weight.reshape(9, -1).astype(np.float64)).reshape(-1, channels, outputs)
+    whole = np.zeros((len(parts), padded_channels, outputs), np.float32)
     whole[:, :channels] = parts
-    return pack(whole.reshape(1, 36 * padded_channels, outputs), widths, lanes)
+    return pack(whole.reshape(1, -1, outputs), widths, lanes)

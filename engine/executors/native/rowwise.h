@@ -124,6 +124,12 @@ static void layer_norm(const void *arguments, int unit, float *scratch) {
     for (int64_t r = begin; r < last_row(s, begin); r++) normalize_row(s, s->a + r * s->ld_a, s->y + r * s->ld_y);
 }
 
+/* Planes of a picture, `stride` apart, side by side as `channels` values a pixel. */
+INLINE void interleave(const float *x, int64_t stride, int64_t pixels, int channels, float *y) {
+    for (int64_t l = 0; l < pixels; l++)
+        UNROLL for (int c = 0; c < channels; c++) y[l * channels + c] = x[c * stride + l];
+}
+
 /* A unit is one index of the first dim; rows whose floats are neighbours on both sides are moved whole. */
 static void copy(const void *arguments, int unit, float *scratch) {
     const struct copy *s = arguments;
@@ -136,6 +142,8 @@ static void copy(const void *arguments, int unit, float *scratch) {
                 float *y = s->y + unit * to[0] + i * to[1] + j * to[2] + k * to[3];
                 if (from[5] == 1 && to[5] == 1)
                     for (int64_t l = 0; l < n[4]; l++) memcpy(y + l * to[4], x + l * from[4], sizeof(float) * (size_t)n[5]);
+                else if (n[5] == 3 && from[4] == 1 && to[4] == 3 && to[5] == 1)
+                    interleave(x, from[5], n[4], 3, y);
                 else
                     for (int64_t l = 0; l < n[4]; l++)
                         for (int64_t m = 0; m < n[5]; m++) y[l * to[4] + m * to[5]] = x[l * from[4] + m * from[5]];

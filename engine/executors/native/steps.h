@@ -56,7 +56,7 @@ struct convolution {
     struct finish finish;
 };
 
-/* A 3x3 convolution of stride 1 by F(4x4, 3x3); weights are [panel][36][channels][lanes * vectors]. */
+/* A 3x3 convolution of stride 1 by F(m x m, 3x3); weights are [panel][(m + 2)^2][channels][lanes * vectors]. */
 struct winograd {
     const float *x, *weights, *bias, *residual;
     float *y, *images, *products;                      /* the latter two only where the phases are steps of their own */
@@ -65,6 +65,7 @@ struct winograd {
     int32_t batch, height, width, out_height, out_width, top, left;
     int32_t channels, padded_channels, out_channels, padded_out;
     int32_t panel_count, tiles_y, tiles_x, block_tiles;
+    int32_t m;                                         /* 4 or 2 */
     int32_t part_stride;                               /* from a product to the one its thread is likely to take next */
     struct finish finish;
 };

@@ -99,13 +99,13 @@ class Convolution(Structure):
 
 
 class Winograd(Structure):
-    """A 3x3 convolution by F(4x4, 3x3)."""
+    """A 3x3 convolution by F(4x4, 3x3) or F(2x2, 3x3)."""
 
     _fields_ = _fields(
         (c_void_p, "x weights bias residual y images products panels"),
         (c_int64, "ld_x ld_y ld_residual"),
         (c_int32, "batch height width out_height out_width top left channels padded_channels out_channels padded_out"),
-        (c_int32, "panel_count tiles_y tiles_x block_tiles part_stride"),
+        (c_int32, "panel_count tiles_y tiles_x block_tiles m part_stride"),
         (Finish, "finish"),
     )
 

@@ -36,13 +36,17 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """One native step: its kernel's arguments, units, floats of scratch a thread needs, and arrays to keep alive."""
+    """One native step: its kernel's arguments, units, floats of scratch a thread needs, arrays to keep alive.
+
+    `cold` are its weights, which a model's run finds outside the near caches.
+    """
 
     kind: Kind
     arguments: ctypes.Structure
     units: int
     scratch: int = 0
     kept: tuple[Any, ...] = ()
+    cold: tuple[Array, ...] = ()
 
 
 Maker = Callable[[], list[Work]]
