@@ -56,9 +56,11 @@ def gemm_candidates(step: Step, shop: Shop) -> Candidates:
 def _cuts(step: Step, shop: Shop) -> dict[str, tuple[int, int, int]]:
     """Ways to cut the work: (widest panel, pixels a unit takes, panels it takes; 0 is all)."""
     pixels = step.output.size // step.output.shape[-1]
+    if pixels == 1:
+        return {"stream": (shop.library.max_vectors, 1, 1)}
     low = optional(step, 4) if step.op == "conv_nhwc" else None
     per_thread = -(-pixels // shop.threads)
-    widest = shop.library.max_vectors
+    widest = shop.widest(pixels)
     row_bytes = 4 * array(step, 1).shape[-2] * (9 if step.op == "conv_nhwc" and array(step, 1).shape[0] > 1 else 1)
     near = max(28, min(per_thread, L2_BYTES // 4 // row_bytes // 28 * 28))
     cuts = {
@@ -253,7 +255,7 @@ def _winograd_candidates(step: Step, shop: Shop, x: Array) -> Candidates:
         if (m == 4 and n * oh * ow < FEW_PIXELS) or (m == 2 and n * oh * ow > MANY_PIXELS):
             continue
         tile_bytes = 4 * (m + 2) ** 2 * (shop.padded(x.shape[3]) + shop.lanes * shop.library.max_vectors)
-        for block in (7, 14, 28, 56):
+        for block in (14, 28, 56):
             if block < 2 * tiles // shop.threads and tile_bytes * block <= 4 * L2_BYTES:
                 found[f"winograd {m} blocks {block}"] = partial(_winograd, step, shop, m, block)
         if 4 * (m + 2) ** 2 * tiles * (shop.padded(x.shape[3]) + shop.padded(outputs)) <= 16 * L2_BYTES:
@@ -262,7 +264,7 @@ def _winograd_candidates(step: Step, shop: Shop, x: Array) -> Candidates:
 
 
 def _winograd(step: Step, shop: Shop, m: int, block: int) -> list[Work]:
-    arguments, kept, tiles = _winograd_arguments(step, shop, m)
+    arguments, kept, tiles = _winograd_arguments(step, shop, m, block)
     arguments.block_tiles = block
     scratch = (m + 2) ** 2 * block * (arguments.padded_channels + shop.lanes * shop.library.max_vectors)
     return [Work(Kind.WINOGRAD, arguments, -(-tiles // block), scratch, kept, kept[:1])]
@@ -283,16 +285,19 @@ def _winograd_phases(step: Step, shop: Shop, m: int) -> list[Work]:
     ]
 
 
-def _winograd_arguments(step: Step, shop: Shop, m: int) -> tuple[Winograd, tuple[Any, ...], int]:
+def _winograd_arguments(
+    step: Step, shop: Shop, m: int, block: int | None = None
+) -> tuple[Winograd, tuple[Any, ...], int]:
     weight, images = constant(step, 1), _Images(step)
     channels, outputs = weight.shape[2:]
-    widths = panel_widths(outputs, shop.lanes, shop.library.max_vectors)
+    rows, columns = -(-images.out[1] // m), -(-images.out[2] // m)
+    tiles = images.out[0] * rows * columns
+    widths = panel_widths(outputs, shop.lanes, shop.widest(min(block or tiles, tiles)))
     padded = shop.padded(channels)
     packed = shop.packed.get(
-        weight, ("winograd", m, shop.lanes), lambda: pack_winograd(weight, m, widths, shop.lanes, padded)
+        weight, ("winograd", m, tuple(widths), shop.lanes), lambda: pack_winograd(weight, m, widths, shop.lanes, padded)
     )
     bias, structures = shop.vector(constant(step, 2)), panels(widths, shop.lanes)
-    rows, columns = -(-images.out[1] // m), -(-images.out[2] // m)
     arguments = Winograd(
         **images.common(), weights=address(packed), bias=address(bias), panels=ctypes.addressof(structures),
         channels=channels, padded_channels=padded, out_channels=outputs, padded_out=sum(widths) * shop.lanes,
@@ -300,7 +305,7 @@ def _winograd_arguments(step: Step, shop: Shop, m: int) -> tuple[Winograd, tuple
         finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
     kept = (packed, bias, structures, images.x, images.y, images.residual)
-    return arguments, kept, images.out[0] * rows * columns
+    return arguments, kept, tiles
 
 
 def copy_of(x: Array, y: Array) -> Work:

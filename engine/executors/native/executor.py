@@ -16,6 +16,7 @@ from .work import Candidates, Shop, Work, builder_of
 
 ROUNDS = 3  # further timings of the candidates that come near the best, of which the least counts
 NEAR = 1.2
+HUGE_BYTES = 1 << 27  # weights that drive themselves out of the caches
 
 BUILDERS: Mapping[str, Callable[[Step, Shop], Candidates]] = {
     "conv_nhwc": convolution.conv_candidates,
@@ -83,7 +84,7 @@ class NativeExecutor:
 
     def _forget(self, work: Work) -> None:
         """Drop a step's weights from the caches: in a model's run other steps have driven them out since."""
-        for constant in work.cold:
+        for constant in (c for c in work.cold if c.nbytes <= HUGE_BYTES):
             self.library.forget(constant.ctypes.data, constant.nbytes)
 
     def _fastest(self, candidates: Mapping[str, list[Work]]) -> str:

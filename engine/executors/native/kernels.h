@@ -14,7 +14,7 @@
 const struct kernels NAME = {
     .lanes = LANES,
     .max_vectors = MAX_VECTORS,
-    .max_rows = MAX_ROWS,
+    .full_rows = FULL_ROWS,
     .run = {
         [CONVOLUTION] = convolution, [WINOGRAD] = winograd, [WINOGRAD_INPUT] = winograd_input,
         [WINOGRAD_PRODUCT] = winograd_product, [WINOGRAD_OUTPUT] = winograd_output, [DEPTHWISE] = depthwise,

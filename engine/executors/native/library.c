@@ -57,6 +57,7 @@ EXPORT const struct kernels *numserve_native_kernels(const char *name) {
 }
 
 EXPORT int numserve_native_lanes(const struct kernels *k) { return k->lanes; }
+EXPORT int numserve_native_rows(const struct kernels *k, int vectors) { return k->full_rows[vectors - 1]; }
 EXPORT int numserve_native_vectors(const struct kernels *k) { return k->max_vectors; }
 
 /* Drop some memory from the caches, so that what is timed next reads it as a whole model's run would. */

@@ -13,7 +13,8 @@
 typedef void (*unit_function)(const void *arguments, int unit, float *scratch);
 
 struct kernels {
-    int lanes, max_vectors, max_rows;
+    int lanes, max_vectors;
+    const int *full_rows; /* of a tile, by its vectors less one */
     unit_function run[KINDS];
 };
 

@@ -28,6 +28,7 @@ class Library:
         self.variant, self._kernels = self._choose(variant)
         self.lanes: int = self._calls.numserve_native_lanes(self._kernels)
         self.max_vectors: int = self._calls.numserve_native_vectors(self._kernels)
+        self.rows = {v: self._calls.numserve_native_rows(self._kernels, v) for v in range(1, self.max_vectors + 1)}
 
     def run(
         self,
@@ -146,6 +147,7 @@ def _open(path: Path) -> ctypes.CDLL:
     calls.numserve_native_variant.restype = c_char_p
     calls.numserve_native_kernels.restype, calls.numserve_native_kernels.argtypes = c_void_p, [c_char_p]
     calls.numserve_native_lanes.argtypes = calls.numserve_native_vectors.argtypes = [c_void_p]
+    calls.numserve_native_rows.argtypes = [c_void_p, c_int]
     calls.numserve_native_pool.restype, calls.numserve_native_pool.argtypes = c_void_p, [c_int]
     calls.numserve_native_pool_end.argtypes, calls.numserve_native_pool_end.restype = [c_void_p], None
     calls.numserve_native_forget.restype, calls.numserve_native_forget.argtypes = None, [c_void_p, c_int64]

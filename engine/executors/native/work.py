@@ -17,6 +17,7 @@ from ..numpy_workshop import Packed, rows_of
 from .library import Library
 from .structures import Activation, Finish, Kind
 
+FEW_ROWS = 64  # so few that a tile that is not full makes a difference
 L2_BYTES = 1 << 20  # what a thread's working set should stay under: the smaller of the usual second-level caches
 
 _NAMES = {
@@ -70,6 +71,13 @@ class Shop:
     def padded(self, channels: int) -> int:
         """Channels rounded up to whole vectors."""
         return -(-channels // self.lanes) * self.lanes
+
+    def widest(self, rows: int) -> int:
+        """Vectors of a panel for so many rows: the most there are, or one less where that leaves fewer tiles unfilled."""
+        most, by = self.library.max_vectors, self.library.rows
+        if not by[most - 1] <= rows <= FEW_ROWS:
+            return most
+        return min((most, most - 1), key=lambda v: -(-rows // by[v]) * by[v])
 
     def vector(self, values: Array, fill: float = 0.0) -> Array:
         """A constant of one value a channel, filled up to whole vectors."""
