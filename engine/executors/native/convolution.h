@@ -114,7 +114,7 @@ static void convolve_by_panels(const struct convolution *s, struct part part, in
             part.taps = s->tap_count - part.tap < s->block_taps ? s->tap_count - part.tap : s->block_taps;
             const int after = part.tap + part.taps;
             part.flat = flat ? flat + (int64_t)part.tap * s->depth : NULL;
-            convolve_panel(s, &part, p, weights + (after < s->tap_count ? after : s->panel_stride * s->tap_count) * line);
+            convolve_panel(s, &part, p, weights + after * line);
         }
     }
 }
@@ -145,15 +145,16 @@ static void convolve_row(const struct convolution *s, const struct part *part, i
     }
 }
 
-/* A unit is a block of pixels of some panels of one group; blocks of pixels change fastest. */
+/* A unit is a block of pixels of some panels of one group; panels change fastest, so that a thread stays with its part
+ * of the images from step to step. */
 static void convolution(const void *arguments, int unit, float *scratch) {
     const struct convolution *s = arguments;
     const int pixels = s->batch * s->out_height * s->out_width;
     const int blocks = (pixels + s->block_pixels - 1) / s->block_pixels;
     const int shares = (s->panel_count + s->block_panels - 1) / s->block_panels;
-    const int first = unit / blocks % shares * s->block_panels;
+    const int block = unit / shares % blocks, first = unit % shares * s->block_panels;
     const int end = first + s->block_panels < s->panel_count ? first + s->block_panels : s->panel_count;
-    struct part part = {.group = unit / (blocks * shares), .begin = unit % blocks * s->block_pixels, .ld_flat = s->ld_x};
+    struct part part = {.group = unit / (blocks * shares), .begin = block * s->block_pixels, .ld_flat = s->ld_x};
     part.end = part.begin + s->block_pixels < pixels ? part.begin + s->block_pixels : pixels;
     part.flat = s->flat ? s->x + (int64_t)part.group * s->channels + part.begin * s->ld_x : NULL;
     if (s->low)

@@ -156,8 +156,7 @@ def _convolution(
         zeros=address(zeros), taps=ctypes.addressof(taps), panels=ctypes.addressof(structures),
         group_weights=packed.size // groups, stride_y=images.stride[0], stride_x=images.stride[1],
         channels=images.shape[3] // groups, out_channels=outputs, groups=groups, tap_count=len(taps),
-        depth=depth // chunks, panel_count=len(widths), block_pixels=block, block_panels=at_once,
-        panel_stride=shop.threads if at_once == 1 and pixels == block else 1, flat=int(flat),
+        depth=depth // chunks, panel_count=len(widths), block_pixels=block, block_panels=at_once, flat=int(flat),
         block_taps=1 if low is not None else _block_taps(len(taps), depth // chunks, max(widths) * shop.lanes),
         finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
@@ -255,8 +254,9 @@ def _winograd_candidates(step: Step, shop: Shop, x: Array) -> Candidates:
         if (m == 4 and n * oh * ow < FEW_PIXELS) or (m == 2 and n * oh * ow > MANY_PIXELS):
             continue
         tile_bytes = 4 * (m + 2) ** 2 * (shop.padded(x.shape[3]) + shop.lanes * shop.library.max_vectors)
-        for block in (14, 28, 56):
-            if block < 2 * tiles // shop.threads and tile_bytes * block <= 4 * L2_BYTES:
+        even = -(-tiles // (7 * shop.threads)) * 7  # one block for each thread
+        for block in sorted({14, 28, 56, even}):
+            if block <= even and tile_bytes * block <= 4 * L2_BYTES:
                 found[f"winograd {m} blocks {block}"] = partial(_winograd, step, shop, m, block)
         if 4 * (m + 2) ** 2 * tiles * (shop.padded(x.shape[3]) + shop.padded(outputs)) <= 16 * L2_BYTES:
             found[f"winograd {m} in phases"] = partial(_winograd_phases, step, shop, m)
@@ -301,7 +301,7 @@ def _winograd_arguments(
     arguments = Winograd(
         **images.common(), weights=address(packed), bias=address(bias), panels=ctypes.addressof(structures),
         channels=channels, padded_channels=padded, out_channels=outputs, padded_out=sum(widths) * shop.lanes,
-        panel_count=len(widths), m=m, part_stride=shop.threads, tiles_y=rows, tiles_x=columns,
+        panel_count=len(widths), m=m, tiles_y=rows, tiles_x=columns,
         finish=finish_of(step.attributes["activation"]),
     )  # fmt: skip
     kept = (packed, bias, structures, images.x, images.y, images.residual)

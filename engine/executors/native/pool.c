@@ -1,6 +1,7 @@
-/* One parallel region a run. Units are handed out by a counter; a step is over when its units are done, not when every
- * thread has come by, so a thread that the system has put aside holds nobody up unless it is within a unit.
- * Who must wait spins for some microseconds and then sleeps.
+/* One parallel region a run. Of every step each thread has its own share of the units, the same part of the images each
+ * time, so that it finds in its cache what it wrote there; when it is through with them it takes what others have left.
+ * A step is over when its units are done, not when every thread has come by, so a thread that the system has put aside
+ * holds nobody up unless it is within a unit. Who must wait spins for some microseconds and then sleeps.
  */
 #define _GNU_SOURCE
 #include "pool.h"
@@ -20,7 +21,7 @@
 #include <immintrin.h>
 #endif
 
-enum { LINE = 64 };
+enum { LINE = 64, MOST_THREADS = 256 };
 static const double SPIN_SECONDS = 30e-6;
 
 /* A number to wait on, alone on its cache line. */
@@ -33,7 +34,7 @@ struct pool_of_threads {
     struct gate runs;                    /* odd while a run is open to the workers; -1: leave */
     struct gate inside;                  /* workers that have joined the run */
     struct gate done;                    /* finished units of all steps so far */
-    _Alignas(LINE) atomic_int next;      /* the next unit to be taken, of all steps */
+    struct gate next[MOST_THREADS];      /* units taken of each thread's shares, of all steps so far */
     const struct kernels *kernels;
     const struct step *steps;
     float *const *scratch;
@@ -103,25 +104,42 @@ static void run_alone(const struct kernels *kernels, const struct step *steps, i
     }
 }
 
-/* What the caller and each worker do in a run: take units until the step has none left, wait for it, go on. The units
- * of all steps are numbered through, so that no counter is ever set back while somebody may still look at it. */
+/* The first of `units` units that belongs to a thread's share. */
+static int share_begin(const struct pool_of_threads *p, int units, int thread) {
+    return (int)((int64_t)units * thread / p->threads);
+}
+
+/* Do units of one thread's share until none is left; `before` units of its shares were in earlier steps. */
+static int work_on_share(struct pool_of_threads *p, const struct step *s, int thread, int before, float *scratch) {
+    const int begin = share_begin(p, s->units, thread), count = share_begin(p, s->units, thread + 1) - begin;
+    atomic_int *next = &p->next[thread].value;
+    int taken = atomic_load(next), finished = 0;
+    while (taken < before + count)
+        if (atomic_compare_exchange_weak(next, &taken, taken + 1)) {
+            p->kernels->run[s->kind](s->arguments, begin + taken - before, scratch);
+            finished++;
+            taken = atomic_load(next);
+        }
+    return finished;
+}
+
+/* What the caller and each worker do in a run. The units of all steps are numbered through, so that no counter is ever
+ * set back while somebody may still look at it. */
 static void work(struct pool_of_threads *p, int index) {
-    int first = 0;
+    int end = 0, before[MOST_THREADS] = {0};
     double start = p->seconds && index == 0 ? now() : 0;
     for (int i = 0; i < p->count; i++) {
         const struct step *s = p->steps + i;
-        const int end = first + s->units;
-        int unit = atomic_load(&p->next), finished = 0;
-        while (unit < end)
-            if (atomic_compare_exchange_weak(&p->next, &unit, unit + 1)) {
-                p->kernels->run[s->kind](s->arguments, unit - first, p->scratch[index]);
-                finished++;
-                unit = atomic_load(&p->next);
-            }
+        int finished = 0;
+        end += s->units;
+        for (int k = 0; k < p->threads; k++) {
+            const int thread = (index + k) % p->threads;
+            finished += work_on_share(p, s, thread, before[thread], p->scratch[index]);
+        }
+        for (int k = 0; k < p->threads; k++) before[k] += share_begin(p, s->units, k + 1) - share_begin(p, s->units, k);
         if (finished && atomic_fetch_add(&p->done.value, finished) + finished >= end)
             wake(&p->done);
         for (int seen = atomic_load(&p->done.value); seen < end;) seen = await_change(&p->done, seen);
-        first = end;
         if (p->seconds && index == 0) {
             const double stop = now();
             p->seconds[i] = stop - start;
@@ -158,13 +176,17 @@ static int add_worker(struct pool_of_threads *p, int index) {
 }
 
 struct pool_of_threads *pool_create(int threads) {
+    if (threads > MOST_THREADS)
+        threads = MOST_THREADS;
     const size_t size = sizeof(struct pool_of_threads) + sizeof(pthread_t) * (size_t)threads;
     struct pool_of_threads *p = aligned_alloc(LINE, (size + LINE - 1) / LINE * LINE);
     if (!p)
         return NULL;
     memset(p, 0, size);
-    for (p->threads = 1; p->threads < threads; p->threads++)
-        if (!add_worker(p, p->threads)) {
+    p->threads = threads;
+    for (int started = 1; started < threads; started++)
+        if (!add_worker(p, started)) {
+            p->threads = started;
             pool_destroy(p);
             return NULL;
         }
@@ -189,7 +211,7 @@ void pool_run(struct pool_of_threads *p, const struct kernels *kernels, const st
     p->count = count;
     p->scratch = scratch;
     p->seconds = seconds;
-    atomic_store(&p->next, 0);
+    for (int k = 0; k < p->threads; k++) atomic_store(&p->next[k].value, 0);
     atomic_store(&p->done.value, 0);
     const int run = (atomic_load(&p->runs.value) + 1) & INT_MAX;
     atomic_store(&p->runs.value, run);

@@ -51,7 +51,6 @@ struct convolution {
     int32_t channels, out_channels, groups;            /* channels of one group */
     int32_t tap_count, depth, panel_count;             /* depth: floats read at a tap */
     int32_t block_taps, block_pixels, block_panels;    /* how much a unit takes at once */
-    int32_t panel_stride;                              /* from a panel to the one its thread is likely to take next */
     int32_t flat;                                      /* 1x1, stride 1, no padding: a pixel's row is at pixel * ld_x */
     struct finish finish;
 };
@@ -66,7 +65,6 @@ struct winograd {
     int32_t channels, padded_channels, out_channels, padded_out;
     int32_t panel_count, tiles_y, tiles_x, block_tiles;
     int32_t m;                                         /* 4 or 2 */
-    int32_t part_stride;                               /* from a product to the one its thread is likely to take next */
     struct finish finish;
 };
 

@@ -93,7 +93,7 @@ class Convolution(Structure):
         (c_void_p, "x weights bias residual low high zeros y taps panels"),
         (c_int64, "ld_x ld_y ld_residual group_weights"),
         (c_int32, "batch height width out_height out_width stride_y stride_x top left channels out_channels groups"),
-        (c_int32, "tap_count depth panel_count block_taps block_pixels block_panels panel_stride flat"),
+        (c_int32, "tap_count depth panel_count block_taps block_pixels block_panels flat"),
         (Finish, "finish"),
     )
 
@@ -105,7 +105,7 @@ class Winograd(Structure):
         (c_void_p, "x weights bias residual y images products panels"),
         (c_int64, "ld_x ld_y ld_residual"),
         (c_int32, "batch height width out_height out_width top left channels padded_channels out_channels padded_out"),
-        (c_int32, "panel_count tiles_y tiles_x block_tiles m part_stride"),
+        (c_int32, "panel_count tiles_y tiles_x block_tiles m"),
         (Finish, "finish"),
     )
 

@@ -98,15 +98,15 @@ INLINE void to_images(const struct winograd *s, int m, int begin, int end, float
     }
 }
 
-/* One of the products: `tiles` rows of images times one panel of weights; the one `stride` further is to come. */
+/* One of the products: `tiles` rows of images times one panel of weights; the next product comes after. */
 static void multiply_images(const struct winograd *s, struct panel p, int part, int tiles, const float *images,
-                            float *products, int64_t ld_products, int stride) {
+                            float *products, int64_t ld_products) {
     const float *rows[MAX_ROWS];
     const int parts = (s->m + 2) * (s->m + 2), width = p.vectors * LANES;
     struct tile t = {.rows = rows, .ld_y = ld_products, .taps = 1, .depth = s->padded_channels, .last = LANES, .begins = 1};
     t.weights = s->weights + ((int64_t)p.first * parts + (int64_t)part * width) * s->padded_channels;
     const int many = (tiles + FULL_ROWS[p.vectors - 1] - 1) / FULL_ROWS[p.vectors - 1];
-    look_ahead(&t, many, p.vectors, t.weights + (int64_t)stride * width * s->padded_channels);
+    look_ahead(&t, many, p.vectors, t.weights + (int64_t)width * s->padded_channels);
     for (int i = 0, n; i < tiles; i += n) {
         n = rows_of_next(p.vectors, tiles - i);
         find_flat_rows(images + (int64_t)i * s->padded_channels, s->padded_channels, n, 0, 1, rows);
@@ -165,7 +165,7 @@ INLINE void whole_block(const struct winograd *s, int m, int begin, int end, flo
         const struct panel p = s->panels[i];
         const int64_t ld = p.vectors * LANES, part = s->block_tiles * ld;
         for (int k = 0; k < parts; k++)
-            multiply_images(s, p, k, end - begin, scratch + k * image_part, products + k * part, ld, 1);
+            multiply_images(s, p, k, end - begin, scratch + k * image_part, products + k * part, ld);
         for (int tile = begin; tile < end; tile++)
             for (int c = 0; c < p.vectors * LANES && p.first + c < s->out_channels; c += LANES)
                 from_products(s, m, place_of(s, tile), p.first + c, products + (tile - begin) * ld + c, part);
@@ -202,7 +202,7 @@ static void winograd_product(const void *arguments, int unit, float *scratch) {
     const struct panel p = s->panels[unit / parts];
     (void)scratch;
     multiply_images(s, p, part, tiles, s->images + (int64_t)part * tiles * s->padded_channels,
-                    s->products + (int64_t)part * tiles * s->padded_out + p.first, s->padded_out, s->part_stride);
+                    s->products + (int64_t)part * tiles * s->padded_out + p.first, s->padded_out);
 }
 
 /* A unit is a block of tiles to be brought back. */
