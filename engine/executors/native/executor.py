@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ...graph.plan import Plan, Step
-from ..base import Program, Unit
+from ..base import Executor, Program, Unit
+from ..builtin import executor_named
 from ..choices import Choices, key_of
-from ..numpy import NumpyExecutor
 from . import attention, convolution, pooling, rowwise
 from .library import Library, load
 from .program import NativeProgram, Scratch, Segment, scratch_for
@@ -48,7 +49,7 @@ class NativeExecutor:
         self.threads, self.exact = threads, exact
         self.library: Library = load(variant)
         self._shop = Shop(self.library, threads, exact)
-        self._numpy = NumpyExecutor(threads=threads, exact=exact)
+        self._numpy: Executor | None = None
 
     def supports(self, step: Step) -> bool:
         """Whether a native kernel computes a step."""
@@ -57,7 +58,7 @@ class NativeExecutor:
     def compile(self, plan: Plan, choices: Choices | None = None) -> Program:
         """Make a plan ready, timing candidates where `choices` has no answer yet."""
         choices = Choices() if choices is None else choices
-        built: list[tuple[Step, str, list[Work]] | Unit] = [self._build(step, choices) for step in plan.steps]
+        built: list[tuple[Step, str, list[Work]] | Unit] = [self._build(plan, step, choices) for step in plan.steps]
         scratch = scratch_for((w for b in built if not isinstance(b, Unit) for w in b[2]), self.threads)
         units = [b if isinstance(b, Unit) else self._unit(*b, scratch) for b in built]
         return NativeProgram(plan, units)
@@ -65,12 +66,17 @@ class NativeExecutor:
     def _unit(self, step: Step, algorithm: str, works: list[Work], scratch: Scratch) -> Unit:
         return Unit(step, f"native {algorithm}", Segment(self.library, works, scratch))
 
-    def _build(self, step: Step, choices: Choices) -> tuple[Step, str, list[Work]] | Unit:
+    def _build(self, plan: Plan, step: Step, choices: Choices) -> tuple[Step, str, list[Work]] | Unit:
         candidates = builder_of(step, BUILDERS, self._shop)
         if candidates is None:
-            return self._numpy.unit(step, choices)
+            return self._left_to_numpy(replace(plan, steps=(step,)), choices)
         algorithm = self._choose(step, candidates, choices)
         return step, algorithm, candidates[algorithm]()
+
+    def _left_to_numpy(self, plan: Plan, choices: Choices) -> Unit:
+        """The unit of a plan of one step, over the same buffers."""
+        self._numpy = self._numpy or executor_named("numpy", threads=self.threads, exact=self.exact)
+        return self._numpy.compile(plan, choices).units[0]
 
     def _choose(self, step: Step, candidates: Candidates, choices: Choices) -> str:
         if len(candidates) == 1:

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
+import numpy as np
+
+from ...dtype import Array
 from ...graph.memory import aligned
 from ...graph.plan import Plan
 from ..base import Program, StepTime, Unit
 from .library import Library
-from .structures import NativeStep
+from .structures import Copy, NativeStep
 from .work import Work
 
 Scratch = ctypes.Array[ctypes.c_void_p]
@@ -45,6 +48,30 @@ class NativeProgram(Program):
         super().__init__(plan, units)
         self._parts = list(_merged(units))
         self._calls = tuple(call for _, call in self._parts)
+        self._sole_copies = [_sole_copy(plan, units, number) for number in range(len(plan.inputs))]
+
+    def run(self, inputs: Sequence[Array], outputs: Sequence[Array] | None = None) -> list[Array]:
+        """As Program.run(); an input that one step copies elsewhere is read where the caller has it."""
+        borrowed = [
+            copy if copy is not None and _alike(source, target) else None
+            for copy, source, target in zip(self._sole_copies, inputs, self.inputs, strict=True)
+        ]
+        for copy, target, source in zip(borrowed, self.inputs, inputs, strict=True):
+            if copy is None:
+                np.copyto(target, source)
+            else:
+                copy.x = source.ctypes.data
+        try:
+            self.execute()
+        finally:
+            for copy, target in zip(borrowed, self.inputs, strict=True):
+                if copy is not None:
+                    copy.x = target.ctypes.data
+        if outputs is None:
+            return list(self.outputs)
+        for target, source in zip(outputs, self.outputs, strict=True):
+            np.copyto(target, source)
+        return list(outputs)
 
     def profile(self, rounds: int = 5) -> list[StepTime]:
         """The least time of each step within whole runs."""
@@ -61,6 +88,31 @@ class NativeProgram(Program):
     def _round(self) -> Iterator[float]:
         for units, call in self._parts:
             yield from _times(units, call)
+
+
+def _alike(x: Array, y: Array) -> bool:
+    return x.dtype == y.dtype and x.shape == y.shape and x.strides == y.strides
+
+
+def _may_meet(x: object, y: Array) -> bool:
+    return isinstance(x, np.ndarray) and np.may_share_memory(x, y)
+
+
+def _sole_copy(plan: Plan, units: Sequence[Unit], number: int) -> Copy | None:
+    """The arguments of the copy that is all that reads an input, if it reads it from its beginning."""
+    buffer = plan.inputs[number]
+    readers: list[Unit] = []
+    for unit in units:
+        readers += [unit] if any(_may_meet(i, buffer) for i in unit.step.inputs) else []
+        if any(_may_meet(o, buffer) for o in unit.step.outputs):
+            break  # from here on the memory holds something else
+    else:
+        if any(_may_meet(o, buffer) for o in plan.outputs):
+            return None
+    if len(readers) != 1 or not isinstance(readers[0].run, Segment):
+        return None
+    first = readers[0].run.works[0].arguments
+    return first if isinstance(first, Copy) and first.x == buffer.ctypes.data else None
 
 
 def _merged(units: Sequence[Unit]) -> Iterator[tuple[list[Unit], Callable[[], None]]]:

@@ -13,7 +13,7 @@ from ...dtype import Array
 from ...graph.memory import aligned
 from ...graph.plan import Input, Step
 from ...ops.lowered import activation_of
-from ..numpy_workshop import Packed, rows_of
+from ..numpy_workshop import Packed
 from .library import Library
 from .structures import Activation, Finish, Kind
 
@@ -73,7 +73,7 @@ class Shop:
         return -(-channels // self.lanes) * self.lanes
 
     def widest(self, rows: int) -> int:
-        """Vectors of a panel for so many rows: the most there are, or one less where that leaves fewer tiles unfilled."""
+        """Vectors of a panel for so many rows: the most, or one less where that leaves less of the tiles unfilled."""
         most, by = self.library.max_vectors, self.library.rows
         if not by[most - 1] <= rows <= FEW_ROWS:
             return most
@@ -168,6 +168,3 @@ def share(count: int, threads: int, least: int = 1) -> int:
     """How many of `count` things a unit takes, so that each thread gets some units and none is tiny."""
     units = 1 if threads == 1 else 4 * threads
     return max(least, -(-count // units))
-
-
-__all__ = ["Candidates", "Maker", "Shop", "Unsupported", "Work", "rows_of"]
