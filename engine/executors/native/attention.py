@@ -11,7 +11,7 @@ from ...graph.plan import Step
 from .structures import Attention, Kind
 from .work import Candidates, Shop, Unsupported, Work, address, array, optional
 
-BLOCK = 56  # queries whose scores are at hand at once
+BLOCK = 112  # queries whose scores are at hand at once
 
 
 def attention(step: Step, shop: Shop) -> Candidates:
@@ -19,9 +19,9 @@ def attention(step: Step, shop: Shop) -> Candidates:
     q, k, v, y = (_heads(x) for x in (array(step, 0), array(step, 1), array(step, 2), step.output))
     mask = optional(step, 3)
     seen = None if mask is None else _heads(np.broadcast_to(mask, (*step.output.shape[:-1], k.shape[2])))
-    width = shop.lanes * shop.library.max_vectors
+    width = shop.lanes * shop.library.max_vectors  # of the widest panel
     keys, depth, outputs = k.shape[2], q.shape[3], v.shape[3]
-    block = min(BLOCK, q.shape[2])
+    block = min(BLOCK if q.shape[0] * q.shape[1] >= 2 * shop.threads else BLOCK // 4, q.shape[2])
     arguments = Attention(
         q=address(q), k=address(k), v=address(v), mask=address(seen), y=address(y),
         q_strides=_strides(q), k_strides=_strides(k), v_strides=_strides(v), y_strides=_strides(y),
