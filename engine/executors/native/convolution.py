@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ...dtype import Array
 from ...graph.memory import aligned
 from ...graph.plan import Step
-from .packing import pack, pack_winograd, panel_widths, panels
-from .structures import Convolution, Copy, Depthwise, Kind, Tap, Winograd
+from . import winograd
+from .copies import copy_of
+from .images import Images
+from .packing import pack, panel_widths, panels
+from .structures import Convolution, Depthwise, Kind, Tap
 from .work import (
     L2_BYTES,
     Candidates,
@@ -25,25 +27,23 @@ from .work import (
     constant,
     finish_of,
     optional,
-    pitch,
 )
 
 MAX_TAPS = 64  # as in convolution.h
 PANEL_BYTES = 400_000  # of a panel's weights that are used again and again while they stay near
 FEW_CHANNELS = 8  # so few that a row of the filter is read as one tap
 DEEPEST = 512  # floats read at a tap of a product
-FEW_PIXELS, MANY_PIXELS = 64, 1024  # between which both tiles of Winograd are tried
 
 
 def conv_candidates(step: Step, shop: Shop) -> Candidates:
     """A convolution over NHWC images."""
-    x, weight = array(step, 0), constant(step, 1)
+    weight = constant(step, 1)
     groups, channels = step.attributes["groups"], weight.shape[2]
     if groups > 1 and channels == 1 and weight.shape[3] == groups and optional(step, 4) is None:
         return {"depthwise": partial(_depthwise, step, shop)}
     found: dict[str, Maker] = {name: partial(_direct, step, shop, *cut) for name, cut in _cuts(step, shop).items()}
-    if _fits_winograd(step) and not shop.exact:
-        found |= _winograd_candidates(step, shop, x)
+    if winograd.fits(step) and not shop.exact:
+        found |= winograd.candidates(step, shop)
     return found
 
 
@@ -76,45 +76,19 @@ def _cuts(step: Step, shop: Shop) -> dict[str, tuple[int, int, int]]:
     return cuts if shop.threads > 1 or low is not None else {k: v for k, v in cuts.items() if k != "direct halves"}
 
 
-class _Images:
-    """The shapes that a step of convolution works with."""
-
-    def __init__(self, step: Step) -> None:
-        self.x, self.y, self.residual = array(step, 0), step.output, optional(step, 3)
-        self.ld_x, self.ld_y = pitch(self.x), pitch(self.y)
-        self.ld_residual = 0 if self.residual is None else pitch(self.residual)
-        if step.op == "gemm":
-            rows = self.y.size // self.y.shape[-1]
-            self.shape, self.out = (rows, 1, 1, self.x.shape[-1]), (rows, 1, 1, self.y.shape[-1])
-            self.stride, self.padding, self.dilation, self.groups = (1, 1), (0, 0, 0, 0), (1, 1), 1
-        else:
-            self.shape, self.out = self.x.shape, self.y.shape
-            self.stride, self.padding = step.attributes["stride"], step.attributes["padding"]
-            self.dilation, self.groups = step.attributes["dilation"], step.attributes["groups"]
-
-    def common(self) -> dict[str, Any]:
-        """The fields that all structures of convolution share."""
-        return {
-            "x": address(self.x), "y": address(self.y), "residual": address(self.residual),
-            "ld_x": self.ld_x, "ld_y": self.ld_y, "ld_residual": self.ld_residual,
-            "batch": self.shape[0], "height": self.shape[1], "width": self.shape[2],
-            "out_height": self.out[1], "out_width": self.out[2], "top": self.padding[0], "left": self.padding[1],
-        }  # fmt: skip
-
-
 def _product(step: Step, shop: Shop, widest: int, pixels: int, at_once: int) -> list[Work]:
     weight = constant(step, 1)
-    return [_convolution(step, shop, _Images(step), weight[None, None], (widest, pixels, at_once))]
+    return [_convolution(step, shop, Images(step), weight[None, None], (widest, pixels, at_once))]
 
 
 def _direct(step: Step, shop: Shop, widest: int, pixels: int, at_once: int) -> list[Work]:
-    weight, images = constant(step, 1), _Images(step)
+    weight, images = constant(step, 1), Images(step)
     if images.shape[3] <= FEW_CHANNELS and images.groups == 1 and weight.shape[1] > 1 and images.dilation[1] == 1:
         return _few_channels(step, shop, images, weight, (widest, pixels, at_once))
     return [_convolution(step, shop, images, weight, (widest, pixels, at_once))]
 
 
-def _few_channels(step: Step, shop: Shop, images: _Images, weight: Array, cut: tuple[int, int, int]) -> list[Work]:
+def _few_channels(step: Step, shop: Shop, images: Images, weight: Array, cut: tuple[int, int, int]) -> list[Work]:
     """Copy the images into a frame of zeros, in which a row of the filter is one run of floats."""
     (n, h, w, c), (top, left, bottom, right) = images.shape, images.padding
     frame = aligned((n, h + top + bottom, w + left + right, c))
@@ -129,7 +103,7 @@ def _few_channels(step: Step, shop: Shop, images: _Images, weight: Array, cut: t
 
 
 def _convolution(
-    step: Step, shop: Shop, images: _Images, weight: Array, cut: tuple[int, int, int], wide: int = 1
+    step: Step, shop: Shop, images: Images, weight: Array, cut: tuple[int, int, int], wide: int = 1
 ) -> Work:
     """One step by the direct algorithm; `wide` is how many pixels one tap reads."""
     kh, kw, depth, total = weight.shape
@@ -198,7 +172,7 @@ def _chunks(depth: int, taps: int) -> int:
     return next((n for n in range(wanted, 4 * wanted + 1) if depth % n == 0), 1)
 
 
-def _taps(kh: int, kw: int, chunks: int, depth: int, images: _Images) -> ctypes.Array[Tap]:
+def _taps(kh: int, kw: int, chunks: int, depth: int, images: Images) -> ctypes.Array[Tap]:
     dy, dx = images.dilation
     width, ld = images.shape[2], images.ld_x
     found = [
@@ -213,7 +187,7 @@ def _block_taps(taps: int, depth: int, width: int) -> int:
 
 
 def _depthwise(step: Step, shop: Shop) -> list[Work]:
-    weight, images = constant(step, 1), _Images(step)
+    weight, images = constant(step, 1), Images(step)
     kh, kw, _, channels = weight.shape
     padded = shop.padded(channels)
 
@@ -234,98 +208,3 @@ def _depthwise(step: Step, shop: Shop) -> list[Work]:
     )  # fmt: skip
     kept = (packed, bias, taps, zeros, images.x, images.y, images.residual)
     return [Work(Kind.DEPTHWISE, arguments, images.out[0] * images.out[1], 0, kept)]
-
-
-def _fits_winograd(step: Step) -> bool:
-    how = step.attributes
-    return (
-        array(step, 1).shape[:2] == (3, 3) and how["stride"] == (1, 1) and how["dilation"] == (1, 1)
-        and how["groups"] == 1 and array(step, 1).shape[2] >= 16 and optional(step, 4) is None
-        and optional(step, 5) is None
-    )  # fmt: skip
-
-
-def _winograd_candidates(step: Step, shop: Shop, x: Array) -> Candidates:
-    """Blocks of tiles that stay near, or all at once; few pixels do not pay for the weights of the larger tile."""
-    n, oh, ow, outputs = step.output.shape
-    found: dict[str, Maker] = {}
-    for m in (4, 2):
-        tiles = n * -(-oh // m) * -(-ow // m)
-        if (m == 4 and n * oh * ow < FEW_PIXELS) or (m == 2 and n * oh * ow > MANY_PIXELS):
-            continue
-        tile_bytes = 4 * (m + 2) ** 2 * (shop.padded(x.shape[3]) + shop.lanes * shop.library.max_vectors)
-        even = -(-tiles // (7 * shop.threads)) * 7  # one block for each thread
-        for block in sorted({14, 28, 56, even}):
-            if block <= even and tile_bytes * block <= 4 * L2_BYTES:
-                found[f"winograd {m} blocks {block}"] = partial(_winograd, step, shop, m, block)
-        if 4 * (m + 2) ** 2 * tiles * (shop.padded(x.shape[3]) + shop.padded(outputs)) <= 16 * L2_BYTES:
-            found[f"winograd {m} in phases"] = partial(_winograd_phases, step, shop, m)
-    return found
-
-
-def _winograd(step: Step, shop: Shop, m: int, block: int) -> list[Work]:
-    arguments, kept, tiles = _winograd_arguments(step, shop, m, block)
-    arguments.block_tiles = block
-    scratch = (m + 2) ** 2 * block * (arguments.padded_channels + shop.lanes * shop.library.max_vectors)
-    return [Work(Kind.WINOGRAD, arguments, -(-tiles // block), scratch, kept, kept[:1])]
-
-
-def _winograd_phases(step: Step, shop: Shop, m: int) -> list[Work]:
-    arguments, kept, tiles = _winograd_arguments(step, shop, m)
-    arguments.block_tiles = block = max(1, -(-tiles // (4 * shop.threads)))
-    parts = (m + 2) ** 2
-    images = aligned((parts * tiles * arguments.padded_channels,))
-    products = aligned((parts * tiles * arguments.padded_out,))
-    arguments.images, arguments.products = address(images), address(products)
-    kept = (*kept, images, products)
-    return [
-        Work(Kind.WINOGRAD_INPUT, arguments, -(-tiles // block), 0, kept),
-        Work(Kind.WINOGRAD_PRODUCT, arguments, parts * arguments.panel_count, 0, kept, kept[:1]),
-        Work(Kind.WINOGRAD_OUTPUT, arguments, -(-tiles // block), 0, kept),
-    ]
-
-
-def _winograd_arguments(
-    step: Step, shop: Shop, m: int, block: int | None = None
-) -> tuple[Winograd, tuple[Any, ...], int]:
-    weight, images = constant(step, 1), _Images(step)
-    channels, outputs = weight.shape[2:]
-    rows, columns = -(-images.out[1] // m), -(-images.out[2] // m)
-    tiles = images.out[0] * rows * columns
-    widths = panel_widths(outputs, shop.lanes, shop.widest(min(block or tiles, tiles)))
-    padded = shop.padded(channels)
-    packed = shop.packed.get(
-        weight, ("winograd", m, tuple(widths), shop.lanes), lambda: pack_winograd(weight, m, widths, shop.lanes, padded)
-    )
-    bias, structures = shop.vector(constant(step, 2)), panels(widths, shop.lanes)
-    arguments = Winograd(
-        **images.common(), weights=address(packed), bias=address(bias), panels=ctypes.addressof(structures),
-        channels=channels, padded_channels=padded, out_channels=outputs, padded_out=sum(widths) * shop.lanes,
-        panel_count=len(widths), m=m, tiles_y=rows, tiles_x=columns,
-        finish=finish_of(step.attributes["activation"]),
-    )  # fmt: skip
-    kept = (packed, bias, structures, images.x, images.y, images.residual)
-    return arguments, kept, tiles
-
-
-def copy_of(x: Array, y: Array) -> Work:
-    """Copy between two views of one shape, of six dims at most; its units are the steps of the first dim."""
-    if x.ndim > 6:
-        raise Unsupported
-    missing = 6 - x.ndim
-    sizes = [1] * missing + list(x.shape)
-    from_ = [0] * missing + [s // 4 for s in x.strides]
-    to = [0] * missing + [s // 4 for s in y.strides]
-    order = _leading(sizes)
-    six = ctypes.c_int64 * 6
-    arguments = Copy(
-        x=address(x), y=address(y), sizes=six(*[sizes[i] for i in order]),
-        x_strides=six(*[from_[i] for i in order]), y_strides=six(*[to[i] for i in order]),
-    )  # fmt: skip
-    return Work(Kind.COPY, arguments, sizes[order[0]], 0, (x, y))
-
-
-def _leading(sizes: list[int]) -> list[int]:
-    """The order of dims with the first one that can be divided among threads in front."""
-    first = next((i for i, size in enumerate(sizes[:-1]) if size > 1), 0)
-    return [first, *(i for i in range(6) if i != first)]

@@ -10,7 +10,7 @@ from ...graph.plan import Plan, Step
 from ..base import Executor, Program, Unit
 from ..builtin import executor_named
 from ..choices import Choices, key_of
-from . import attention, convolution, pooling, rowwise
+from . import attention, convolution, copies, pooling, rowwise
 from .library import Library, load
 from .program import NativeProgram, Scratch, Segment, scratch_for
 from .work import Candidates, Shop, Work, builder_of
@@ -29,8 +29,8 @@ BUILDERS: Mapping[str, Callable[[Step, Shop], Candidates]] = {
     "softmax": rowwise.softmax,
     "layer_norm": rowwise.layer_norm,
     "scaled_dot_product_attention": attention.attention,
-    "cat": rowwise.join,
-    **dict.fromkeys(("permute", "getitem", "reshape", "expand", "clone", "contiguous"), rowwise.moved),
+    "cat": copies.join,
+    **dict.fromkeys(("permute", "getitem", "reshape", "expand", "clone", "contiguous"), copies.moved),
     **dict.fromkeys((*rowwise.PLAIN, *rowwise.WITH_ATTRIBUTES), rowwise.unary),
     **dict.fromkeys(rowwise.OPERATIONS, rowwise.binary),
 }

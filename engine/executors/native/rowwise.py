@@ -1,4 +1,4 @@
-"""Elementwise work, softmax, layer norm and copies, as work on rows."""
+"""Elementwise work, softmax and layer norm, as work on rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from ...dtype import Array
 from ...graph.plan import Input, Step
-from .convolution import copy_of
 from .structures import Activation, Binary, Finish, Kind, Rowwise
 from .work import Candidates, Shop, Unsupported, Work, address, array, constant, finish_of, matrix, optional, share
 
@@ -112,39 +111,6 @@ def layer_norm(step: Step, shop: Shop) -> Candidates:
         ld_a=matrix(x)[2], ld_y=ld_y, epsilon=step.attributes["eps"],
     )  # fmt: skip
     return {"direct": lambda: [_keeping(work, x, y, weight, bias)]}
-
-
-def join(step: Step, shop: Shop) -> Candidates:
-    """The parts of a concatenation that are not in place yet."""
-    dim = step.attributes.get("dim", 0) % step.output.ndim
-    works, start = [], 0
-    for index in range(len(step.inputs)):
-        part = array(step, index)
-        place = (slice(None),) * dim + (slice(start, start + part.shape[dim]),)
-        start += part.shape[dim]
-        if part.ctypes.data != step.output[place].ctypes.data:
-            works.append(copy_of(part, step.output[place]))
-    return {"copy": lambda: works}
-
-
-def moved(step: Step, shop: Shop) -> Candidates:
-    """A view that had to become a copy: permute, getitem, expand, clone, contiguous."""
-    x, y = array(step, 0), step.output
-    if step.op == "permute":
-        x = x.transpose(step.attributes["dims"])
-    elif step.op == "getitem":
-        x = x[(*step.attributes["index"], ...)]
-    elif step.op == "reshape":
-        x, y = (x.reshape(y.shape), y) if x.flags.c_contiguous else (x, _as_shape(y, x.shape))
-    if x.shape != y.shape:
-        x = np.broadcast_to(x, y.shape)
-    return {"copy": lambda: [copy_of(x, y)]}
-
-
-def _as_shape(x: Array, shape: tuple[int, ...]) -> Array:
-    if not x.flags.c_contiguous:
-        raise Unsupported
-    return x.reshape(shape)
 
 
 def _as_array(value: Input) -> Array:
