@@ -50,9 +50,16 @@ def pack(weights: Array, widths: list[int], lanes: int) -> Array:
 
 def pack_winograd(weight: Array, m: int, widths: list[int], lanes: int, padded_channels: int) -> Array:
     """(3, 3, C, O) to [panel][(m + 2)²][padded C][vectors * lanes]; computed in double precision, rounded once."""
-    channels, outputs = weight.shape[2:]
+    channels = weight.shape[2]
     both = np.kron(_filter(m), _filter(m))
-    parts = (both @ weight.reshape(9, -1).astype(np.float64)).reshape(-1, channels, outputs)
-    whole = np.zeros((len(parts), padded_channels, outputs), np.float32)
-    whole[:, :channels] = parts
-    return pack(whole.reshape(1, -1, outputs), widths, lanes)
+    out = aligned((len(both) * padded_channels * sum(widths) * lanes,))
+    out.fill(0)
+    first = 0
+    for width in widths:  # one at a time, as the whole would leave every cache
+        some = weight[..., first : first + width * lanes]
+        start, size = first * len(both) * padded_channels, width * lanes * len(both) * padded_channels
+        panel = out[start : start + size].reshape(len(both), padded_channels, width * lanes)
+        parts = both @ some.reshape(9, -1).astype(np.float64)
+        panel[:, :channels, : some.shape[3]] = parts.reshape(len(both), channels, -1)
+        first += width * lanes
+    return out
