@@ -44,7 +44,7 @@ class Executor(Protocol):
         """Whether it computes a step itself, and allocates nothing for it."""
         ...
 
-    def compile(self, plan: Plan, choices: Choices) -> Program:
+    def compile(self, plan: Plan, choices: Choices | None = None) -> Program:
         """Make a plan ready to run, choosing among algorithms by time where `choices` has no answer yet."""
         ...
 
@@ -52,8 +52,8 @@ class Executor(Protocol):
 class Program:
     """A plan made ready; not to be run by two threads at once."""
 
-    def __init__(self, plan: Plan, units: Sequence[Unit]) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, units: Sequence[Unit], scratch: int = 0) -> None:
+        self.plan, self.scratch = plan, scratch
         self.units = tuple(units)
         self.inputs, self.outputs = plan.inputs, plan.outputs
         self._calls = tuple(unit.run for unit in units)
@@ -62,7 +62,8 @@ class Program:
         """The outputs, copied into `outputs` where given; else the program's own, which the next run overwrites."""
         for target, source in zip(self.inputs, inputs, strict=True):
             np.copyto(target, source)
-        self.execute()
+        with np.errstate(all="ignore"):
+            self.execute()
         if outputs is None:
             return list(self.outputs)
         for target, source in zip(outputs, self.outputs, strict=True):

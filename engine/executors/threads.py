@@ -6,8 +6,11 @@ import _thread
 import contextlib
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-Job = Sequence[Callable[[], None]]
+import numpy as np
+
+Job = Sequence[Callable[[], Any]]
 
 
 class Pool:
@@ -57,8 +60,9 @@ class _Hand:
             if self.job is None:
                 return
             try:
-                for call in self.job:
-                    call()
+                with np.errstate(all="ignore"):
+                    for call in self.job:
+                        call()
             except BaseException as met:  # it belongs to the one who gave the job
                 self.error = met
             self.done.release()

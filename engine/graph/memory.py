@@ -23,7 +23,8 @@ def aligned(shape: Sequence[int], dtype: Any = np.float32) -> Array:
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
+    array: Array = raw[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 def dense(shape: Sequence[int], itemsize: int) -> Ints:

@@ -74,11 +74,11 @@ class Plan:
 
     def __str__(self) -> str:
         m = self.memory
+        sizes = [f"{size / 1e6:.1f} MB" for size in (m.arena, m.slabs, m.unshared, m.constants)]
         return "\n".join([
-            f"plan for a batch of {self.batch}, {self.threads} threads: {len(self.steps)} steps, {self.flops / 1e9:.2f} GFLOP",
+            f"plan for a batch of {self.batch}, {self.threads} threads: {self.flops / 1e9:.2f} GFLOP",
             *(f"  {number:3d} {step}" for number, step in enumerate(self.steps)),
-            f"  arena {m.arena / 1e6:.1f} MB (slabs {m.slabs / 1e6:.1f} MB; unshared it would be {m.unshared / 1e6:.1f} MB),"
-            f" constants {m.constants / 1e6:.1f} MB",
+            "  arena {}, {} of it slabs; unshared it would be {}; constants {}".format(*sizes),
         ])  # fmt: skip
 
 

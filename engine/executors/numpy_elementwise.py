@@ -1,0 +1,161 @@
+"""Steps element by element, and those that move elements: arithmetic, activations, copies, lookups."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..dtype import Array
+from ..errors import OutOfRangeError
+from ..graph.plan import Step
+from .numpy_activation import activated, function_of
+from .numpy_workshop import Call, Candidates, Parts, Workshop
+
+BINARY = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "maximum": np.maximum,
+    "minimum": np.minimum, "pow": np.power,
+}  # fmt: skip
+UNARY = {
+    "neg": np.negative, "abs": np.abs, "square": np.square, "reciprocal": np.reciprocal, "exp": np.exp,
+    "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
+    "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
+}  # fmt: skip
+
+
+def is_plain(step: Step) -> bool:
+    """Whether all is float32, so that NumPy's rules and the engine's agree."""
+    arrays = [a for a in (*step.inputs, *step.outputs) if isinstance(a, np.ndarray)]
+    numbers = [i for i in step.inputs if not isinstance(i, np.ndarray)]
+    return all(a.dtype == np.float32 for a in arrays) and not any(isinstance(n, complex) for n in numbers)
+
+
+def binary(step: Step, shop: Workshop) -> Candidates:
+    """a op b, then the activation that was fused to it."""
+    function = BINARY[step.op.removesuffix("_act")]
+    a, b = (np.float32(i) if not isinstance(i, np.ndarray) else i for i in step.inputs)  # type: ignore[arg-type]
+    activation = step.attributes.get("activation", "")
+
+    def parts() -> Parts:
+        made: Parts = []
+        for bench, start, stop, dim in _shares(step.output, shop):
+            out = _part(step.output, step.output.ndim, dim, start, stop)
+            one, other = (_part(x, out.ndim, dim, start, stop) for x in (a, b))
+            calls: list[Call] = [partial(function, one, other, out)]
+            made.append(calls + (activated(out, out, activation, bench) if activation else []))
+        return made
+
+    return {"in place": parts}
+
+
+def unary(step: Step, shop: Workshop) -> Candidates:
+    """A function of each element."""
+    x, name = step.inputs[0], activation_of(step)
+    assert isinstance(x, np.ndarray)
+
+    def parts() -> Parts:
+        made: Parts = []
+        for bench, start, stop, dim in _shares(step.output, shop):
+            source, out = (_part(a, a.ndim, dim, start, stop) for a in (x, step.output))
+            function = UNARY.get(step.op)
+            made.append([partial(function, source, out)] if function else activated(source, out, name, bench))
+        return made
+
+    return {"in place": parts}
+
+
+def activation_of(step: Step) -> str:
+    """The name under which an activation's primitive is known as the end of another step."""
+    if step.op == "leaky_relu":
+        return f"leaky_relu:{step.attributes.get('negative_slope', 0.01)}"
+    if step.op == "gelu" and step.attributes.get("approximate", "none") == "tanh":
+        return "gelu_tanh"
+    return step.op
+
+
+def is_unary(step: Step) -> bool:
+    """Whether a step is a function that is known here."""
+    return step.op in UNARY or function_of(activation_of(step)) is not None
+
+
+def _shares(out: Array, shop: Workshop) -> list[tuple[Any, int, int, int]]:
+    """The threads' shares along the longest dim but the last: (bench, start, stop, dim)."""
+    if not out.ndim:
+        return [(shop.benches[0], 0, 1, -1)]
+    dim = max(range(max(1, out.ndim - 1)), key=lambda d: out.shape[d])
+    return [(bench, a, b, dim) for bench, a, b in shop.shares(out.shape[dim], out.size)]
+
+
+def _part(x: Any, ndim: int, dim: int, start: int, stop: int) -> Any:
+    """What belongs to a share of the output, for an operand that may be stretched to it."""
+    if dim < 0 or not isinstance(x, np.ndarray):
+        return x
+    own = dim - (ndim - x.ndim)
+    return x if own < 0 or x.shape[own] == 1 else x[(slice(None),) * own + (slice(start, stop),)]
+
+
+def clamp(step: Step, shop: Workshop) -> Candidates:
+    """Between two bounds."""
+    x, out = step.inputs[0], step.output
+    calls: list[Call] = []
+    for name, function in (("min", np.maximum), ("max", np.minimum)):
+        if (bound := step.attributes.get(name)) is not None:
+            calls.append(partial(function, out if calls else x, np.float32(bound), out))
+    return {"in place": lambda: [calls]}
+
+
+def join(step: Step, shop: Workshop) -> Candidates:
+    """cat: the parts that are not in place already, each copied to where it belongs."""
+    dim, out = step.attributes.get("dim", 0) % step.output.ndim, step.output
+    calls: list[Call] = []
+    start = 0
+    for part in step.inputs:
+        assert isinstance(part, np.ndarray)
+        if part.shape == (0,):
+            continue
+        target = out[(slice(None),) * dim + (slice(start, start + part.shape[dim]),)]
+        start += part.shape[dim]
+        if not _same(part, target):
+            calls.append(partial(np.copyto, target, part))
+    return {"copies": lambda: [calls]}
+
+
+def _same(a: Array, b: Array) -> bool:
+    return (a.ctypes.data, a.strides, a.shape) == (b.ctypes.data, b.strides, b.shape)
+
+
+def copied(step: Step, shop: Workshop) -> Candidates:
+    """Views that could not stay views: reshape, permute, getitem, expand; and copies as such."""
+    x, out = step.inputs[0], step.output
+    assert isinstance(x, np.ndarray)
+    if step.op == "reshape":
+        target, source = (out.reshape(x.shape), x) if out.flags.c_contiguous else (out, x.reshape(out.shape))
+    else:
+        target, source = out, _shown(step, x)
+    return {"copy": lambda: [[partial(np.copyto, target, source, casting="unsafe")]]}
+
+
+def _shown(step: Step, x: Array) -> Array:
+    a = step.attributes
+    if step.op == "permute":
+        return x.transpose(a["dims"])
+    if step.op == "getitem":
+        return np.asarray(x[(*a["index"], ...)])
+    return np.broadcast_to(x, step.output.shape)
+
+
+def embedding(step: Step, shop: Workshop) -> Candidates:
+    """Rows of a table; positions are checked before any is used."""
+    table, index = step.inputs
+    assert isinstance(table, np.ndarray) and isinstance(index, np.ndarray)
+    out = step.output
+
+    def look_up() -> None:
+        low, high = index.min(), index.max()
+        if low < 0 or high >= len(table):
+            wrong = low if low < 0 else high
+            raise OutOfRangeError(f"embedding: index {wrong} is out of bounds for a table of {len(table)} rows")
+        np.take(table, index, 0, out, "clip")  # "raise" would go through a buffer
+
+    return {"lookup": lambda: [[look_up]]}

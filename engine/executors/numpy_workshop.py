@@ -1,0 +1,147 @@
+"""Workshop, what the builders of NumPy steps share: threads, scratch memory and packed weights."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..dtype import Array
+from ..graph.memory import aligned
+from .threads import Pool, shares
+
+Call = Callable[[], Any]
+Parts = list[list[Call]]  # a list of calls for each thread
+Candidates = dict[str, Callable[[], Parts]]
+Block = tuple[slice, slice]  # images, and rows of them
+T = TypeVar("T")
+
+RESERVED = 1 << 26  # bytes of addresses a thread has for scratch; only what is touched takes memory
+WORTH_THREADS = 60_000  # elements below which a hand-over costs more than it brings
+ZERO = np.float32(0)
+
+
+class Packed:
+    """Weights brought into an algorithm's own order, kept as long as a program uses them and shared by all."""
+
+    def __init__(self) -> None:
+        self._kept: weakref.WeakValueDictionary[tuple[Any, ...], Array] = weakref.WeakValueDictionary()
+        self._sources: dict[int, Array] = {}
+
+    def get(self, source: Array, kind: object, make: Callable[[], Array]) -> Array:
+        """What `make` gives for a constant, made once for each kind."""
+        key = (source.ctypes.data, source.shape, kind)
+        found = self._kept.get(key)
+        if found is None:
+            self._sources.setdefault(source.ctypes.data, source)  # so that its address stays its own
+            found = self._kept[key] = make()
+        return found
+
+
+class Bench:
+    """One thread's scratch memory, taken piece by piece, and taken again once what used it is over."""
+
+    def __init__(self) -> None:
+        self._memory: Array | None = None
+        self._used = self.most = 0
+
+    def take(self, *shape: int) -> Array:
+        """An array of undefined content."""
+        size = math.prod(shape) * 4
+        start, self._used = self._used, self._used + -(-size // 64) * 64
+        self.most = max(self.most, self._used)
+        if self._used > RESERVED:
+            return aligned(shape)
+        if self._memory is None:
+            self._memory = aligned((RESERVED,), np.uint8)
+        return self._memory[start : start + size].view(np.float32).reshape(shape)
+
+    def clear(self) -> None:
+        """All of it is free again: another step begins."""
+        self._used = 0
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """What is taken inside is free afterwards: the next block of work overwrites it."""
+        used = self._used
+        yield
+        self._used = used
+
+
+class Workshop:
+    """What the builders of a program's steps share."""
+
+    def __init__(self, pool: Pool | None, packed: Packed, exact: bool = False) -> None:
+        self.pool, self.packed, self.exact = pool, packed, exact
+        self.threads = pool.threads if pool else 1
+        self.benches = [Bench() for _ in range(self.threads)]
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The scratch memory that steps have asked for so far."""
+        return sum(bench.most for bench in self.benches)
+
+    def shares(self, count: int, elements: int | None = None) -> list[tuple[Bench, int, int]]:
+        """`count` things divided among the threads, as (bench, start, stop); in one part if elements are few."""
+        few = elements is not None and elements < WORTH_THREADS
+        parts = shares(count, 1 if few else self.threads)
+        return [(bench, a, b) for bench, (a, b) in zip(self.benches, parts, strict=False)]
+
+    def each(self, work: Sequence[T], build: Callable[[Bench, T], list[Call]]) -> Parts:
+        """Pieces of work divided among the threads; `build` gives the calls of one."""
+        parts: Parts = []
+        for bench, a, b in self.shares(len(work)):
+            calls: list[Call] = []
+            for piece in work[a:b]:
+                with bench.again():
+                    calls += build(bench, piece)
+            parts.append(calls)
+        return parts
+
+    def call(self, parts: Parts) -> Call:
+        """One call that runs the parts on their threads."""
+        if len(parts) == 1:
+            return parts[0][0] if len(parts[0]) == 1 else partial(run_all, tuple(parts[0]))
+        assert self.pool is not None, "more parts than threads"
+        return partial(self.pool.run, parts)
+
+
+def run_all(calls: Sequence[Call]) -> None:
+    """Run one call after the other."""
+    for call in calls:
+        call()
+
+
+def rows_of(x: Array) -> Array:
+    """An array as a matrix of its rows, without a copy; the plan sees to it that this is possible."""
+    if x.ndim == 2:
+        return x
+    if x.flags.c_contiguous:
+        return x.reshape(-1, x.shape[-1])
+    pitch = next((x.strides[d] for d in range(x.ndim - 2, -1, -1) if x.shape[d] > 1), x.shape[-1] * x.itemsize)
+    return as_strided(x, (math.prod(x.shape[:-1]), x.shape[-1]), (pitch, x.itemsize))
+
+
+def fill(x: Array, value: float) -> Call:
+    """A call that fills an array."""
+    return partial(x.fill, value) if x.flags.c_contiguous else partial(np.copyto, x, np.float32(value))
+
+
+def blocks(images: int, rows: int, pixels: int, limit: int) -> list[Block]:
+    """Parts of about `limit` pixels, as (images, rows): whole images where they are small, else rows of one.
+
+    `pixels` is how many a row has.
+    """
+    if images > 1 and rows * pixels * 2 <= limit:
+        some = max(1, limit // (rows * pixels))
+        parts = -(-images // some)
+        return [(slice(images * i // parts, images * (i + 1) // parts), slice(0, rows)) for i in range(parts)]
+    parts = max(1, -(-rows // max(1, limit // pixels)))
+    lines = [slice(rows * i // parts, rows * (i + 1) // parts) for i in range(parts)]
+    return [(slice(n, n + 1), line) for n in range(images) for line in lines]
