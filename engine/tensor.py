@@ -23,6 +23,7 @@ from .methods.shape import ShapeMethods
 from .methods.sorting import SortingMethods
 from .ops.primitive import Primitive
 from .ops.shape import place
+from .tracing import TRACING
 
 
 class View(NamedTuple):
@@ -87,17 +88,23 @@ class Tensor(
         """The array itself, sharing memory."""
         if self.requires_grad:
             raise GradientError("a tensor that requires a gradient has no plain array; use .detach().numpy()")
-        return self.array
+        return self._told("numpy()").array
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for a 0-d tensor."""
-        return self.array.tolist()
+        return self._told("tolist()").array.tolist()
 
     def item(self) -> Any:
         """The only element as a Python number."""
         if self.array.size != 1:
             raise ShapeError(f"item: a tensor of shape {self.array.shape} has {self.array.size} elements; expected one")
-        return self.array.item()
+        return self._told("item()").array.item()
+
+    def _told(self, how: str) -> Tensor:
+        """The tensor itself, after telling who watches that its values are read."""
+        if TRACING.watcher is not None:
+            TRACING.watcher.read(self, how)
+        return self
 
     def detach(self) -> Tensor:
         """The same memory without history."""
@@ -175,7 +182,7 @@ class Tensor(
         return cast(tuple[Tensor, ...], apply(primitive, self, *operands, **attributes))
 
     def _records(self, *others: Any) -> bool:
-        return autograd.is_grad_enabled() and _wants_gradient((self, *others))
+        return TRACING.watcher is not None or (autograd.is_grad_enabled() and _wants_gradient((self, *others)))
 
     def _before(self) -> Tensor:
         """This tensor as it is now, so that an in-place operation can have it as its operand."""
@@ -202,6 +209,8 @@ class Tensor(
             self._take_history(result)
         np.copyto(self.array, result.array, casting="unsafe")
         self._changed()
+        if TRACING.watcher is not None:
+            TRACING.watcher.became(self, result)
         return self
 
     def _take_history(self, result: Tensor) -> None:
@@ -292,6 +301,8 @@ def apply(primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor | t
     for output in outputs:
         if output.array.base is not None or output.array is getattr(operands[0], "array", None):
             _link(output, operands, primitive, attributes)
+    if TRACING.watcher is not None:
+        TRACING.watcher.ran(primitive, operands, attributes, outputs)
     if recording and primitive.rule is not None and _wants_gradient(operands):
         node = autograd.Node(primitive, operands, attributes, outputs)
         for index, output in enumerate(outputs):

@@ -18,11 +18,11 @@ HALF, ONE, THREE, SIX = map(_f, (0.5, 1, 3, 6))
 
 
 def _relu(x: Array, out: Array, _bench: Bench) -> list[Call]:
-    return [partial(np.maximum, x, ZERO, out)]
+    return [partial(np.maximum, x, ZERO, out=out)]
 
 
 def _relu6(x: Array, out: Array, _bench: Bench) -> list[Call]:
-    return [partial(np.maximum, x, ZERO, out), partial(np.minimum, out, SIX, out)]
+    return [partial(np.maximum, x, ZERO, out=out), partial(np.minimum, out, SIX, out=out)]
 
 
 def _sigmoid(x: Array, out: Array, _bench: Bench) -> list[Call]:
@@ -42,8 +42,8 @@ def _silu(x: Array, out: Array, bench: Bench) -> list[Call]:
 def _hardsigmoid(x: Array, out: Array, _bench: Bench) -> list[Call]:
     return [
         partial(np.add, x, THREE, out),
-        partial(np.maximum, out, ZERO, out),
-        partial(np.minimum, out, SIX, out),
+        partial(np.maximum, out, ZERO, out=out),
+        partial(np.minimum, out, SIX, out=out),
         partial(np.multiply, out, _f(1 / 6), out),
     ]
 
@@ -62,7 +62,7 @@ def _gelu(x: Array, out: Array, bench: Bench) -> list[Call]:
     size, share, power = bench.take(*x.shape), bench.take(*x.shape), bench.take(*x.shape)
     calls: list[Call] = [
         partial(np.absolute, x, size),
-        partial(np.minimum, size, _f(30), size),  # beyond which there is nothing, so that infinity gives no NaN
+        partial(np.minimum, size, _f(30), out=size),  # beyond which there is nothing, so that infinity gives no NaN
         partial(np.multiply, size, _f(_TAIL / math.sqrt(2)), share),
         partial(np.add, share, ONE, share),
         partial(np.reciprocal, share, share),
@@ -77,7 +77,7 @@ def _gelu(x: Array, out: Array, bench: Bench) -> list[Call]:
         partial(np.exp, share, share),
         partial(np.multiply, power, share, power),
         partial(np.multiply, power, size, power),
-        partial(np.maximum, x, ZERO, out),
+        partial(np.maximum, x, ZERO, out=out),
         partial(np.subtract, out, power, out),
     ]
 
@@ -111,17 +111,20 @@ def _leaky_relu(slope: float) -> Function:
 
 
 def _clamp(low: float, high: float) -> Function:
-    return lambda x, out, _bench: [partial(np.maximum, x, _f(low), out), partial(np.minimum, out, _f(high), out)]
+    return lambda x, out, _bench: [
+        partial(np.maximum, x, _f(low), out=out),
+        partial(np.minimum, out, _f(high), out=out),
+    ]
 
 
 def _elu(alpha: float) -> Function:
     def calls(x: Array, out: Array, bench: Bench) -> list[Call]:
         below = bench.take(*x.shape)
         return [
-            partial(np.minimum, x, ZERO, below),
+            partial(np.minimum, x, ZERO, out=below),
             partial(np.expm1, below, below),
             partial(np.multiply, below, _f(alpha), below),
-            partial(np.maximum, x, ZERO, out),
+            partial(np.maximum, x, ZERO, out=out),
             partial(np.add, out, below, out),
         ]
 

@@ -134,7 +134,7 @@ def clipped(x: Array, low: Array | None, high: Array | None, bench: Bench) -> tu
     for limit, function, idle in ((low, np.maximum, -np.inf), (high, np.minimum, np.inf)):
         if limit is not None and not np.all(limit == idle):
             into = x if calls else bench.take(*x.shape)
-            calls.append(partial(function, x, limit, into))
+            calls.append(partial(function, x, limit, out=into))
             x = into
     return calls, x
 
@@ -194,7 +194,7 @@ def _dense(conv: Conv, _shop: Workshop, bench: Bench, block: Block, channels: sl
     calls.append(partial(np.copyto, columns.reshape(windows.shape), windows))
     for limit, function in ((conv.low, np.maximum), (conv.high, np.minimum)):
         if limit is not None:
-            calls.append(partial(function, columns, limit, columns))
+            calls.append(partial(function, columns, limit, out=columns))
     calls.append(partial(np.matmul, columns, conv.matrix()[:, channels], rows_of(conv.y[block])[:, channels]))
     return calls + conv.end(block, bench, channels)
 

@@ -42,7 +42,7 @@ def binary(step: Step, shop: Workshop) -> Candidates:
         for bench, start, stop, dim in _shares(step.output, shop):
             out = _part(step.output, step.output.ndim, dim, start, stop)
             one, other = (_part(x, out.ndim, dim, start, stop) for x in (a, b))
-            calls: list[Call] = [partial(function, one, other, out)]
+            calls: list[Call] = [partial(function, one, other, out=out)]
             made.append(calls + (activated(out, out, activation, bench) if activation else []))
         return made
 

@@ -53,8 +53,8 @@ def _folded(function: np.ufunc, parts: list[Array], into: Array) -> list[Call]:
     """Calls that put function(…function(parts[0], parts[1])…) into an array."""
     if len(parts) == 1:
         return [partial(np.copyto, into, parts[0])]
-    calls: list[Call] = [partial(function, parts[0], parts[1], into)]
-    return calls + [partial(function, into, part, into) for part in parts[2:]]
+    calls: list[Call] = [partial(function, parts[0], parts[1], out=into)]
+    return calls + [partial(function, into, part, out=into) for part in parts[2:]]
 
 
 def _scale(step: Step, x: Array) -> Array:

@@ -135,12 +135,12 @@ def powers(scores: Array, edge: Array, guarded: bool = False) -> list[Call]:
     """
     calls: list[Call] = [partial(np.maximum.reduce, scores, -1, None, edge, True)]
     if guarded:
-        calls.append(partial(np.maximum, edge, LEAST, edge))
+        calls.append(partial(np.maximum, edge, LEAST, out=edge))
     calls += [
         partial(np.subtract, scores, edge, scores),
         partial(np.exp, scores, scores),
         partial(np.add.reduce, scores, -1, None, edge, True),
     ]
     if guarded:
-        calls.append(partial(np.maximum, edge, np.finfo(np.float32).tiny, edge))
+        calls.append(partial(np.maximum, edge, np.finfo(np.float32).tiny, out=edge))
     return calls

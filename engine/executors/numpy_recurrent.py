@@ -128,6 +128,6 @@ def _rnn(step: Step, shop: Workshop, bench: Bench) -> list[Call]:
         out = outputs[t]
         calls += [partial(np.matmul, h, recurrent, out), partial(np.add, out, gates[t], out)]
         relu = step.attributes.get("nonlinearity", "tanh") == "relu"
-        calls.append(partial(np.maximum, out, ZERO, out) if relu else partial(np.tanh, out, out))
+        calls.append(partial(np.maximum, out, ZERO, out=out) if relu else partial(np.tanh, out, out))
         h = out
     return [*calls, partial(np.copyto, last_h, h)]

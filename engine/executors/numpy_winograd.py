@@ -145,7 +145,7 @@ def _end(conv: Conv, tile: Tile, block: Block, channels: slice, arranged: Array,
 def _after(y: Array, source: Array | None, residual: Array | None, activation: str, bench: Bench) -> list[Call]:
     """y, or what is to become y and lies elsewhere, plus the residual, and the activation."""
     if source is not None and residual is None and activation == "relu":
-        return [partial(np.maximum, source, ZERO, y)]
+        return [partial(np.maximum, source, ZERO, out=y)]
     calls: list[Call] = []
     if residual is not None:
         calls.append(partial(np.add, y if source is None else source, residual, y))

@@ -1,6 +1,8 @@
 """Graphs: a model as a flat list of operations, captured by running it, changed by passes, run by executors."""
 
+from .capture import capture
 from .interpret import interpret
 from .ir import Extent, Graph, Node, Value
+from .recording import CaptureError
 
-__all__ = ["Extent", "Graph", "Node", "Value", "interpret"]
+__all__ = ["CaptureError", "Extent", "Graph", "Node", "Value", "capture", "interpret"]

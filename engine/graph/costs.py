@@ -18,19 +18,20 @@ def flops_of(op: str, inputs: Sequence[Array], outputs: Sequence[Array]) -> int:
     out = outputs[0]
     size = int(out.size)
     if op in ("conv_nhwc", "gemm"):
-        return 2 * size * math.prod(inputs[1].shape[:-1])
+        return 2 * size * int(math.prod(inputs[1].shape[:-1]))
     if op == "conv":
-        return 2 * size * math.prod(inputs[1].shape[1:])
+        return 2 * size * int(math.prod(inputs[1].shape[1:]))
     if op == "linear":
-        return 2 * size * inputs[1].shape[-1]
+        return 2 * size * int(inputs[1].shape[-1])
     if op == "matmul":
-        return 2 * size * inputs[0].shape[-1]
+        return 2 * size * int(inputs[0].shape[-1])
     if op == "scaled_dot_product_attention":
         q, k, v = inputs[:3]
-        return 2 * math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+        return 2 * int(math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1]))
     if op in ("lstm", "gru", "rnn"):
         times, batch = inputs[0].shape[:2]
-        return 2 * times * batch * sum(a.size for a in inputs[1:] if a.ndim == 2 and a.shape != (batch, out.shape[-1]))
+        states = (batch, out.shape[-1])
+        return 2 * int(times * batch) * sum(int(a.size) for a in inputs[1:] if a.ndim == 2 and a.shape != states)
     if op.endswith("_pool_nhwc"):
         return size
     return 0 if op in FREE else sum(o.size for o in outputs)

@@ -79,7 +79,8 @@ class Graph:
     """Operations in running order, between inputs and outputs; `constants` are arrays by the names of their values.
 
     A graph whose inputs have an Extent is right for every batch; at(batch) gives it with plain sizes. `structure` says
-    what the outputs are part of (structure.py); None where they are a tuple, or the only one.
+    what the outputs are part of (structure.py); None where they are a tuple, or the only one. `note` says why a graph
+    is for one batch alone.
     """
 
     inputs: tuple[Value, ...]
@@ -87,6 +88,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, Array] = field(default_factory=dict)
     structure: Any = None
+    note: str = ""
 
     @property
     def polymorphic(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..dtype import Array
 from ..errors import ShapeError, UnsupportedOpError
+from ..functions import where
 from ..tensor import Tensor
 from . import functional, init
 from .linear import Linear
@@ -125,7 +126,7 @@ class MultiheadAttention(Module):
 def _added(mask: Tensor, dtype: np.dtype[np.generic]) -> Tensor:
     """A mask of what is not to be seen, as what is added to the scores."""
     if mask.array.dtype == np.bool_:
-        return Tensor(np.where(mask.array, -np.inf, 0).astype(dtype))
+        return where(mask, Tensor(np.asarray(-np.inf, dtype)), Tensor(np.zeros((), dtype)))  # type: ignore[no-any-return]
     return mask
 
 

@@ -17,6 +17,7 @@ from ..ops import activation, attention, convolution, indexing, normalization, p
 from ..ops.primitive import Primitive
 from ..random import dropout_mask
 from ..tensor import Tensor, apply
+from ..tracing import TRACING
 from .loss import *  # noqa: F403
 
 Size = int | Sequence[int]
@@ -44,7 +45,8 @@ def _bent(primitive: Primitive, input: Tensor, inplace: bool, **attributes: Any)
 
 def _free(input: Tensor) -> bool:
     """Whether the input's memory may be written to without a word to its history."""
-    return input.array.flags.writeable and not (input.requires_grad and is_grad_enabled())
+    unseen = not (input.requires_grad and is_grad_enabled()) and TRACING.watcher is None
+    return input.array.flags.writeable and unseen
 
 
 def _changed(input: Tensor) -> Tensor:

@@ -141,5 +141,5 @@ def _windows(x: Array, kernel: Pair, stride: Pair, padding: Sides, dilation: Pai
     top, left, bottom, right = padding
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     span = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-    every = np.lib.stride_tricks.sliding_window_view(padded, span, (1, 2))  # type: ignore[call-overload]
+    every = np.lib.stride_tricks.sliding_window_view(padded, span, (1, 2))
     return np.asarray(every[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]])

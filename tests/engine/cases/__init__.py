@@ -3,7 +3,10 @@
 A family of primitives has a module here with a dict ROWS, and a line below. A row is a list of cases:
 
     "linear": [
-        case(some(4, 3), some(2, 3), reference=lambda x, w: x @ w.T, torch=lambda t, x, w: t.nn.functional.linear(x, w)),
+        case(
+            some(4, 3), some(2, 3),
+            reference=lambda x, w: x @ w.T, torch=lambda t, x, w: t.nn.functional.linear(x, w),
+        ),
     ],
 
 Positional: the operands in the primitive's own order: float64 arrays (checked by finite differences), other arrays,

@@ -1,0 +1,33 @@
+"""Who watches the operations of the present thread, if anybody does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .ops.primitive import Primitive
+
+
+class Watcher(Protocol):
+    """What is told of everything that tensors do."""
+
+    def ran(
+        self, primitive: Primitive, operands: Sequence[Any], attributes: dict[str, Any], outputs: Sequence[Any]
+    ) -> None:
+        """A primitive gave outputs."""
+
+    def became(self, tensor: Any, result: Any) -> None:
+        """A tensor took a result's values into its memory."""
+
+    def read(self, tensor: Any, how: str) -> None:
+        """Values leave the engine, as numbers or an array."""
+
+
+class Tracing(threading.local):
+    """The watcher of each thread."""
+
+    watcher: Watcher | None = None
+
+
+TRACING = Tracing()
