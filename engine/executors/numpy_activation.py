@@ -58,12 +58,11 @@ def _tanh(x: Array, out: Array, _bench: Bench) -> list[Call]:
 
 
 def _gelu(x: Array, out: Array, bench: Bench) -> list[Call]:
-    """max(x, 0) - a * q(a), where a = |x| and q(a) is what the normal distribution has beyond a."""
-    size, share, power = bench.take(*x.shape), bench.take(*x.shape), bench.take(*x.shape)
+    """x times what the normal distribution has below x: 1/2, and 1/2 less its tail beyond |x| with x's sign."""
+    share, power = bench.take(*x.shape), bench.take(*x.shape)
     calls: list[Call] = [
-        partial(np.absolute, x, size),
-        partial(np.minimum, size, _f(30), out=size),  # beyond which there is nothing, so that infinity gives no NaN
-        partial(np.multiply, size, _f(_TAIL / math.sqrt(2)), share),
+        partial(np.absolute, x, share),
+        partial(np.multiply, share, _f(_TAIL / math.sqrt(2)), share),
         partial(np.add, share, ONE, share),
         partial(np.reciprocal, share, share),
         partial(np.multiply, share, _f(_TAILS[0] / 2), power),
@@ -72,13 +71,14 @@ def _gelu(x: Array, out: Array, bench: Bench) -> list[Call]:
         calls += [partial(np.add, power, _f(coefficient / 2), power), partial(np.multiply, power, share, power)]
     return [
         *calls,
-        partial(np.multiply, size, size, share),
+        partial(np.multiply, x, x, share),
         partial(np.multiply, share, _f(-0.5), share),
         partial(np.exp, share, share),
         partial(np.multiply, power, share, power),
-        partial(np.multiply, power, size, power),
-        partial(np.maximum, x, ZERO, out=out),
-        partial(np.subtract, out, power, out),
+        partial(np.subtract, HALF, power, power),
+        partial(np.copysign, power, x, power),
+        partial(np.add, power, HALF, power),
+        partial(np.multiply, power, x, out),
     ]
 
 
@@ -105,7 +105,7 @@ def _leaky_relu(slope: float) -> Function:
     def calls(x: Array, out: Array, bench: Bench) -> list[Call]:
         scaled = bench.take(*x.shape)
         steep = np.maximum if slope <= 1 else np.minimum
-        return [partial(np.multiply, x, _f(slope), scaled), partial(steep, x, scaled, out)]
+        return [partial(np.multiply, x, _f(slope), scaled), partial(steep, x, scaled, out=out)]
 
     return calls
 

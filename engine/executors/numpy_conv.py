@@ -43,7 +43,7 @@ class Conv:
         a = step.attributes
         return cls(
             x, weight, bias, residual, low, high, step.output,  # type: ignore[arg-type]
-            tuple(a["stride"]), tuple(a["padding"]), tuple(a["dilation"]), a["groups"], a["activation"],
+            tuple(a["stride"]), tuple(a["padding"]), tuple(a["dilation"]), a["groups"], a.get("activation", ""),
         )  # fmt: skip
 
     @property

@@ -25,8 +25,9 @@ UNARY = {
 
 
 def is_plain(step: Step) -> bool:
-    """Whether all is float32, so that NumPy's rules and the engine's agree."""
-    arrays = [a for a in (*step.inputs, *step.outputs) if isinstance(a, np.ndarray)]
+    """Whether all is float32, but for masks, so that NumPy's rules and the engine's agree."""
+    inputs = step.inputs[:3] if step.op == "scaled_dot_product_attention" else step.inputs
+    arrays = [a for a in (*inputs, *step.outputs) if isinstance(a, np.ndarray)]
     numbers = [i for i in step.inputs if not isinstance(i, np.ndarray)]
     return all(a.dtype == np.float32 for a in arrays) and not any(isinstance(n, complex) for n in numbers)
 
@@ -101,7 +102,7 @@ def clamp(step: Step, shop: Workshop) -> Candidates:
     calls: list[Call] = []
     for name, function in (("min", np.maximum), ("max", np.minimum)):
         if (bound := step.attributes.get(name)) is not None:
-            calls.append(partial(function, out if calls else x, np.float32(bound), out))
+            calls.append(partial(function, out if calls else x, np.float32(bound), out=out))
     return {"in place": lambda: [calls]}
 
 

@@ -69,7 +69,7 @@ def _scale(step: Step, x: Array) -> Array:
     ):
         start = np.arange(count) * stride - before
         stop = np.minimum(start + kernel, size + after)
-        if not a["count_include_pad"]:
+        if not a.get("count_include_pad", False):
             start, stop = np.maximum(start, 0), np.minimum(stop, size)
         along.append(1 / (stop - start))
     return np.asarray(np.multiply.outer(*along)[:, :, None], np.float32)

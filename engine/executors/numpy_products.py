@@ -21,7 +21,7 @@ def gemm(step: Step, shop: Workshop) -> Candidates:
     assert isinstance(x, np.ndarray) and isinstance(weight, np.ndarray)
     assert not isinstance(bias, (int, float, complex)) and not isinstance(residual, (int, float, complex))
     rest = None if residual is None else rows_of(residual)
-    p = Product(rows_of(x), weight, bias, rest, rows_of(step.output), step.attributes["activation"])
+    p = Product(rows_of(x), weight, bias, rest, rows_of(step.output), step.attributes.get("activation", ""))
     found = products(p, shop)
     if len(p.x) <= FEW_ROWS:
         found["product turned"] = partial(_turned, p, shop)

@@ -89,6 +89,6 @@ def affine(step: Step, shop: Workshop) -> Candidates:
 
     def block(bench: Bench, rows: slice) -> list[Call]:
         calls: list[Call] = [partial(np.multiply, source[rows], scale, into[rows])]
-        return calls + finish(into[rows], shift, None, step.attributes["activation"], bench)
+        return calls + finish(into[rows], shift, None, step.attributes.get("activation", ""), bench)
 
     return {"rows": lambda: shop.each(_cut(shop, *source.shape), block)}
