@@ -19,7 +19,9 @@ DIFFERENTIABLE_BY_NOBODY = {
 
 
 def test_all_others_have_a_gradient() -> None:
-    assert {name for name, row in PRIMITIVES.items() if row.rule is None} == DIFFERENTIABLE_BY_NOBODY
+    lowered = {row for row in vars(numserve.engine.ops.lowered).values() if isinstance(row, Primitive)}
+    without = {name for name, row in PRIMITIVES.items() if row.rule is None and row not in lowered}
+    assert without == DIFFERENTIABLE_BY_NOBODY
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
