@@ -13,7 +13,7 @@ from ...dtype import Array
 from ...graph.memory import aligned
 from ...graph.plan import Input, Step
 from ...ops.lowered import activation_of
-from ..numpy_workshop import Packed
+from ..packed import Packed
 from .library import Library
 from .structures import Activation, Finish, Kind
 

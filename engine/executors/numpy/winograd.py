@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..dtype import Array
-from .numpy_activation import finish
-from .numpy_conv import FEW_PIXELS, Conv, padded
-from .numpy_workshop import ZERO, Bench, Block, Call, Candidates, Parts, Workshop, blocks, rows_of
+from ...dtype import Array
+from .activation import finish
+from .convolution import FEW_PIXELS, Conv, padded
+from .workshop import ZERO, Bench, Block, Call, Candidates, Parts, Workshop, blocks, rows_of
 
 ENOUGH_CHANNELS = 16
 BLOCK_BYTES = (800_000, 2_000_000, 5_000_000)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import Array
-from ..errors import OutOfRangeError
-from ..graph.plan import Step
-from .numpy_activation import activated, function_of
-from .numpy_workshop import Call, Candidates, Parts, Workshop
+from ...dtype import Array
+from ...errors import OutOfRangeError
+from ...graph.plan import Step
+from .activation import activated, function_of
+from .workshop import Call, Candidates, Parts, Workshop
 
 BINARY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "maximum": np.maximum,

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from ..dtype import Array
-from ..graph.plan import Step
-from .numpy_conv import Product, products
-from .numpy_workshop import Bench, Call, Candidates, Parts, Workshop, rows_of
+from ...dtype import Array
+from ...graph.plan import Step
+from .convolution import Product, products
+from .workshop import Bench, Call, Candidates, Parts, Workshop, rows_of
 
 FEW_ROWS = 16  # up to which the weights are read once and do not fit the cache: a matter of memory's speed
 LEAST = np.finfo(np.float32).min

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numserve.engine.executors.numpy import BUILDERS, MOVES, PRIMITIVE, NumpyExecutor
+from numserve.engine.executors.numpy.executor import BUILDERS, MOVES, PRIMITIVE, NumpyExecutor
 from numserve.engine.graph.memory import aligned
 from numserve.engine.graph.plan import Step
 from numserve.engine.ops import PRIMITIVES

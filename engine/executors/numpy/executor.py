@@ -9,22 +9,23 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import EngineError
-from ..graph.plan import Plan, Step
-from ..ops import PRIMITIVES
-from . import blas
-from .base import Program, Unit
-from .choices import Choices, key_of
-from .numpy_activation import function_of
-from .numpy_conv import Conv, by_columns, by_taps, pointwise
-from .numpy_elementwise import BINARY, binary, clamp, copied, embedding, is_plain, is_unary, join, unary
-from .numpy_pool import mean, pool
-from .numpy_products import attention, gemm, matmul
-from .numpy_recurrent import is_whole, recurrent
-from .numpy_rowwise import affine, layer_norm, softmax
-from .numpy_winograd import suits, winograd
-from .numpy_workshop import Call, Candidates, Packed, Parts, Workshop
-from .threads import Pool
+from ...errors import EngineError
+from ...graph.plan import Plan, Step
+from ...ops import PRIMITIVES
+from .. import blas
+from ..base import Program, Unit
+from ..choices import Choices, key_of
+from ..packed import Packed
+from ..threads import Pool
+from .activation import function_of
+from .convolution import Conv, by_columns, by_taps, pointwise
+from .elementwise import BINARY, binary, clamp, copied, embedding, is_plain, is_unary, join, unary
+from .pooling import mean, pool
+from .products import attention, gemm, matmul
+from .recurrent import is_whole, recurrent
+from .rowwise import affine, layer_norm, softmax
+from .winograd import suits, winograd
+from .workshop import Call, Candidates, Parts, Workshop
 
 ROUNDS = 5
 HOPELESS = 1.5  # times slower than the best: not worth another round

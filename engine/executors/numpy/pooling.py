@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..dtype import Array
-from ..graph.plan import Step
-from .numpy_conv import NEAR, padded
-from .numpy_workshop import Bench, Block, Call, Candidates, Workshop, blocks
+from ...dtype import Array
+from ...graph.plan import Step
+from .convolution import NEAR, padded
+from .workshop import Bench, Block, Call, Candidates, Workshop, blocks
 
 
 def pool(step: Step, shop: Workshop) -> Candidates:

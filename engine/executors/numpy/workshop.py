@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,9 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..dtype import Array
-from ..graph.memory import aligned
-from .threads import Pool, shares
+from ...dtype import Array
+from ...graph.memory import aligned
+from ..packed import Packed
+from ..threads import Pool, shares
 
 Call = Callable[[], Any]
 Parts = list[list[Call]]  # a list of calls for each thread
@@ -25,23 +25,6 @@ T = TypeVar("T")
 RESERVED = 1 << 26  # bytes of addresses a thread has for scratch; only what is touched takes memory
 WORTH_THREADS = 60_000  # elements below which a hand-over costs more than it brings
 ZERO = np.float32(0)
-
-
-class Packed:
-    """Weights brought into an algorithm's own order, kept as long as a program uses them and shared by all."""
-
-    def __init__(self) -> None:
-        self._kept: weakref.WeakValueDictionary[tuple[Any, ...], Array] = weakref.WeakValueDictionary()
-        self._sources: dict[int, Array] = {}
-
-    def get(self, source: Array, kind: object, make: Callable[[], Array]) -> Array:
-        """What `make` gives for a constant, made once for each kind."""
-        key = (source.ctypes.data, source.shape, kind)
-        found = self._kept.get(key)
-        if found is None:
-            self._sources.setdefault(source.ctypes.data, source)  # so that its address stays its own
-            found = self._kept[key] = make()
-        return found
 
 
 class Bench:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import Array
-from ..graph.plan import Step
-from .numpy_activation import HALF
-from .numpy_workshop import ZERO, Bench, Call, Candidates, Workshop, rows_of
+from ...dtype import Array
+from ...graph.plan import Step
+from .activation import HALF
+from .workshop import ZERO, Bench, Call, Candidates, Workshop, rows_of
 
 
 def is_whole(step: Step) -> bool:

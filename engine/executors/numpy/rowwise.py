@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from ..graph.plan import Step
-from .numpy_activation import finish
-from .numpy_products import powers
-from .numpy_workshop import Bench, Call, Candidates, Workshop, rows_of
+from ...graph.plan import Step
+from .activation import finish
+from .products import powers
+from .workshop import Bench, Call, Candidates, Workshop, rows_of
 
 BLOCK = 65_536  # elements
 

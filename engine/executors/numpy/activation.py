@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from ..dtype import Array
-from .numpy_workshop import ZERO, Bench, Call
+from ...dtype import Array
+from .workshop import ZERO, Bench, Call
 
 CHUNK = 16_384  # elements of a function in several passes that stay in the nearest cache
 

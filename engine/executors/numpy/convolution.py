@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..dtype import Array
-from ..graph.plan import Step
-from .numpy_activation import finish
-from .numpy_workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, fill, rows_of
+from ...dtype import Array
+from ...graph.plan import Step
+from .activation import finish
+from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, fill, rows_of
 
 NEAR, FAR = 400_000, 1_500_000  # bytes that a block and what belongs to it may take: well in the cache, and just
 FEW_PIXELS = 400  # up to which images may be divided by channels rather than rows
