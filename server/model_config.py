@@ -64,10 +64,16 @@ class ModelConfig(BaseModel):
     )
 
     def over(self, *below: ModelConfig) -> ModelConfig:
-        """This configuration with what it leaves unset taken from the others, the nearest first."""
+        """This configuration with what it leaves unset taken from the others, the nearest first.
+
+        Who sets the least number of workers and not the most has said both: no most from below is taken over it.
+        """
         values: dict[str, Any] = {}
         for layer in (*reversed(below), self):
-            values |= {name: getattr(layer, name) for name in layer.model_fields_set}
+            given = {name: getattr(layer, name) for name in layer.model_fields_set}
+            if "min_workers" in given:
+                values.pop("max_workers", None)
+            values |= given
         return ModelConfig(**values)
 
     @classmethod

@@ -56,6 +56,21 @@ def operation(identity: str, summary: str, parameters: dict[str, str] | None = N
     return found | ({"openapi_extra": {"parameters": query}} if query else {})
 
 
+def description_of_model(model: str, paths: dict[str, Any]) -> dict[str, Any]:
+    """What OPTIONS tells of one model: of these operations by path those that name a model, with its name put in."""
+    named = {path.replace("{model_name}", model): item for path, item in paths.items() if "{model_name}" in path}
+    info = {"title": f"RESTful API for: {model}", "version": "1.0.0"}
+    return {"openapi": VERSION, "info": info, "paths": {path: _filled_in(item) for path, item in named.items()}}
+
+
+def _filled_in(operations: dict[str, Any]) -> dict[str, Any]:
+    """The operations of a path without the parameter that is in its path now."""
+    return {
+        method: said | {"parameters": [p for p in said.get("parameters", []) if p["name"] != "model_name"]}
+        for method, said in operations.items()
+    }
+
+
 def _error_handler(operator: bool) -> Handler:
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):

@@ -11,7 +11,7 @@ from ..metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from .dispatch import Dispatcher
-from .faces import ANY, make_app, operation
+from .faces import ANY, description_of_model, make_app, operation
 from .listener import App
 from .responses import PrettyJSON
 
@@ -34,7 +34,8 @@ def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics)
 
     async def describe_model(model_name: str) -> Response:
         registry.get(model_name)
-        return PrettyJSON(_description_of(model_name))
+        unversioned = {path: item for path, item in app.openapi()["paths"].items() if "{model_version}" not in path}
+        return PrettyJSON(description_of_model(model_name, unversioned))
 
     app.add_api_route("/ping", ping, methods=["GET"], **operation("ping", "Whether every model has its workers"))
     app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
@@ -67,17 +68,4 @@ def _prediction(path: str, identity: str, summary: str) -> dict[str, Any]:
             "requestBody": {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
             "responses": {"200": {"description": "What the model's handler answers"}},
         }
-    }
-
-
-def _description_of(model: str) -> dict[str, Any]:
-    """What OPTIONS tells of one model."""
-    return {
-        "openapi": "3.0.1",
-        "info": {"title": f"RESTful API for: {model}", "version": "1.0.0"},
-        "paths": {
-            path.replace("{model_name}", model): _prediction(path.replace("{model_name}", model), *texts)
-            for path, texts in PREDICTIONS.items()
-            if "{model_version}" not in path
-        },
     }

@@ -13,7 +13,7 @@ from ..registry import Model, ModelRegistry, Registration
 from ..settings import Settings
 from .descriptions import describe
 from .errors import NotAllowed, TookTooLong
-from .faces import make_app, operation
+from .faces import description_of_model, make_app, operation
 from .listener import App
 from .parameters import Parameters
 from .responses import PrettyJSON, status
@@ -50,12 +50,18 @@ def management_app(registry: ModelRegistry, settings: Settings) -> App:
     face = _Management(registry, settings)
     model, version = "/models/{model_name}", "/models/{model_name}/{model_version}"
     add = app.add_api_route
+
+    async def tell(model_name: str, model_version: str | None = None) -> Response:
+        registry.get(model_name, None if model_version == "all" else model_version)
+        return PrettyJSON(description_of_model(model_name, app.openapi()["paths"]))
+
     add("/models", face.list, methods=["GET"], **operation("listModels", "List models", LISTING))
     add("/models", face.register, methods=["POST"], **operation("registerModel", "Register a model", REGISTERING))
     for path, prefix in ((model, ""), (version, "version_")):
         add(path, face.describe, methods=["GET"], **operation(f"{prefix}describeModel", "Describe a model", DESCRIBING))
         add(path, face.scale, methods=["PUT"], **operation(f"{prefix}setAutoScale", "Scale a model", SCALING))
         add(path, face.unregister, methods=["DELETE"], **operation(f"{prefix}unregisterModel", "Unregister a model"))
+        add(path, tell, methods=["OPTIONS"], include_in_schema=False)
     add(
         f"{version}/set-default",
         face.set_default,

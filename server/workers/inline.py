@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ..batcher import Batch
 from ..errors import ModelLoadFailed, WorkerDied
-from ..messages import LoadFailure, Report
+from ..messages import LoadFailure, LoadReport, Report
 from .base import Idle, Load
 from .runtime import Runtime
+
+LOADING = threading.Lock()
+"""Held while a model is loaded: the import system has room for one model directory at a time."""
 
 
 class InlineWorker:
@@ -32,7 +36,7 @@ class InlineWorker:
         runtime = Runtime(load.spec)
         thread = ThreadPoolExecutor(1, thread_name_prefix=load.name)
         try:
-            outcome = await asyncio.get_running_loop().run_in_executor(thread, runtime.load)
+            outcome = await asyncio.get_running_loop().run_in_executor(thread, _load, runtime)
             if isinstance(outcome, LoadFailure):
                 raise ModelLoadFailed(load.spec.name, load.spec.version, outcome)
             report: Report = outcome
@@ -60,3 +64,8 @@ class InlineWorker:
         self._batch = None
         batch.settle(outcome if isinstance(outcome, list) else [outcome] * len(batch.requests), report)
         return report
+
+
+def _load(runtime: Runtime) -> LoadReport | LoadFailure:
+    with LOADING:
+        return runtime.load()

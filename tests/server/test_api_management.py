@@ -334,3 +334,21 @@ async def test_the_description_has_the_contracts_operations(serve):
             "readiness",
         ),
     }
+
+
+@pytest.mark.parametrize("path", ["m", "m/1.0", "m/all"])
+async def test_a_model_tells_what_can_be_done_with_it(serve, path):
+    client = await serve()
+    answer = (await client.management.options(f"/models/{path}")).json()
+    assert answer["info"] == {"title": "RESTful API for: m", "version": "1.0.0"}
+    assert answer["paths"]["/models/m"].keys() == {"get", "put", "delete"}
+    assert [p["name"] for p in answer["paths"]["/models/m/{model_version}"]["get"]["parameters"]] == [
+        "model_version",
+        "customized",
+    ]
+
+
+@pytest.mark.parametrize("path", ["none", "m/9"])
+async def test_a_model_that_is_not_there_tells_nothing(serve, path):
+    client = await serve()
+    assert (await client.management.options(f"/models/{path}")).status_code == 404

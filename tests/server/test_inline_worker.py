@@ -51,6 +51,30 @@ async def test_a_load_failure_ends_it(run):
     assert caught.value.failure.where == "handler.py:1"
 
 
+async def test_models_are_loaded_one_after_the_other(tmp_path):
+    """Two at once would take each other's directory out of the import system."""
+    source = "import time\ntime.sleep(0.05)\nimport part\ndef handle(data, context): return [part.NAME]\n"
+    loaded = asyncio.Semaphore(0)
+    tasks = []
+    for name in "abcd":
+        (folder := tmp_path / name).mkdir()
+        (folder / "handler.py").write_text(source)
+        (folder / "part.py").write_text(f"NAME = {name!r}\n")
+        load = Load(ModelSpec(name, "1.0", str(folder), "handler"), name)
+        tasks.append(asyncio.ensure_future(InlineWorker().run(load, lambda _, report: loaded.release())))
+    all_loaded = asyncio.ensure_future(_times(4, loaded))
+    await asyncio.wait([all_loaded, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    assert all_loaded.done(), [task.exception() for task in tasks if task.done()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _times(count, semaphore):
+    for _ in range(count):
+        await semaphore.acquire()
+
+
 async def test_a_handler_that_exits_ends_the_worker_and_not_the_server(run):
     task, batcher = run("def handle(data, context):\n    if data: raise SystemExit\n")
     with pytest.raises(WorkerDied):

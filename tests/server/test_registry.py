@@ -193,6 +193,12 @@ async def test_start_up_models_get_a_worker_per_core_unless_they_say_otherwise(r
     assert (other.config.min_workers, other.config.max_workers) == (1, 3)
 
 
+async def test_the_most_workers_are_not_taken_from_below_the_least(make, archives):
+    registry = make(default_workers_per_model=4)
+    model = await registry.register(Registration(archives.make(minWorkers=2)))
+    assert (model.config.min_workers, model.config.max_workers) == (2, 2)
+
+
 async def test_the_registrations_word_comes_first_then_the_archives_then_the_settings(make, archives):
     models = '{"m": {"1.0": {"batchSize": 7, "maxBatchDelay": 70, "responseTimeout": 70, "maxRetryTimeoutInSec": 70}}}'
     registry = make(models=models, default_startup_timeout=9, job_queue_size=5)
