@@ -1,0 +1,62 @@
+"""lower(), which applies all passes in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...dtype import Array
+from ..ir import Graph
+from ..memory import ALIGNMENT, aligned
+from .channels_last import to_channels_last
+from .cleaning import fold_constants, merge_equal, remove_dead
+from .clips import clip_inputs
+from .draft import Draft
+from .endings import fuse_endings
+from .identities import remove_identities
+from .products import lower_products, unify_products
+from .scaling import fold_scaling
+
+Pass = Callable[[Graph], Graph]
+
+
+def align_constants(graph: Graph) -> Graph:
+    """Lay every constant out in order from a cache line's beginning, so that no plan has to."""
+    draft = Draft(graph)
+    draft.constants = {name: _at_home(array) for name, array in draft.constants.items()}
+    for node in graph.nodes:
+        draft.keep(node)
+    return draft.finish()
+
+
+def _at_home(array: Array) -> Array:
+    if array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0:
+        return array
+    home = aligned(array.shape, array.dtype)
+    np.copyto(home, array)
+    return home
+
+
+PASSES: tuple[Pass, ...] = (
+    remove_dead,
+    fold_constants,
+    remove_identities,
+    merge_equal,
+    unify_products,
+    fold_scaling,
+    to_channels_last,
+    remove_identities,
+    merge_equal,
+    lower_products,
+    fuse_endings,
+    clip_inputs,
+    align_constants,
+)
+
+
+def lower(graph: Graph) -> Graph:
+    """The graph as executors want it: images with channels last, products fused with what surrounds them."""
+    for apply in PASSES:
+        graph = apply(graph)
+    return graph.validate()
