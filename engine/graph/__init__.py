@@ -3,6 +3,7 @@
 from .capture import capture
 from .interpret import interpret
 from .ir import Extent, Graph, Node, Value
+from .module import GraphModule, Imported
 from .recording import CaptureError
 
-__all__ = ["CaptureError", "Extent", "Graph", "Node", "Value", "capture", "interpret"]
+__all__ = ["CaptureError", "Extent", "Graph", "GraphModule", "Imported", "Node", "Value", "capture", "interpret"]

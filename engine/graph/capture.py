@@ -19,6 +19,7 @@ from ..tracing import TRACING
 from .alignment import align
 from .interpret import interpret
 from .ir import Graph
+from .module import Imported
 from .recording import CaptureError, Recorder, Recording
 from .structure import StructureError, put_together, take_apart
 
@@ -34,8 +35,11 @@ def capture(
     are told from those that do not. The graph is for every batch, or where the module behaves differently for some, for
     the examples' batch alone: `graph.note` then says why. `named` are keyword arguments; `dims` says which dim of each
     tensor is the batch (None: it has none), by default the first of all that agree with the first tensor's.
+    A module that was imported from a file says its graph itself.
     Raises: CaptureError where what the module does depends on the values, with the line that asks for them.
     """
+    if isinstance(module, Imported):
+        return module.graph_for(*examples, **(named or {}))
     subject = _Subject(module, examples, named or {}, dims)
     first = subject.record(subject.batch, 0)
     graph = _for_every_batch(subject, first)
