@@ -70,6 +70,8 @@ def activation_of(step: Step) -> str:
     """The name under which an activation's primitive is known as the end of another step."""
     if step.op == "leaky_relu":
         return f"leaky_relu:{step.attributes.get('negative_slope', 0.01)}"
+    if step.op == "elu" and step.attributes.get("scale", 1) == step.attributes.get("input_scale", 1) == 1:
+        return f"elu:{step.attributes.get('alpha', 1.0)}"
     if step.op == "gelu" and step.attributes.get("approximate", "none") == "tanh":
         return "gelu_tanh"
     return step.op
