@@ -44,6 +44,14 @@ class Draft:
         operand = self.now(operand)
         return self.constants.get(operand.name) if isinstance(operand, Value) else None
 
+    def number(self, operand: Operand) -> float | None:
+        """The value of a number, or of a constant that is just one."""
+        if isinstance(operand, (bool, int, float)):
+            return float(operand)
+        array = self.array(operand)
+        plain = array is not None and array.size == 1 and array.dtype.kind in "fiu"
+        return float(array.reshape(-1)[0]) if array is not None and plain else None
+
     def is_between(self, value: Operand) -> bool:
         """Whether a value of the old graph is read just once, and is no output: it may vanish inside a larger node."""
         return isinstance(value, Value) and self._readers.get(value.name) == 1 and value.name not in self._outputs

@@ -9,14 +9,19 @@ import numpy as np
 from ...dtype import Array
 from ..ir import Graph
 from ..memory import ALIGNMENT, aligned
+from .attention import recognise_attention
 from .channels_last import to_channels_last
 from .cleaning import fold_constants, merge_equal, remove_dead
 from .clips import clip_inputs
 from .draft import Draft
 from .endings import fuse_endings
+from .functions import recognise_functions
 from .identities import remove_identities
-from .products import lower_products, unify_products
-from .scaling import fold_scaling
+from .joins import unify_joins
+from .padding import fold_padding
+from .pools import pool_before_pointwise
+from .products import lower_products, merge_products, unify_products
+from .scaling import fold_scaling, merge_scaling
 
 Pass = Callable[[Graph], Graph]
 
@@ -40,14 +45,21 @@ def _at_home(array: Array) -> Array:
 
 PASSES: tuple[Pass, ...] = (
     remove_dead,
+    merge_equal,
     fold_constants,
     remove_identities,
-    merge_equal,
+    recognise_functions,
+    recognise_attention,
     unify_products,
+    unify_joins,
+    fold_padding,
     fold_scaling,
+    pool_before_pointwise,
+    merge_products,
     to_channels_last,
     remove_identities,
     merge_equal,
+    merge_scaling,
     lower_products,
     fuse_endings,
     clip_inputs,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from ...dtype import float32
+from ...dtype import Array, float32
 from ..ir import Graph, Node, Value
 from .draft import Draft
 
@@ -27,6 +27,63 @@ def unify_products(graph: Graph) -> Graph:
         else:
             draft.keep(node)
     return draft.finish()
+
+
+def merge_products(graph: Graph) -> Graph:
+    """Compute linear layers that read the same value, and whose results are only looked at otherwise, as one.
+
+    These are the queries, keys and values of attention: parts of one product's rows are as good to it as rows.
+    """
+    draft = Draft(graph)
+    users = graph.users()
+    together: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if _is_product(node, draft) and all(user.op in VIEWS for user in users.get(node.output.name, ())):
+            x, weight = node.inputs[:2]
+            assert isinstance(x, Value) and isinstance(weight, Value)
+            if node.output.name not in {v.name for v in graph.outputs}:
+                together.setdefault(x.name, []).append(node)
+    merged: dict[str, Value] = {}
+    for node in graph.nodes:
+        x = node.inputs[0] if node.inputs else None
+        group = together.get(x.name, []) if isinstance(x, Value) else []
+        if len(group) < 2 or node not in group:
+            draft.keep(node)
+            continue
+        assert isinstance(x, Value)
+        if x.name not in merged:
+            merged[x.name] = _merged(group, draft)
+        draft.keep(_part_of(merged[x.name], node, group))
+    return draft.finish()
+
+
+def _merged(group: list[Node], draft: Draft) -> Value:
+    """One linear layer that gives the results of several side by side."""
+    weights = [_constant(node, 1, draft) for node in group]
+    biases = [_constant(node, 2, draft) for node in group]
+    first, layer = group[0].output, group[0].layer
+    weight = draft.constant(f"{layer or first.name}.weight", np.concatenate(weights))
+    bias = draft.constant(f"{layer or first.name}.bias", np.concatenate(biases))
+    shape = (*first.shape[:-1], sum(map(_features, group)))
+    return draft.add("linear", (group[0].inputs[0], weight, bias), first, shape, layer=layer)
+
+
+def _constant(node: Node, place: int, draft: Draft) -> Array:
+    """The weight of a linear layer, or its bias, zeros where it has none."""
+    array = draft.array(node.inputs[place]) if len(node.inputs) > place else None
+    return np.zeros(_features(node), np.float32) if array is None else array
+
+
+def _features(node: Node) -> int:
+    features = node.output.shape[-1]
+    assert isinstance(features, int)
+    return features
+
+
+def _part_of(merged: Value, node: Node, group: list[Node]) -> Node:
+    start = sum(_features(other) for other in group[: group.index(node)])
+    index = (*(slice(None),) * (len(node.output.shape) - 1), slice(start, start + _features(node)))
+    return replace(node, op="getitem", inputs=(merged,), attributes={"index": index})
 
 
 def lower_products(graph: Graph) -> Graph:

@@ -11,6 +11,7 @@ from ...dtype import Array, float32, float64
 from ..ir import Graph, Node, Operand, Value
 from .draft import Draft
 
+NORMS = ("batch_norm", "affine_nhwc")
 WEIGHTED = ("conv", "linear")
 
 
@@ -30,13 +31,36 @@ def fold_scaling(graph: Graph) -> Graph:
     return draft.finish()
 
 
+def merge_scaling(graph: Graph) -> Graph:
+    """Make one `affine_nhwc` of several scalings in a row, along the last dim of float32 values."""
+    draft = Draft(graph)
+    for node in graph.nodes:
+        draft.keep(_merged(node, draft) or node)
+    return draft.finish()
+
+
+def _merged(node: Node, draft: Draft) -> Node | None:
+    later = scaling_of(node, draft, -1) if node.output.dtype == float32 and len(node.output.shape) > 1 else None
+    before = draft.maker(later.x) if later else None
+    first = scaling_of(before, draft, -1) if before else None
+    if later is None or first is None or first.x.shape != node.output.shape or not draft.is_between(later.x):
+        return None
+    stem = node.output.name
+    scale = draft.constant(f"{stem}.scale", (first.scale * later.scale).astype(np.float32))
+    shift = draft.constant(f"{stem}.shift", (first.shift * later.scale + later.shift).astype(np.float32))
+    return replace(node, op="affine_nhwc", inputs=(first.x, scale, shift), attributes={"activation": ""})
+
+
 def scaling_of(node: Node, draft: Draft, dim: int) -> Scaling | None:
     """What a node does to the channels, which lie along a dim of its output, if that is all it does."""
     if not node.output.shape:
         return None
     with np.errstate(all="ignore"):
-        norm = node.op == "batch_norm" and dim % len(node.output.shape) == 1
-        found = _norm(node, draft) if norm else _arithmetic(node, draft, dim)
+        if node.op in NORMS:
+            own = 1 if node.op == "batch_norm" else len(node.output.shape) - 1
+            found = _norm(node, draft) if dim % len(node.output.shape) == own else None
+        else:
+            found = _arithmetic(node, draft, dim)
     return found if found and np.isfinite(found.scale).all() and np.isfinite(found.shift).all() else None
 
 
@@ -87,6 +111,9 @@ def _norm(node: Node, draft: Draft) -> Scaling | None:
     arrays = [None if operand is None else draft.array(operand) for operand in rest]
     if not isinstance(x, Value) or any(o is not None and a is None for o, a in zip(rest, arrays, strict=True)):
         return None
+    if node.op == "affine_nhwc":
+        scale, shift = (np.asarray(a, np.float64) for a in arrays)
+        return None if node.attributes["activation"] else Scaling(x, scale, shift)
     weight, bias, mean, variance = (None if a is None else a.astype(np.float64) for a in arrays)
     assert mean is not None and variance is not None
     scale = (1 if weight is None else weight) / np.sqrt(variance + node.attributes["eps"])

@@ -20,8 +20,8 @@ CLASSICS: dict[str, tuple[int, dict[str, int]]] = {
     "densenet121": (
         64,
         {
-            "permute": 1, "conv_nhwc": 120, "cat": 58, "max_pool_nhwc": 1, "avg_pool_nhwc": 3, "affine_nhwc": 1,
-            "mean_nhwc": 1, "gemm": 1,
+            "permute": 1, "conv_nhwc": 120, "cat": 58, "max_pool_nhwc": 1, "avg_pool_nhwc": 3, "maximum": 3,
+            "minimum": 3, "affine_nhwc": 1, "mean_nhwc": 1, "gemm": 1,
         },
     ),
 }  # fmt: skip
