@@ -24,7 +24,9 @@ def calibrated(module: nn.Module, *shape: int) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             layer.momentum = None  # the mean of all batches
-            layer.weight.array[...] = dice.uniform(0.5, 1.5, layer.weight.shape) * dice.choice((-1, 1, 1, 1))
+            layer.weight.array[...] = dice.uniform(0.5, 1.5, layer.weight.shape) * dice.choice(
+                (-1, 1, 1, 1), layer.weight.shape
+            )
             layer.bias.array[...] = dice.uniform(-0.5, 0.5, layer.bias.shape)
     with engine.no_grad():
         module.train()(Tensor(numbers(*shape, seed=7)))
