@@ -60,8 +60,7 @@ class Program:
 
     def run(self, inputs: Sequence[Array], outputs: Sequence[Array] | None = None) -> list[Array]:
         """The outputs, copied into `outputs` where given; else the program's own, which the next run overwrites."""
-        for target, source in zip(self.inputs, inputs, strict=True):
-            np.copyto(target, source)
+        self.feed(inputs)
         with np.errstate(all="ignore"):
             self.execute()
         if outputs is None:
@@ -70,6 +69,11 @@ class Program:
             np.copyto(target, source)
         return list(outputs)
 
+    def feed(self, inputs: Sequence[Array]) -> None:
+        """Copy the caller's inputs to where the steps read them; these write over them sooner or later."""
+        for target, source in zip(self.inputs, inputs, strict=True):
+            np.copyto(target, source)
+
     def execute(self) -> None:
         """Run the steps over what lies in `inputs`."""
         for call in self._calls:
@@ -77,16 +81,21 @@ class Program:
 
     def profile(self, rounds: int = 5) -> list[StepTime]:
         """The least time of each step over some runs on what lies in `inputs`."""
-        best = [float("inf")] * len(self.units)
+        best, given = [float("inf")] * len(self.units), [array.copy() for array in self.inputs]
         for _ in range(rounds):
-            for number, call in enumerate(self._calls):
-                start = time.perf_counter()
-                call()
-                best[number] = min(best[number], time.perf_counter() - start)
+            self.feed(given)
+            self._time_steps(best)
         return [
             StepTime(u.step.name, u.step.op, u.algorithm, seconds, u.step.flops, u.step.bytes)
             for u, seconds in zip(self.units, best, strict=True)
         ]
+
+    def _time_steps(self, best: list[float]) -> None:
+        with np.errstate(all="ignore"):
+            for number, call in enumerate(self._calls):
+                start = time.perf_counter()
+                call()
+                best[number] = min(best[number], time.perf_counter() - start)
 
 
 class ParallelProgram(Program):
@@ -103,8 +112,7 @@ class ParallelProgram(Program):
     def run(self, inputs: Sequence[Array], outputs: Sequence[Array] | None = None) -> list[Array]:
         """As Program.run(); the outputs are joined, so that they need memory of their own where none is given."""
         for program, part in zip(self.programs, self._parts, strict=True):
-            for target, source in zip(program.inputs, inputs, strict=True):
-                np.copyto(target, source[part])
+            program.feed([source[part] for source in inputs])
         self.pool.run(self._jobs)
         if outputs is None:
             outputs = [np.empty((len(o) * len(self.programs), *o.shape[1:]), o.dtype) for o in self.outputs]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..errors import EngineError
@@ -38,7 +39,12 @@ def put_together(structure: Structure | None, items: Sequence[Any]) -> Any:
     if kind in ("tuple", "list"):
         return (tuple if kind == "tuple" else list)(put_together(part, items) for part in content)
     parts = {name: put_together(part, items) for name, part in content.items()}
-    return parts if kind == "dict" else namedtuple(kind.partition(":")[2], parts)(**parts)
+    return parts if kind == "dict" else _named_tuple(kind.partition(":")[2], tuple(parts))(**parts)
+
+
+@lru_cache(maxsize=256)
+def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
+    return namedtuple(name, fields)
 
 
 def _described(item: Any, tensors: list[Tensor]) -> Structure:

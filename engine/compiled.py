@@ -1,0 +1,162 @@
+"""compile_module(), which turns a module into a CompiledModel: plans where there can be any, eager where not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .autograd import no_grad
+from .dtype import Array
+from .errors import EngineError, ShapeError
+from .executors import Choices, Program, StepTime, executor_named
+from .graph import CaptureError, Graph, capture
+from .graph.passes import lower
+from .graph.structure import Structure, StructureError, put_together, take_apart
+from .nn.module import Module
+from .programs import PlanError, Programs
+from .tensor import Tensor
+
+
+def compile_module(
+    module: Module,
+    *examples: Any,
+    named: Mapping[str, Any] | None = None,
+    executor: str = "auto",
+    threads: int = 1,
+    exact: bool = False,
+    choices: Choices | None = None,
+    plans: int = 4,
+) -> CompiledModel:
+    """The module, ready to be run on inputs like the examples, of any batch, by an executor.
+
+    It keeps the weights as they are now. Up to `plans` programs are kept, those used last; `exact` leaves out
+    algorithms that round more than the direct ones. A module that cannot be captured runs eager: `reason` says why.
+    Raises: EngineError where there is no such executor; what the module raises on the examples.
+    """
+    by = executor_named(executor, threads=threads, exact=exact)
+    known = Choices() if choices is None else choices
+    graph, reason = _graph_of(module, examples, named or {})
+    programs = Programs(graph, by, threads, exact, known, plans) if graph else None
+    structure, tensors = take_apart([list(examples), dict(named or {})])
+    return CompiledModel(
+        module, programs, structure, [t.array for t in tensors], by.name, threads, exact, known, reason
+    )
+
+
+def _graph_of(module: Module, examples: Sequence[Any], named: Mapping[str, Any]) -> tuple[Graph | None, str]:
+    """The lowered graph, or None and the reason why there is none."""
+    try:
+        graph = capture(module, *examples, named=named)
+    except CaptureError as error:
+        return None, str(error).removeprefix("runs eager: ")
+    try:
+        return lower(graph), ""
+    except Exception as error:  # whatever is wrong with a graph, the module itself can run
+        return None, f"{type(error).__name__}: {error}"
+
+
+class CompiledModel:
+    """A module with the programs it is run by; several threads may call it, of which one runs at a time.
+
+    Results have the structure of the module's, and no history. Inputs that the graph is not for (other shapes, dtypes,
+    another structure) run eager, and are counted.
+    """
+
+    def __init__(
+        self, module: Module, programs: Programs | None, structure: Structure, samples: Sequence[Array],
+        executor: str, threads: int, exact: bool, choices: Choices, reason: str = "",
+    ) -> None:  # fmt: skip
+        self.module, self.reason = module, reason
+        self.executor, self.threads, self.exact, self.choices = executor, threads, exact, choices
+        self.eager_calls = 0
+        self._programs, self._structure = programs, structure
+        self._samples = [array.copy() for array in samples]
+        self._lock = threading.RLock()
+
+    @property
+    def graph(self) -> Graph | None:
+        """The lowered graph; None where the module runs eager."""
+        return self._programs.graph if self._programs else None
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """What the module gives."""
+        with self._lock:
+            if self._programs and (arrays := self._fitting(self._programs.graph, args, named)):
+                try:
+                    return self._run(self._programs, arrays)
+                except PlanError as error:
+                    self._give_up(error)
+            self.eager_calls += 1
+        with no_grad():
+            return self.module(*args, **named)
+
+    def program(self, batch: int = 1) -> Program:
+        """The program for a batch, made where it is not there.
+
+        Raises: EngineError where the module runs eager.
+        """
+        with self._lock:
+            return self._planned().get(batch)
+
+    def prepare(self, batches: Iterable[int] = (1,)) -> None:
+        """Make the programs for these batches ahead, and run each once; batches named here are not cut or filled up."""
+        with self._lock:
+            for batch in batches:
+                if self._programs is None:
+                    return
+                self._programs.wanted.add(batch)
+                try:
+                    self._programs.run(self._programs.resized(self._samples, batch), batch)
+                except PlanError as error:
+                    self._give_up(error)
+
+    def profile(self, batch: int = 1, rounds: int = 5) -> list[StepTime]:
+        """The least time of each step of a batch's program over some rounds, on what the example holds."""
+        with self._lock:
+            program = self.program(batch)
+            samples = self._planned().resized(self._samples, program.plan.batch)
+            for target, source in zip(program.inputs, samples, strict=True):
+                np.copyto(target, source)
+            return program.profile(rounds)
+
+    def describe(self) -> dict[str, Any]:
+        """How it runs, as plain data."""
+        with self._lock:
+            programs = self._programs
+            return {
+                "mode": "plan" if programs else "eager",
+                "reason": self.reason,
+                "executor": self.executor,
+                "threads": self.threads,
+                "exact": self.exact,
+                "plans": programs.describe() if programs else [],
+                "constants_bytes": programs.constants_bytes if programs else 0,
+                "eager_calls": self.eager_calls,
+            }
+
+    def _fitting(self, graph: Graph, args: Sequence[Any], named: Mapping[str, Any]) -> list[Array] | None:
+        """The arrays of inputs that the graph is for; None for others."""
+        try:
+            structure, tensors = take_apart([list(args), dict(named)])
+            arrays = [tensor.array for tensor in tensors]
+            batch = graph.batch_of([array.shape for array in arrays])
+        except (StructureError, ShapeError):
+            return None
+        alike = all(a.dtype == value.dtype.numpy for a, value in zip(arrays, graph.inputs, strict=True))
+        return arrays if alike and batch and structure == self._structure else None
+
+    def _run(self, programs: Programs, arrays: Sequence[Array]) -> Any:
+        batch = programs.graph.batch_of([array.shape for array in arrays])
+        return put_together(programs.graph.structure, [Tensor(array) for array in programs.run(arrays, batch)])
+
+    def _planned(self) -> Programs:
+        if self._programs is None:
+            raise EngineError(f"{type(self.module).__name__} runs eager: {self.reason}")
+        return self._programs
+
+    def _give_up(self, error: PlanError) -> None:
+        """Run eager from now on."""
+        self._programs, self.reason = None, str(error)
