@@ -12,7 +12,7 @@ import numpy as np
 from ..dtype import Array
 from .interpret import run_node
 from .ir import Graph, Node, Value
-from .memory import Life, Place, aligned, pack
+from .memory import Life, Place, at_home, pack
 from .slabs import ROWS, VIEWS, is_join, place_slabs
 
 FOREVER = 1 << 60
@@ -33,7 +33,7 @@ class Layout:
     def of(cls, graph: Graph) -> Layout:
         """Lay out a graph that has plain sizes alone."""
         graph, constants = _fold(graph)
-        layout = cls(graph, {name: _at_home(array) for name, array in constants.items()}, place_slabs(graph))
+        layout = cls(graph, {name: at_home(array) for name, array in constants.items()}, place_slabs(graph))
         for value in graph.inputs:
             layout._give(value)
         for node in graph.nodes:
@@ -149,15 +149,6 @@ def _fold(graph: Graph) -> tuple[Graph, dict[str, Array]]:
 def _read(nodes: list[Node], graph: Graph, constants: Mapping[str, Array]) -> dict[str, Array]:
     names = {v.name for n in nodes for v in n.values} | {v.name for v in graph.outputs}
     return {name: array for name, array in constants.items() if name in names}
-
-
-def _at_home(array: Array) -> Array:
-    """A constant as it is, or a copy where it does not lie in order on a cache line's beginning."""
-    if array.flags.c_contiguous and array.ctypes.data % 64 == 0:
-        return array
-    home = aligned(array.shape, array.dtype)
-    np.copyto(home, array)
-    return home
 
 
 def _sizes(value: Value) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 from ..dtype import Array
 
 ALIGNMENT = 64  # a cache line, and the widest vector
+TILE, TURNED_BYTES = 64, 1 << 20
 
 Ints = tuple[int, ...]
 
@@ -25,6 +26,24 @@ def aligned(shape: Sequence[int], dtype: Any = np.float32) -> Array:
     start = -raw.ctypes.data % ALIGNMENT
     array: Array = raw[start : start + size].view(dtype).reshape(shape)
     return array
+
+
+def at_home(array: Array) -> Array:
+    """An array that lies in order from a cache line's beginning: itself, or a copy of it."""
+    if array.flags.c_contiguous and array.__array_interface__["data"][0] % ALIGNMENT == 0:
+        return array
+    home = aligned(array.shape, array.dtype)
+    for rows in _strips(array):
+        np.copyto(home[rows], array[rows])
+    return home
+
+
+def _strips(array: Array) -> list[slice | tuple[slice, slice]]:
+    """Parts to be copied one by one: tiles of a large matrix that is turned, so that what is read stays near."""
+    if array.ndim != 2 or array.nbytes < TURNED_BYTES or array.strides[1] <= array.strides[0]:
+        return [slice(None)]
+    rows, columns = (range(0, size, TILE) for size in array.shape)
+    return [(slice(r, r + TILE), slice(c, c + TILE)) for r in rows for c in columns]
 
 
 def dense(shape: Sequence[int], itemsize: int) -> Ints:

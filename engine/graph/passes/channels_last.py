@@ -10,6 +10,7 @@ import numpy as np
 
 from ...dtype import Array, float32
 from ..ir import Graph, Node, Operand, Shape, Value
+from ..memory import at_home
 from .draft import Draft
 from .elementwise import BINARY, UNARY
 
@@ -171,7 +172,7 @@ def _convolution(node: Node, draft: Layouts) -> bool:
 def _image_weight(array: Array) -> Array:
     """(O, C, kH, kW) or (O, C, k) as (kH, kW, C, O)."""
     array = array[:, :, None] if array.ndim == 3 else array
-    return np.ascontiguousarray(array.transpose(2, 3, 1, 0))
+    return at_home(array.transpose(2, 3, 1, 0))
 
 
 def _zeros(count: int) -> Array:
@@ -406,13 +407,15 @@ def _linear(node: Node, draft: Layouts) -> bool:
     source, image = draft.flat[x.name]
     _, channels, *sizes = image.shape
 
-    def turned() -> Array:
-        apart = array.reshape(len(array), channels, -1)  # type: ignore[arg-type]
-        return np.ascontiguousarray(apart.swapaxes(1, 2)).reshape(array.shape)
-
-    order = draft.derived(weight.name, ("flat", weight.name, channels), turned)
+    assert isinstance(channels, int)
+    order = draft.derived(weight.name, ("flat", weight.name, channels), lambda: _by_pixel(array, channels))
     draft.keep(replace(node, inputs=(source, order, *node.inputs[2:])))
     return True
+
+
+def _by_pixel(array: Array, channels: int) -> Array:
+    """Weights (O, C·H·W) as (O, H·W·C)."""
+    return np.ascontiguousarray(array.reshape(len(array), channels, -1).swapaxes(1, 2)).reshape(array.shape)
 
 
 RULES: dict[str, Rule] = {

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from ...dtype import Array
 from ..ir import Graph
-from ..memory import ALIGNMENT, aligned
+from ..memory import at_home
 from .attention import recognise_attention
 from .channels_last import to_channels_last
 from .cleaning import fold_constants, merge_equal, remove_dead
@@ -29,18 +26,10 @@ Pass = Callable[[Graph], Graph]
 def align_constants(graph: Graph) -> Graph:
     """Lay every constant out in order from a cache line's beginning, so that no plan has to."""
     draft = Draft(graph)
-    draft.constants = {name: _at_home(array) for name, array in draft.constants.items()}
+    draft.constants = {name: at_home(array) for name, array in draft.constants.items()}
     for node in graph.nodes:
         draft.keep(node)
     return draft.finish()
-
-
-def _at_home(array: Array) -> Array:
-    if array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0:
-        return array
-    home = aligned(array.shape, array.dtype)
-    np.copyto(home, array)
-    return home
 
 
 PASSES: tuple[Pass, ...] = (

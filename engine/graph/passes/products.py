@@ -9,6 +9,7 @@ import numpy as np
 
 from ...dtype import Array, float32
 from ..ir import Graph, Node, Value
+from ..memory import at_home
 from .draft import Draft
 
 VIEWS = frozenset({"reshape", "permute", "getitem"})
@@ -106,7 +107,7 @@ def _product(node: Node, draft: Draft) -> Node:
     x, weight, *rest = node.inputs
     assert isinstance(weight, Value)
     array, bias = draft.constants[weight.name], rest[0] if rest else None
-    turned = draft.derived(weight.name, ("turned", weight.name), lambda: np.ascontiguousarray(array.T))
+    turned = draft.derived(weight.name, ("turned", weight.name), lambda: at_home(array.T))
     if bias is None:
         count = len(array)
         stem = f"{weight.name.partition('~')[0].removesuffix('weight')}bias"
