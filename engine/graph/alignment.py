@@ -183,7 +183,8 @@ class _Alignment:
 
 
 def _same(arrays: Sequence[Array]) -> bool:
-    return all(np.array_equal(arrays[0], a, equal_nan=a.dtype.kind in "fc") for a in arrays[1:])
+    first = arrays[0]
+    return all(a is first or np.array_equal(first, a, equal_nan=a.dtype.kind in "fc") for a in arrays[1:])
 
 
 def _names(recording: Recording) -> list[str]:
