@@ -7,6 +7,7 @@ from .errors import HandlerError, PredictionException
 from .library import tensor_bytes
 from .loading import BUILTIN, load_handler
 from .metrics import Dimension, Emitted, MetricTypes
+from .preparing import engine_of, prepare
 
 __all__ = [
     "BUILTIN",
@@ -19,7 +20,9 @@ __all__ = [
     "MetricTypes",
     "PredictionException",
     "ResponseParts",
+    "engine_of",
     "load_handler",
+    "prepare",
     "tensor_bytes",
     "wrap_envelope",
 ]

@@ -8,7 +8,9 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from .context import Context
+from .engine_options import EngineOptions
 from .errors import HandlerError, PredictionException
+from .fast_path import FastPath, stored_choices
 from .labels import MAPPING_FILE, load_label_mapping
 from .library import library_of
 from .model_files import model_class, no_model, state_dict
@@ -33,6 +35,8 @@ class BaseHandler:
     and `model_yaml_config` are set by `initialize`.
     """
 
+    _fast_path: FastPath | None = None
+
     def __init__(self) -> None:
         self.model: Any = None
         self.mapping: dict[str, str] | None = None
@@ -51,6 +55,14 @@ class BaseHandler:
     def library(self) -> ModuleType:
         """The tensor library of the model: numserve.engine, or torch for a model made of PyTorch's classes."""
         return library_of(self.model)
+
+    @property
+    def fast_path(self) -> FastPath:
+        """What inference() calls: `model`, compiled where that is possible. Another model gets another one."""
+        if self._fast_path is None or self._fast_path.model is not self.model:
+            context = getattr(self, "context", None)  # a subclass need not have called our constructor
+            self._fast_path = FastPath(self.model, EngineOptions.of(context), stored_choices(context))
+        return self._fast_path
 
     def initialize(self, context: Context) -> None:
         """Load the model and the names of its classes.
@@ -88,7 +100,11 @@ class BaseHandler:
     def inference(self, data: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the model, without keeping what gradients would need."""
         with self.library.inference_mode():
-            return self.model(data.to(self.device), *args, **kwargs)
+            return self.fast_path(data.to(self.device), *args, **kwargs)
+
+    def example_inputs(self) -> tuple[Any, ...]:
+        """Inputs like those the model will get, where the handler knows before the first request; here it does not."""
+        return ()
 
     @timed
     def postprocess(self, data: Any) -> list[Any]:

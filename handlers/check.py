@@ -19,6 +19,7 @@ from .context import Context
 from .errors import HandlerError
 from .loading import load_handler
 from .model_yaml import get_yaml_config
+from .preparing import prepare
 
 DEFAULT_HANDLER = "default_service_handler"
 
@@ -60,7 +61,9 @@ def _initialize(text: str, model_dir: Path, manifest: dict[str, Any], entry: dic
     config = get_yaml_config(model_dir / entry["configFile"]) if entry.get("configFile") else {}
     os.chdir(model_dir)
     handler = load_handler(text, model_dir)
-    handler.initialize(Context(entry.get("modelName", ""), model_dir, manifest, 1, model_yaml_config=config))
+    context = Context(entry.get("modelName", ""), model_dir, manifest, 1, model_yaml_config=config)
+    handler.initialize(context)
+    prepare(handler, context)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -108,10 +108,12 @@ class Context:
         limit_max_image_pixels: bool = True,
         model_yaml_config: dict[str, Any] | None = None,
         server_version: str = __version__,
+        threads: int | None = None,
     ) -> None:
         self.model_name = model_name
         self.manifest = manifest
         self.model_yaml_config: dict[str, Any] = model_yaml_config or {}
+        self.threads = threads
         self.metrics = MetricsCache(model_name)
         self.request_ids: dict[int, str] | None = None
         self.request_processor: list[RequestProcessor] = []

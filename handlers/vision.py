@@ -37,6 +37,14 @@ class VisionHandler(BaseHandler):
         if not context.system_properties.get("limit_max_image_pixels"):
             Image.MAX_IMAGE_PIXELS = None
 
+    def example_inputs(self) -> tuple[Any, ...]:
+        """What `image_processing` makes of a blank picture."""
+        try:
+            image = self.image_processing(Image.new("RGB", (256, 256)))
+            return (convert(library_of(image).stack([image]), self.library),)
+        except Exception:  # a border: the user's transforms, which may want another picture
+            return ()
+
     @timed
     def preprocess(self, data: Any) -> Any:
         """The pictures of the batch as one tensor."""

@@ -109,20 +109,25 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a worker says when its model is loaded."""
+    """What a worker says when its model is loaded; `engine` is how the engine runs it, None where it does not."""
 
     seconds: float
     memory_bytes: int
     emitted: tuple[Emitted, ...] = ()
+    engine: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What a worker says beside the answers of a batch; `seconds` were spent in the handler."""
+    """What a worker says beside the answers of a batch; `seconds` were spent in the handler.
+
+    `engine` is as in LoadReport, None where nothing has changed since the last report.
+    """
 
     seconds: float
     memory_bytes: int
     emitted: tuple[Emitted, ...] = ()
+    engine: dict[str, Any] | None = None
 
 
 Report = LoadReport | BatchReport

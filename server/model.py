@@ -158,10 +158,10 @@ class Model:
             envelope=self.manifest.model.envelope or settings.service_envelope,
             manifest=dict(self.manifest.raw) or None,
             batch_size=config.batch_size,
-            config=config.document,
+            config=config.for_handler,
             limit_max_image_pixels=settings.limit_max_image_pixels,
             decode_input_request=settings.decode_input_request,
-            threads=max(1, len(os.sched_getaffinity(0)) // max(1, config.min_workers)),
+            threads=config.threads(len(os.sched_getaffinity(0))),
             max_response_size=settings.max_response_size,
         )
         name = f"W-{number}-{self.name}_{self.version}"

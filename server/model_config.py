@@ -59,6 +59,7 @@ class ModelConfig(BaseModel):
     job_queue_size: int = Field(
         0, ge=0, description="requests that may wait; 0 leaves it to the job_queue_size setting"
     )
+    engine: dict[str, Any] = Field({}, description="how the engine computes the model, see below")
     document: dict[Any, Any] = Field(
         default_factory=dict, exclude=True, description="the YAML as it stands, for the handler"
     )
@@ -75,6 +76,16 @@ class ModelConfig(BaseModel):
                 values.pop("max_workers", None)
             values |= given
         return ModelConfig(**values)
+
+    def threads(self, cores: int) -> int:
+        """The threads of each worker: what `engine` says, else an even share of the cores."""
+        asked = self.engine.get("threads")
+        return asked if isinstance(asked, int) and asked >= 1 else max(1, cores // max(1, self.min_workers))
+
+    @property
+    def for_handler(self) -> dict[Any, Any]:
+        """The YAML as the handler sees it: as it stands, with the `engine` that counts."""
+        return self.document | ({"engine": self.engine} if self.engine else {})
 
     @classmethod
     def from_wire(cls, values: Mapping[Any, Any], where: str, lines: Mapping[str, int] | None = None) -> ModelConfig:

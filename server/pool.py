@@ -36,6 +36,7 @@ class Seat:
         self.asked_at = time.monotonic()
         self.started_at = datetime.now(UTC)
         self.memory_bytes = 0
+        self.engine: dict[str, Any] | None = None
         self.error: ServingError | None = None
         self.failing_since: float | None = None
         self.attempts = 0
@@ -47,7 +48,8 @@ class Seat:
         """What there is to tell."""
         pid = self.worker.pid if self.worker and self.state in (LOADING, READY, STOPPING) else None
         error = self.error.explained() if self.error else None
-        return WorkerStatus(str(self.number), pid, self.state, self.started_at, self.memory_bytes, error)
+        engine = self.engine if self.state in (READY, STOPPING) else None
+        return WorkerStatus(str(self.number), pid, self.state, self.started_at, self.memory_bytes, error, engine)
 
 
 class WorkerPool:
@@ -188,6 +190,8 @@ class WorkerPool:
     def _idle(self, seat: Seat, worker: Worker, report: Report) -> None:
         """A worker has nothing to do: it gets the next batch, or its leave."""
         seat.memory_bytes = report.memory_bytes
+        if report.engine is not None or isinstance(report, LoadReport):
+            seat.engine = report.engine
         if seat.state == STOPPING:
             self._cancel(seat)
             return

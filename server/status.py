@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker: `state` is loading, ready, failing (will be tried again), failed (given up) or stopping."""
+    """One worker: `state` is loading, ready, failing (will be tried again), failed (given up) or stopping.
+
+    `engine` is how the engine runs the model, None where it does not, or where that is not known yet.
+    """
 
     id: str
     pid: int | None
@@ -17,6 +20,7 @@ class WorkerStatus:
     started_at: datetime
     memory_bytes: int
     last_error: str | None
+    engine: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

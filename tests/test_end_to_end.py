@@ -43,7 +43,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 def test_a_model_lives_through_everything_and_leaves_nothing_behind(server: Any, sample: bytes) -> None:
     server.start(f"digits={server.archive_digits('1.0')}")
-    first = server.predict(sample)
+    first = pytest.approx(server.predict(sample), abs=1e-5)  # another worker may choose other algorithms
 
     with ThreadPoolExecutor(16) as clients:
         assert list(clients.map(lambda _: server.predict(sample), range(64))) == [first] * 64

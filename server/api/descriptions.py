@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from ..registry import Model
 from ..status import QueueStatus, WorkerStatus
 
@@ -67,7 +69,16 @@ def _worker(worker: WorkerStatus) -> dict[str, Any]:
         "gpu": False,
         "gpuUsage": "N/A",
     }
+    if worker.engine:
+        described["engine"] = _camel(worker.engine)
     return described | ({"lastError": worker.last_error} if worker.last_error else {})
+
+
+def _camel(thing: Any) -> Any:
+    """Plain data with its keys spelled as all others here."""
+    if isinstance(thing, dict):
+        return {to_camel(key): _camel(value) for key, value in thing.items()}
+    return [_camel(item) for item in thing] if isinstance(thing, list) else thing
 
 
 def _moment(moment: datetime) -> str:

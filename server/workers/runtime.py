@@ -12,7 +12,17 @@ from typing import Any
 
 import orjson
 
-from ...handlers import Context, Handler, HandlerError, PredictionException, load_handler, tensor_bytes, wrap_envelope
+from ...handlers import (
+    Context,
+    Handler,
+    HandlerError,
+    PredictionException,
+    engine_of,
+    load_handler,
+    prepare,
+    tensor_bytes,
+    wrap_envelope,
+)
 from ..messages import (
     BatchReport,
     Emitted,
@@ -29,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 MEMORY_INTERVAL = 1.0
 """Seconds for which a measurement of the memory is good enough."""
+ENGINE_INTERVAL = 1.0
+"""Seconds between two looks at what the engine does, after the first few."""
+FIRST_LOOKS = 4
 
 
 class Runtime:
@@ -45,15 +58,18 @@ class Runtime:
             spec.batch_size,
             limit_max_image_pixels=spec.limit_max_image_pixels,
             model_yaml_config=spec.config,
+            threads=spec.threads,
         )
         self._handler: Handler | None = None
         self._memory = 0
         self._measured_at = 0.0
+        self._engine: dict[str, Any] | None = None
+        self._looks, self._looked_at = 0, 0.0
         self.leaving = False
         """True once the handler has asked its process to end."""
 
     def load(self) -> LoadReport | LoadFailure:
-        """Import the handler and let it initialize."""
+        """Import the handler, let it initialize, and have its model compiled where that is possible already."""
         began = time.perf_counter()
         phase = "import"
         try:
@@ -62,11 +78,12 @@ class Runtime:
                 handler = wrap_envelope(self._spec.envelope, handler)
             phase = "initialize"
             handler.initialize(self._context)
+            prepare(handler, self._context)
         except BaseException as error:
             logger.exception("the model cannot be loaded")
             return self._load_failure(error, phase)
         self._handler = handler
-        return LoadReport(time.perf_counter() - began, self._memory_bytes(), self._emitted())
+        return LoadReport(time.perf_counter() - began, self._memory_bytes(), self._emitted(), self._engine_news())
 
     def infer(self, requests: Sequence[InferenceRequest]) -> tuple[list[InferenceResponse] | Failure, BatchReport]:
         """Answer a batch; whatever the handler raises becomes the failure of all."""
@@ -85,7 +102,7 @@ class Runtime:
         if not isinstance(outcome, Failure):
             labels = {"ModelName": self._spec.name, "Level": "Model"}
             emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels),)
-        return outcome, BatchReport(seconds, self._memory_bytes(), emitted)
+        return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news())
 
     def _value(self, part: Part) -> Any:
         """What the handler gets for a part: contract, inference API, section 4."""
@@ -157,6 +174,18 @@ class Runtime:
     def _emitted(self) -> tuple[Emitted, ...]:
         """What the handler has measured since the last time, as messages of the server's."""
         return tuple(Emitted(e.name, e.kind, e.value, e.unit, e.labels) for e in self._context.metrics.drain())
+
+    def _engine_news(self) -> dict[str, Any] | None:
+        """What the engine says of the model, where it is not what it said the last time."""
+        now = time.monotonic()
+        if self._handler is None or (self._looks >= FIRST_LOOKS and now - self._looked_at < ENGINE_INTERVAL):
+            return None
+        told = engine_of(self._handler)
+        self._looks, self._looked_at = self._looks + 1, now
+        if told == self._engine:
+            return None
+        self._engine = told
+        return told
 
     def _memory_bytes(self) -> int:
         now = time.monotonic()

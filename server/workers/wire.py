@@ -179,7 +179,7 @@ def unpack_loaded(frame: Frame) -> LoadReport | LoadFailure:
     """What became of the model."""
     if frame.kind is Kind.LOAD_FAILED:
         return LoadFailure(**frame.meta)
-    return LoadReport(frame.meta["seconds"], frame.meta["memory_bytes"], _emitted(frame.meta["emitted"]))
+    return LoadReport(**_report(frame.meta))
 
 
 def pack_batch(requests: Sequence[InferenceRequest]) -> list[Buffer]:
@@ -207,8 +207,7 @@ def pack_answers(outcome: Sequence[InferenceResponse] | Failure, report: BatchRe
 
 def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchReport]:
     """An outcome for each of `count` requests, and what the worker reports."""
-    said = frame.meta["report"]
-    report = BatchReport(said["seconds"], said["memory_bytes"], _emitted(said["emitted"]))
+    report = BatchReport(**_report(frame.meta["report"]))
     if frame.kind is Kind.BATCH_FAILED:
         return [Failure(**frame.meta["failure"])] * count, report
     answers = [
@@ -220,5 +219,6 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
     return answers, report
 
 
-def _emitted(values: list[dict[str, Any]]) -> tuple[Emitted, ...]:
-    return tuple(Emitted(**value) for value in values)
+def _report(said: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a report, its metrics as what they are."""
+    return said | {"emitted": tuple(Emitted(**value) for value in said["emitted"])}

@@ -352,3 +352,52 @@ async def test_a_model_tells_what_can_be_done_with_it(serve, path):
 async def test_a_model_that_is_not_there_tells_nothing(serve, path):
     client = await serve()
     assert (await client.management.options(f"/models/{path}")).status_code == 404
+
+
+LINEAR = """
+    from numserve.engine import nn
+    from numserve.handlers import BaseHandler
+
+    class Linear(BaseHandler):
+        def initialize(self, context):
+            from numserve import engine
+            self.model, self.device = nn.Linear(2, 3).eval(), engine.device("cpu")
+
+        def preprocess(self, data):
+            return super().preprocess([row["body"] for row in data])
+"""
+
+
+async def engine(client):
+    (model,) = await described(client)
+    (worker,) = model["workers"]
+    return worker.get("engine")
+
+
+async def test_describe_tells_how_the_engine_runs_the_model(serve):
+    client = await serve(LINEAR, batchSize=4, engine={"executor": "numpy", "threads": 1, "inputs": [[1, 2]]})
+    told = await engine(client)
+    assert (told["mode"], told["reason"], told["executor"], told["threads"]) == ("plan", "", "numpy", 1)
+    assert [plan["batch"] for plan in told["plans"]] == [1, 4]
+    assert told["plans"][0]["arenaBytes"] >= 0 and told["eagerCalls"] == 0 and not told["exact"]
+
+
+async def test_describe_tells_what_the_first_request_has_changed(serve):
+    client = await serve(LINEAR)
+    assert ((await engine(client))["mode"], (await engine(client))["plans"]) == ("eager", [])
+    assert (await client.predict(json=[1.5, 2])).status_code == 200
+    assert [plan["batch"] for plan in (await engine(client))["plans"]] == [1]
+
+
+async def test_a_model_without_the_engine_says_nothing_of_it(serve):
+    client = await serve()
+    await client.predict(content=b"x")
+    assert await engine(client) is None
+
+
+async def test_wrong_engine_options_stop_the_load(serve):
+    client = await serve(None, settings=ON)
+    url = client.archives.make(LINEAR, engine={"exact": 1})
+    answer = await client.management.post("/models", params={"url": url, "initial_workers": 1})
+    assert answer.status_code == 500
+    assert "engine.exact: met 1; expected true or false" in answer.json()["detail"]

@@ -223,7 +223,32 @@ def test_a_model_yaml_is_read_into_seconds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['batchSize: "4"', "batchSize: true", "responseTimeout: 0", "maxWorkers: -1", "deviceType: tpu"]
+    ("text", "workers", "threads"),
+    [
+        ("", 0, 8),
+        ("", 2, 4),
+        ("", 3, 2),
+        ("", 99, 1),
+        ("engine: {threads: 3}", 4, 3),
+        ("engine: {threads: two}", 4, 2),
+        ("engine: mine", 4, 2),
+    ],
+)
+def test_a_worker_has_the_threads_its_model_asks_for_or_its_share(tmp_path, text, workers, threads):
+    config = read(tmp_path, text).model_copy(update={"min_workers": workers})
+    assert config.threads(cores=8) == threads
+
+
+def test_the_handler_sees_the_engine_options_that_count(tmp_path):
+    archived, listed = read(tmp_path, "mine: 1\n"), ModelConfig(engine={"exact": True})
+    merged = archived.over(listed).model_copy(update={"document": archived.document})
+    assert merged.for_handler == {"mine": 1, "engine": {"exact": True}}
+    assert archived.for_handler == {"mine": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['batchSize: "4"', "engine: fast", "batchSize: true", "responseTimeout: 0", "maxWorkers: -1", "deviceType: tpu"],
 )
 def test_a_wrong_value_is_ignored_and_named_with_its_line(tmp_path, caplog, text):
     config = read(tmp_path, f"minWorkers: 1\n{text}\n")

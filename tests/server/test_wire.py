@@ -1,5 +1,6 @@
 import contextlib
 import struct
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -34,6 +35,7 @@ from numserve.server.workers.wire import (
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 REPORT = BatchReport(0.5, 1 << 20, (Emitted("n", "gauge", 1.5, "ms", {"ModelName": "m"}),))
+ENGINE = {"mode": "plan", "reason": "", "threads": 1, "plans": [{"batch": 1, "gflop": 3.6}]}
 
 
 def feed(reader: FrameReader, data: bytes, step: int = 1 << 30):
@@ -122,9 +124,10 @@ def test_requests_survive_the_crossing(requests):
     assert unpack_batch(one(pack_batch(requests))) == requests
 
 
-@given(st.lists(RESPONSES, max_size=4))
-def test_answers_survive_the_crossing(responses):
-    assert unpack_answers(one(pack_answers(responses, REPORT)), len(responses)) == (responses, REPORT)
+@given(st.lists(RESPONSES, max_size=4), st.sampled_from([None, ENGINE]))
+def test_answers_survive_the_crossing(responses, engine):
+    report = replace(REPORT, engine=engine)
+    assert unpack_answers(one(pack_answers(responses, report)), len(responses)) == (responses, report)
 
 
 def test_a_failure_is_everybodys():
@@ -139,7 +142,10 @@ def test_the_number_of_answers_must_be_that_of_the_requests():
 
 @pytest.mark.parametrize(
     "outcome",
-    [LoadReport(1.5, 10, REPORT.emitted), LoadFailure("import", "ImportError", "no", "h.py:1", "install it", True)],
+    [
+        LoadReport(1.5, 10, REPORT.emitted, ENGINE),
+        LoadFailure("import", "ImportError", "no", "h.py:1", "install it", True),
+    ],
 )
 def test_what_became_of_a_load_survives_the_crossing(outcome):
     assert unpack_loaded(one(pack_loaded(outcome))) == outcome

@@ -1,0 +1,166 @@
+"""FastPath, a handler's model as it is run: by plans where there can be any, as it stands where not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..engine import nn
+from ..engine.compiled import CompiledModel, compile_module
+from ..engine.errors import EngineError
+from ..engine.executors import Choices, executor_named
+from .context import Context
+from .engine_options import EAGER, EngineOptions
+
+logger = logging.getLogger(__name__)
+
+CHOICES_FILE = "MAR-INF/choices.json"
+PATIENCE = 8
+"""Calls in a row with inputs of other shapes, after which a plan is made for those."""
+RECOMPILATIONS = 3
+"""Times that weights may change after the model was compiled, before it is left eager."""
+NOT_YET = "not compiled yet: the first request that BaseHandler.inference() runs says which shapes the inputs have"
+
+
+class FastPath:
+    """Calls like the model it stands for, and compiles it at the first call unless prepare() has done so.
+
+    Compiling never fails a call: what cannot be compiled, or has other inputs than it was compiled for, runs eager.
+    """
+
+    def __init__(self, model: Any, options: EngineOptions, choices: Choices | None = None) -> None:
+        self.model, self.options = model, options
+        self.choices = Choices() if choices is None else choices
+        self.reason = _why_eager(model, options)
+        self._compiled: CompiledModel | None = None
+        self._lock = threading.Lock()
+        self._eager_calls = self._misses = self._changes = 0
+        self._used = False
+        self._weights: list[list[int]] = []
+        self._stamp = 0
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """What the model gives."""
+        try:
+            return self._run(args, named)
+        except Exception as error:  # the model's own, which it raises again below, or else the plan's
+            problem = error
+        result = self.model(*args, **named)
+        self._give_up(f"{type(problem).__name__}: {problem}", problem)
+        return result
+
+    def prepare(self, examples: tuple[Any, ...], batches: Iterable[int]) -> str:
+        """Compile for inputs like the examples, unless it is done, and make the plans for these batches.
+
+        Says what went wrong, if anything did: it is left to the first call to compile then.
+        """
+        if self.reason:
+            return ""
+        try:
+            if examples:
+                self._compile(examples, {})
+            if self._compiled:
+                self._compiled.prepare(batches)
+        except Exception as error:  # a border: whatever a model raises for inputs that are not what it gets
+            self._compiled = None
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def describe(self) -> dict[str, Any]:
+        """How the model is run, as plain data."""
+        told = self._compiled.describe() if self._compiled else self._described_eager()
+        return told | {"eager_calls": told["eager_calls"] + self._eager_calls}
+
+    @property
+    def compiled(self) -> CompiledModel | None:
+        """The model as the engine has compiled it; None where it has not, yet or at all."""
+        return self._compiled
+
+    def _run(self, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        with self._lock:
+            compiled = self._compiled_for(args, named)
+        if compiled is None:
+            self._eager_calls += 1
+            return self.model(*args, **named)
+        eager_calls = compiled.eager_calls
+        result = compiled(*args, **named)
+        if compiled.eager_calls == eager_calls:
+            self._used, self._misses = True, 0
+        else:
+            self._misses += 1
+        return result
+
+    def _compiled_for(self, args: tuple[Any, ...], named: dict[str, Any]) -> CompiledModel | None:
+        if self.reason or self.model.training:
+            return None
+        if self._compiled and self._stamp != self._stamp_of():
+            self._forget("its weights have changed")
+            self._changes += 1
+            if self._changes > RECOMPILATIONS:
+                self._give_up("its weights keep changing")
+                return None
+        if self._compiled and self._misses >= (PATIENCE if self._used else 1):
+            self._forget("its inputs have other shapes")
+        if self._compiled is None:
+            self._compile(args, named)
+        return self._compiled
+
+    def _compile(self, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        options = self.options
+        compiled = compile_module(
+            self.model, *args, named=named, executor=options.executor, threads=options.threads, exact=options.exact,
+            choices=self.choices,
+        )  # fmt: skip
+        self._used, self._misses = False, 0
+        if compiled.graph is None:
+            self._give_up(compiled.reason)
+            return
+        self._weights = [tensor.version for tensor in [*self.model.parameters(), *self.model.buffers()]]
+        self._stamp = self._stamp_of()
+        self._compiled = compiled
+
+    def _described_eager(self) -> dict[str, Any]:
+        """What CompiledModel.describe() would say, were there one."""
+        options, reason = self.options, self.reason or NOT_YET
+        return {
+            "mode": "eager", "reason": reason, "executor": options.executor, "threads": options.threads,
+            "exact": options.exact, "plans": [], "constants_bytes": 0, "eager_calls": 0,
+        }  # fmt: skip
+
+    def _stamp_of(self) -> int:
+        """A number that grows with every change of a weight in place."""
+        return sum(version[0] for version in self._weights)
+
+    def _forget(self, why: str) -> None:
+        logger.info("the model is compiled again: %s", why)
+        if self._compiled:
+            self._eager_calls += self._compiled.eager_calls
+        self._compiled = None
+
+    def _give_up(self, reason: str, error: Exception | None = None) -> None:
+        if self._compiled:
+            self._eager_calls += self._compiled.eager_calls
+        self._compiled, self.reason = None, reason
+        logger.warning("the model runs eager: %s", reason, exc_info=error)
+
+
+def stored_choices(context: Context | None) -> Choices:
+    """The algorithms that an archive brings with it, chosen when it was packed; none where it was not tuned."""
+    folder = Path(context.system_properties["model_dir"]) if context else Path()
+    return Choices.load(folder / CHOICES_FILE) if context else Choices()
+
+
+def _why_eager(model: Any, options: EngineOptions) -> str:
+    """Why a model is not to be compiled at all; "" where it is."""
+    if options.executor == EAGER:
+        return "engine.executor says so"
+    if not isinstance(model, nn.Module):
+        return f"a {type(model).__name__} is no module of the engine"
+    try:
+        executor_named(options.executor, exact=options.exact)
+    except EngineError as error:
+        return f"engine.executor: {error}"
+    return ""
