@@ -45,6 +45,7 @@ class Layouts(Draft):
         self.flat: dict[str, tuple[Value, Value]] = {}
         self._plain: dict[str, Value] = {}
         self._asked: dict[str, Value] = {}
+        self._sources: dict[str, Value] = {}
 
     def prefers_last(self, operand: Operand) -> bool:
         """Whether a value is made with channels last."""
@@ -55,7 +56,8 @@ class Layouts(Draft):
         if not isinstance(operand, Value) or not (operand.name in self.last or operand.name in self.flat):
             return operand
         if operand.name not in self._plain:
-            self._plain[operand.name] = self._made_plain(operand)
+            made = self._plain[operand.name] = self._made_plain(operand)
+            self._sources[made.name] = operand
         return self._plain[operand.name]
 
     def _made_plain(self, value: Value) -> Value:
@@ -82,7 +84,7 @@ class Layouts(Draft):
     def _turned(self, value: Value) -> Value:
         array, plain = self.array(value), self.plain(value)
         if array is not None:
-            return self.constant(value.name, _turned_array(array))
+            return self.derived(value.name, ("turned", value.name, array.ndim), lambda: _turned_array(array))
         if len(value.shape) == 4:
             return self.add("permute", (plain,), value, image_shape(value.shape), dims=(0, 2, 3, 1))
         n, channels, length = value.shape
@@ -98,9 +100,9 @@ class Layouts(Draft):
         shape = (1,) * (dims - len(operand.shape)) + operand.shape
         array = self.array(operand)
         if array is not None:
-            return self.constant(operand.name, _turned_array(array.reshape((1,) * (dims - array.ndim) + array.shape)))
-        whole = self.add("reshape", (self.plain(operand),), operand, shape, shape=shape)
-        return self.images(whole)
+            whole = array.reshape((1,) * (dims - array.ndim) + array.shape)
+            return self.derived(operand.name, ("turned", operand.name, dims), lambda: _turned_array(whole))
+        return self.images(self.add("reshape", (self.plain(operand),), operand, shape, shape=shape))
 
     def write(self, node: Node, op: str, inputs: tuple[Any, ...], **attributes: Any) -> bool:
         """Write what an old node becomes, its output being an image with channels last."""
@@ -114,6 +116,10 @@ class Layouts(Draft):
         """Write what an old node becomes, its output being as it was."""
         self.keep(replace(node, op=op, inputs=inputs, attributes=attributes))
         return True
+
+    def source_of(self, plain: Operand) -> Value | None:
+        """The value of the old graph that one is the plain layout of, if it is made with channels last."""
+        return self._sources.get(plain.name) if isinstance(plain, Value) else None
 
     def is_image(self, operand: Operand) -> bool:
         """Whether a value is a float32 image or sequence of known size."""
@@ -211,22 +217,36 @@ def _reached(sizes: Any, counts: Any, a: Any) -> tuple[tuple[int, int, int, int]
     return _sides(tuple(sides)), added
 
 
-def _area(node: Node, draft: Layouts) -> bool:
-    """Means over even parts."""
+def _resized(node: Node, draft: Layouts) -> bool:
+    """Means over even parts, or every pixel several times."""
     x = node.inputs[0]
-    if node.attributes["mode"] != "area" or not draft.is_image(x) or not draft.is_image(node.output):
+    if not draft.prefers_last(x) or not draft.is_image(x) or not draft.is_image(node.output):
         return False
     assert isinstance(x, Value)
     kernel = _even_parts(x, node.output)
-    if kernel is not None:
+    if kernel is not None and node.attributes["mode"] == "area":
         return draft.write(
             node, "avg_pool_nhwc", (draft.images(x),), kernel=kernel, stride=kernel, padding=(0, 0, 0, 0),
             count_include_pad=False, divisor=None,
         )  # fmt: skip
     if set(x.shape[2:]) == {1}:
-        shape = image_shape(node.output.shape)
-        return draft.write(node, "expand", (draft.images(x),), shape=shape)
-    return False
+        return draft.write(node, "expand", (draft.images(x),), shape=image_shape(node.output.shape))
+    return node.attributes["mode"].startswith("nearest") and _repeated(node, x, draft)
+
+
+def _repeated(node: Node, x: Value, draft: Layouts) -> bool:
+    """Every pixel so many times along both dims."""
+    n, height, width, channels = image_shape(x.shape)
+    sizes, scales = image_shape(node.output.shape)[1:3], node.attributes.get("scales") or ()
+    if any(s % a for s, a in zip(sizes, (height, width), strict=True)):  # type: ignore[operator]
+        return False
+    times = tuple(s // a for s, a in zip(sizes, (height, width), strict=True))  # type: ignore[operator]
+    if any(scale is not None and scale != t for scale, t in zip(scales, times[-len(scales) :], strict=False)):
+        return False
+    apart, repeated = (n, height, 1, width, 1, channels), (n, height, times[0], width, times[1], channels)
+    pixels = draft.add("reshape", (draft.images(x),), x, apart, layer=node.layer, shape=apart)
+    tiles = draft.add("expand", (pixels,), x, repeated, layer=node.layer, shape=repeated)
+    return draft.write(node, "reshape", (tiles,), shape=image_shape(node.output.shape))
 
 
 def _greatest_of_parts(node: Node, draft: Layouts) -> bool:
@@ -285,10 +305,17 @@ def _norm(node: Node, draft: Layouts) -> bool:
 
 def _elementwise(node: Node, draft: Layouts) -> bool:
     dims = len(node.output.shape)
-    if dims in (3, 4) and any(draft.prefers_last(o) and len(o.shape) == dims for o in node.inputs):  # type: ignore[union-attr]
+    if dims in (3, 4) and _prefer_last(node, draft):
         inputs = tuple(draft.fitted(operand, dims) for operand in node.inputs)
         return draft.write(node, node.op, inputs, **node.attributes)
     return _on_flat(node, draft)
+
+
+def _prefer_last(node: Node, draft: Layouts) -> bool:
+    """Whether the operands of the result's own shape, or failing such any of its dims, are made with channels last."""
+    alike = [o for o in node.inputs if isinstance(o, Value) and len(o.shape) == len(node.output.shape)]
+    whole = [o for o in alike if o.shape == node.output.shape and draft.array(o) is None]
+    return any(map(draft.prefers_last, whole or alike))
 
 
 def _on_flat(node: Node, draft: Layouts) -> bool:
@@ -352,7 +379,7 @@ def _reshape(node: Node, draft: Layouts) -> bool:
     x, shape = node.inputs[0], node.output.shape
     assert isinstance(x, Value)
     if not draft.prefers_last(x):
-        return _reshape_of_plain(node, draft)
+        return _shuffle(node, draft) or _reshape_of_plain(node, draft)
     n, channels, *sizes = x.shape
     if not all(isinstance(size, int) for size in (channels, *sizes)):
         return False
@@ -369,6 +396,22 @@ def _reshape(node: Node, draft: Layouts) -> bool:
     if shape == (n, channels, pixels):
         return draft.write(node, "reshape", (image,), shape=image_shape(shape))
     return False
+
+
+def _shuffle(node: Node, draft: Layouts) -> bool:
+    """Channels that are dealt out: apart in groups by one reshape, turned by a permute, together by this reshape."""
+    turn = draft.maker(node.inputs[0])
+    apart = draft.maker(turn.inputs[0]) if turn and turn.op == "permute" else None
+    if turn is None or apart is None or apart.op != "reshape" or tuple(turn.attributes["dims"]) != (0, 2, 1, 3, 4):
+        return False
+    source = draft.source_of(apart.inputs[0])
+    if source is None or source.shape != node.output.shape or apart.output.shape[3:] != source.shape[2:]:
+        return False
+    n, groups, each, height, width = apart.output.shape
+    dealt, gathered = (n, height, width, groups, each), (n, height, width, each, groups)
+    parts = draft.add("reshape", (draft.images(source),), source, dealt, layer=apart.layer, shape=dealt)
+    turned = draft.add("permute", (parts,), source, gathered, layer=turn.layer, dims=(0, 1, 2, 4, 3))
+    return draft.write(node, "reshape", (turned,), shape=image_shape(node.output.shape))
 
 
 def _reshape_of_plain(node: Node, draft: Layouts) -> bool:
@@ -419,7 +462,7 @@ def _by_pixel(array: Array, channels: int) -> Array:
 
 
 RULES: dict[str, Rule] = {
-    "conv": _convolution, "max_pool": _pool, "avg_pool": _pool, "interpolate": _area, "mean": _mean,
+    "conv": _convolution, "max_pool": _pool, "avg_pool": _pool, "interpolate": _resized, "mean": _mean,
     "adaptive_max_pool": _greatest_of_parts, "batch_norm": _norm, "cat": _join, "softmax": _along_dim,
     "log_softmax": _along_dim, "pad": _pad, "permute": _permute, "reshape": _reshape, "getitem": _part,
     "linear": _linear,

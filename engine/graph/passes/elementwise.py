@@ -18,7 +18,7 @@ UNARY = frozenset({
 })  # fmt: skip
 BINARY = frozenset({
     "add", "sub", "mul", "div", "maximum", "minimum", "fmax", "fmin", "pow", "remainder", "fmod", "atan2", "hypot",
-    "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "where",
+    "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "where", "masked_fill",
 })  # fmt: skip
 
 Attributes = Mapping[str, Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...dtype import float32
-from ..ir import Graph, Node, Operand, Value
+from ..ir import Graph, Node, Value
 from .draft import Draft
 from .elementwise import ending_of
 
 WITH_RESIDUAL = ("conv_nhwc", "gemm")
-WITH_ACTIVATION = ("conv_nhwc", "gemm", "affine_nhwc", "add_act")
+WITH_ACTIVATION = ("conv_nhwc", "gemm", "affine_nhwc")
 
 
 def fuse_endings(graph: Graph) -> Graph:
@@ -23,8 +23,8 @@ def fuse_endings(graph: Graph) -> Graph:
 
 
 def _with_sum(node: Node, draft: Draft, order: dict[str, int]) -> Node | None:
-    """A product that adds the other operand of a sum, or the sum made ready for an activation."""
-    if node.op != "add" or node.output.dtype != float32 or not all(_is_plain(o) for o in node.inputs):
+    """A product that adds the other operand of a sum."""
+    if node.op != "add" or not _is_plain(node):
         return None
     a, b = node.inputs
     fitting = [
@@ -33,7 +33,7 @@ def _with_sum(node: Node, draft: Draft, order: dict[str, int]) -> Node | None:
         and draft.is_between(value) and _takes_residual(draft.maker(value))
     ]  # fmt: skip
     if not fitting:
-        return replace(node, op="add_act", attributes={"activation": ""})
+        return None
     value, residual = max(fitting, key=lambda pair: order[pair[0].name])
     product = draft.maker(value)
     assert product is not None
@@ -41,8 +41,10 @@ def _with_sum(node: Node, draft: Draft, order: dict[str, int]) -> Node | None:
     return replace(product, inputs=inputs, outputs=node.outputs)
 
 
-def _is_plain(operand: Operand) -> bool:
-    return isinstance(operand, (int, float)) or (isinstance(operand, Value) and operand.dtype == float32)
+def _is_plain(node: Node) -> bool:
+    """Whether all is float32."""
+    operands = (*node.inputs, node.output)
+    return all(isinstance(o, (int, float)) or (isinstance(o, Value) and o.dtype == float32) for o in operands)
 
 
 def _takes_residual(product: Node | None) -> bool:
@@ -56,9 +58,10 @@ def _with_activation(node: Node, draft: Draft) -> Node | None:
     """What comes before an activation, with that at its end."""
     ending = ending_of(node)
     before = draft.maker(node.inputs[0]) if ending else None
-    if (
-        before is None or before.op not in WITH_ACTIVATION or before.attributes["activation"]
-        or not draft.is_between(node.inputs[0]) or node.output.dtype != float32
-    ):  # fmt: skip
+    if before is None or not draft.is_between(node.inputs[0]) or node.output.dtype != float32:
+        return None
+    if before.op == "add" and _is_plain(before):
+        return replace(before, op="add_act", outputs=node.outputs, attributes={"activation": ending})
+    if before.op not in WITH_ACTIVATION or before.attributes["activation"]:
         return None
     return replace(before, outputs=node.outputs, attributes={**before.attributes, "activation": ending})

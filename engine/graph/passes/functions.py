@@ -7,26 +7,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ...dtype import float32, float64
+from ...dtype import float32
 from ..ir import Graph, Node, Operand, Value
 from .draft import Draft
 
-CLOSE = 1e-4  # relative, as models have such numbers with few digits
+CLOSE = 1e-6  # relative, what float32 tells apart
 
 Found = tuple[str, Value, dict[str, Any]]
 
 
 def recognise_functions(graph: Graph) -> Graph:
-    """Write gelu, silu, mish, hardsigmoid and hardswish as one node where their formulas stand."""
+    """Write gelu, silu, mish, hardsigmoid and hardswish, and squares, as one node where their formulas stand."""
     draft = Draft(graph)
     for node in graph.nodes:
-        found = _function(node, draft) if node.output.dtype in (float32, float64) else None
-        if found is not None and (found[1].shape, found[1].dtype) == (node.output.shape, node.output.dtype):
-            op, x, attributes = found
-            draft.keep(replace(node, op=op, inputs=(x,), attributes=attributes))
-        else:
-            draft.keep(node)
+        draft.keep(_found(node, draft) or node)
     return draft.finish()
+
+
+def _found(node: Node, draft: Draft) -> Node | None:
+    if node.output.dtype != float32:
+        return None
+    if node.op == "pow" and draft.number(node.inputs[1]) == 2 and isinstance(node.inputs[0], Value):
+        return replace(node, op="square", inputs=node.inputs[:1])
+    found = _function(node, draft)
+    if found is None or (found[1].shape, found[1].dtype) != (node.output.shape, float32):
+        return None
+    op, x, attributes = found
+    return replace(node, op=op, inputs=(x,), attributes=attributes)
 
 
 def _function(node: Node, draft: Draft) -> Found | None:

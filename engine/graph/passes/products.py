@@ -20,7 +20,7 @@ def unify_products(graph: Graph) -> Graph:
     draft = Draft(graph)
     for node in graph.nodes:
         array = draft.array(node.inputs[1]) if node.op == "matmul" else None
-        if array is not None and array.ndim == 2 and draft.array(node.inputs[0]) is None:
+        if array is not None and array.ndim == 2 and node.output.dtype == float32 and len(node.output.shape) > 1:
             weight = node.inputs[1]
             assert isinstance(weight, Value)
             turned = draft.derived(weight.name, ("turned", weight.name), partial(np.transpose, array))

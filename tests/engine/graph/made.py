@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ def calibrated(module: nn.Module, *shape: int) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             layer.momentum = None  # the mean of all batches
+            if not layer.affine:
+                continue
             layer.weight.array[...] = dice.uniform(0.5, 1.5, layer.weight.shape) * dice.choice(
                 (-1, 1, 1, 1), layer.weight.shape
             )
@@ -33,8 +35,25 @@ def calibrated(module: nn.Module, *shape: int) -> nn.Module:
     return module.eval()
 
 
-def graph_of(module: nn.Module, *shapes: Sequence[int]) -> Graph:
-    return capture(module.eval(), *(Tensor(numbers(*shape)) for shape in shapes))
+class Formula(nn.Module):
+    """A module that is a function of its inputs and of the layers that it is given by name."""
+
+    def __init__(self, function: Callable[..., Any], layers: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.function, self.names = function, tuple(layers)
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs, *(getattr(self, name) for name in self.names))
+
+
+def formula(function: Callable[..., Any], **layers: nn.Module) -> nn.Module:
+    return Formula(function, layers)
+
+
+def graph_of(module: nn.Module, *shapes: Sequence[int], dtype: Any = np.float32) -> Graph:
+    return capture(module.eval(), *(Tensor(numbers(*shape).astype(dtype)) for shape in shapes))
 
 
 def ops(graph: Graph) -> Counter[str]:
@@ -58,11 +77,20 @@ def close(met: Sequence[np.ndarray], wanted: Sequence[np.ndarray], tolerance: fl
 
 def same_meaning(before: Graph, after: Graph, batches: Sequence[int] = (1, 3)) -> None:
     """Both give the same for inputs of several batches."""
-    after.validate()
+    assert after.validate().inputs == before.inputs
     assert [(v.shape, v.dtype) for v in after.outputs] == [(v.shape, v.dtype) for v in before.outputs]
     for batch in batches if before.polymorphic else (0,):
         inputs = [_input(v.shape, v.dtype.numpy) for v in before.at(batch).inputs]
         close(interpret(after, inputs), interpret(before, inputs))
+
+
+def done(apply: Callable[[Graph], Graph], graph: Graph) -> Graph:
+    """What a pass makes of a graph, which must mean the same, and is left as it was."""
+    before = str(graph)
+    after = apply(graph)
+    assert str(graph) == before
+    same_meaning(graph, after)
+    return after
 
 
 def _input(shape: Any, dtype: Any) -> np.ndarray:
