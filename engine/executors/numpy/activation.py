@@ -12,17 +12,23 @@ from ...dtype import Array
 from .workshop import ZERO, Bench, Call
 
 CHUNK = 16_384  # elements of a function in several passes that stay in the nearest cache
+WIDE = 4_096  # elements of a line that NumPy's loops run through without stopping at every row
 
-_f = np.float32
-HALF, ONE, THREE, SIX = map(_f, (0.5, 1, 3, 6))
+
+def number(value: float) -> Array:
+    """A float32 as the array without dims that ufuncs take sooner than a number."""
+    return np.array(value, np.float32)
+
+
+HALF, ONE, THREE, SIX, INFINITY = map(number, (0.5, 1, 3, 6, math.inf))
 
 
 def _relu(x: Array, out: Array, _bench: Bench) -> list[Call]:
-    return [partial(np.maximum, x, ZERO, out=out)]
+    return [partial(x.clip, ZERO, INFINITY, out)]  # np.maximum with a single number takes NumPy's slow loop
 
 
 def _relu6(x: Array, out: Array, _bench: Bench) -> list[Call]:
-    return [partial(np.maximum, x, ZERO, out=out), partial(np.minimum, out, SIX, out=out)]
+    return [partial(x.clip, ZERO, SIX, out)]
 
 
 def _sigmoid(x: Array, out: Array, _bench: Bench) -> list[Call]:
@@ -42,9 +48,8 @@ def _silu(x: Array, out: Array, bench: Bench) -> list[Call]:
 def _hardsigmoid(x: Array, out: Array, _bench: Bench) -> list[Call]:
     return [
         partial(np.add, x, THREE, out),
-        partial(np.maximum, out, ZERO, out=out),
-        partial(np.minimum, out, SIX, out=out),
-        partial(np.multiply, out, _f(1 / 6), out),
+        partial(out.clip, ZERO, SIX, out),
+        partial(np.multiply, out, number(1 / 6), out),
     ]
 
 
@@ -58,45 +63,40 @@ def _tanh(x: Array, out: Array, _bench: Bench) -> list[Call]:
 
 
 def _gelu(x: Array, out: Array, bench: Bench) -> list[Call]:
-    """x times what the normal distribution has below x: 1/2, and 1/2 less its tail beyond |x| with x's sign."""
-    share, power = bench.take(*x.shape), bench.take(*x.shape)
-    calls: list[Call] = [
-        partial(np.absolute, x, share),
-        partial(np.multiply, share, _f(_TAIL / math.sqrt(2)), share),
-        partial(np.add, share, ONE, share),
-        partial(np.reciprocal, share, share),
-        partial(np.multiply, share, _f(_TAILS[0] / 2), power),
-    ]
-    for coefficient in _TAILS[1:]:
-        calls += [partial(np.add, power, _f(coefficient / 2), power), partial(np.multiply, power, share, power)]
-    return [
-        *calls,
-        partial(np.multiply, x, x, share),
-        partial(np.multiply, share, _f(-0.5), share),
-        partial(np.exp, share, share),
-        partial(np.multiply, power, share, power),
-        partial(np.subtract, HALF, power, power),
-        partial(np.copysign, power, x, power),
-        partial(np.add, power, HALF, power),
-        partial(np.multiply, power, x, out),
-    ]
+    """x times what the normal distribution has below x, which is (1 + tanh(x p(x²))) / 2 to 1e-7."""
+    square, gate = bench.take(*x.shape), bench.take(*x.shape)
+    calls: list[Call] = [partial(np.multiply, x, x, square), partial(np.multiply, square, number(_NORMAL[-1]), gate)]
+    for coefficient in _NORMAL[-2:0:-1]:
+        calls += [partial(np.add, gate, number(coefficient), gate), partial(np.multiply, gate, square, gate)]
+    calls.append(partial(np.add, gate, number(_NORMAL[0]), gate))
+    return [*calls, partial(np.multiply, gate, x, gate), *_gated(x, gate, out)]
 
 
-# erfc(z) = (a1 t + … + a5 t^5) exp(-z²), t = 1 / (1 + p z), to 1.5e-7. Source: Abramowitz and Stegun, 7.1.26.
-_TAIL = 0.3275911
-_TAILS = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+# The coefficients of p, fitted for the least largest error of x (1 + tanh(x p(x²))) / 2 over |x| < 6. The last one is
+# positive, so that infinity comes out as it should.
+_NORMAL = (
+    0.7978849414618308, 0.03633308456654072, -3.259496630636428e-05, -5.5306198073103264e-05, 3.964745304305871e-06,
+    -1.3226341703211073e-07, 1.7561730875818639e-09,
+)  # fmt: skip
 
 
 def _gelu_tanh(x: Array, out: Array, bench: Bench) -> list[Call]:
     gate, root = bench.take(*x.shape), math.sqrt(2 / math.pi)
     return [
         partial(np.multiply, x, x, gate),
-        partial(np.multiply, gate, _f(0.044715 * root), gate),
-        partial(np.add, gate, _f(root), gate),
+        partial(np.multiply, gate, number(0.044715 * root), gate),
+        partial(np.add, gate, number(root), gate),
         partial(np.multiply, gate, x, gate),
+        *_gated(x, gate, out),
+    ]
+
+
+def _gated(x: Array, gate: Array, out: Array) -> list[Call]:
+    """x (1 + tanh(gate)) / 2."""
+    return [
         partial(np.tanh, gate, gate),
-        partial(np.add, gate, ONE, gate),
         partial(np.multiply, gate, HALF, gate),
+        partial(np.add, gate, HALF, gate),
         partial(np.multiply, gate, x, out),
     ]
 
@@ -105,26 +105,23 @@ def _leaky_relu(slope: float) -> Function:
     def calls(x: Array, out: Array, bench: Bench) -> list[Call]:
         scaled = bench.take(*x.shape)
         steep = np.maximum if slope <= 1 else np.minimum
-        return [partial(np.multiply, x, _f(slope), scaled), partial(steep, x, scaled, out=out)]
+        return [partial(np.multiply, x, number(slope), scaled), partial(steep, x, scaled, out=out)]
 
     return calls
 
 
 def _clamp(low: float, high: float) -> Function:
-    return lambda x, out, _bench: [
-        partial(np.maximum, x, _f(low), out=out),
-        partial(np.minimum, out, _f(high), out=out),
-    ]
+    return lambda x, out, _bench: [partial(x.clip, number(low), number(high), out)]
 
 
 def _elu(alpha: float) -> Function:
     def calls(x: Array, out: Array, bench: Bench) -> list[Call]:
         below = bench.take(*x.shape)
         return [
-            partial(np.minimum, x, ZERO, out=below),
+            partial(x.clip, -INFINITY, ZERO, below),
             partial(np.expm1, below, below),
-            partial(np.multiply, below, _f(alpha), below),
-            partial(np.maximum, x, ZERO, out=out),
+            partial(np.multiply, below, number(alpha), below),
+            partial(x.clip, ZERO, INFINITY, out),
             partial(np.add, out, below, out),
         ]
 
@@ -179,19 +176,21 @@ def activated(x: Array, out: Array, activation: str, bench: Bench) -> list[Call]
     return calls
 
 
-def finish(
-    y: Array, bias: Array | None, residual: Array | None, activation: str, bench: Bench, source: Array | None = None
-) -> list[Call]:
-    """Calls that complete y in place: + bias + residual, then the activation; `source` is y elsewhere, to be moved."""
-    at = y if source is None else source
-    calls: list[Call] = []
-    for term in (bias, residual):
-        if term is not None:
-            calls.append(partial(np.add, at, term, y))
-            at = y
+def finish(y: Array, bias: Array | None, residual: Array | None, activation: str, bench: Bench) -> list[Call]:
+    """Calls that complete rows in place: + bias + residual, then the activation."""
+    calls = [] if bias is None else [add_to_rows(y, bias)]
+    if residual is not None:
+        calls.append(partial(np.add, y, residual, y))
     if activation:
         with bench.again():
-            calls += activated(at, y, activation, bench)
-    elif at is not y:
-        calls.append(partial(np.copyto, y, at))
+            calls += activated(y, y, activation, bench)
     return calls
+
+
+def add_to_rows(y: Array, bias: Array) -> Call:
+    """A call that adds a bias to every row, to several at once where they lie without gaps."""
+    rows, width = y.shape
+    several = next((n for n in range(min(rows, WIDE // width), 1, -1) if rows % n == 0), 1)
+    if several > 1 and y.flags.c_contiguous:
+        y, bias = y.reshape(-1, several * width), np.tile(bias, several)
+    return partial(np.add, y, bias, y)

@@ -12,11 +12,8 @@ from numpy.lib.stride_tricks import as_strided
 from ...dtype import Array
 from ...graph.plan import Step
 from .activation import finish
+from .products import ALL, FAR, FEW_PIXELS, NEAR, Multiply, Product, gathered, multipliers, plain, products
 from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, fill, rows_of
-
-NEAR, FAR = 400_000, 1_500_000  # bytes that a block and what belongs to it may take: well in the cache, and just
-FEW_PIXELS = 400  # up to which images may be divided by channels rather than rows
-ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,73 +67,17 @@ class Conv:
         """The weights as (numbers of a window, outputs)."""
         return self.weight.reshape(-1, self.weight.shape[3])
 
-    def end(self, block: Block, bench: Bench, channels: slice = ALL, source: Array | None = None) -> list[Call]:
-        """Calls that complete a block of y, from `source` where the sums are there."""
+    def end(self, block: Block, sums: Array, bench: Bench, channels: slice = ALL) -> list[Call]:
+        """Calls that complete the sums of a block's pixels in place."""
         residual = None if self.residual is None else rows_of(self.residual[block])[:, channels]
-        y = rows_of(self.y[block])[:, channels]
-        source = None if source is None else rows_of(source)
-        return finish(y, self.bias[channels], residual, self.activation, bench, source)
+        return finish(sums, self.bias[channels], residual, self.activation, bench)
 
 
 def pointwise(conv: Conv, shop: Workshop) -> Candidates:
-    """Matrix products over rows of pixels; in blocks, so that what follows finds its input in the cache."""
+    """Matrix products over rows of pixels."""
     residual = None if conv.residual is None else rows_of(conv.residual)
-    product = Product(rows_of(conv.x), conv.matrix(), conv.bias, residual, rows_of(conv.y), conv.activation)
-    return products(product, shop, conv.low, conv.high)
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """act(x @ weight + bias + residual) into y, all of them matrices but for the bias."""
-
-    x: Array
-    weight: Array
-    bias: Array | None
-    residual: Array | None
-    y: Array
-    activation: str
-
-    def end(self, rows: slice, columns: slice, bench: Bench, source: Array | None = None) -> list[Call]:
-        """Calls that complete a part of y."""
-        bias = None if self.bias is None else self.bias[columns]
-        residual = None if self.residual is None else self.residual[rows, columns]
-        return finish(self.y[rows, columns], bias, residual, self.activation, bench, source)
-
-
-def products(p: Product, shop: Workshop, low: Array | None = None, high: Array | None = None) -> Candidates:
-    """Ways to compute a product, x being clipped to [low, high] before."""
-    count, outputs = p.y.shape
-    wide = (p.x.shape[1] + outputs) * 4
-    limits = {min(count, max(64, limit // wide)) for limit in (NEAR, FAR)}
-    limits |= {count} if low is None and high is None else set()
-
-    def part(rows: slice, columns: slice, bench: Bench) -> list[Call]:
-        calls, x = clipped(p.x[rows], low, high, bench)
-        calls.append(partial(np.matmul, x, p.weight[:, columns], p.y[rows, columns]))
-        return calls + p.end(rows, columns, bench)
-
-    def by_rows(limit: int) -> Parts:
-        cut = [slice(s, min(s + limit, b)) for _, a, b in shop.shares(count) for s in range(a, b, limit)]
-        return shop.each(cut, lambda bench, rows: part(rows, ALL, bench))
-
-    def by_channels() -> Parts:
-        return [part(ALL, slice(a, b), bench) for bench, a, b in shop.shares(outputs)]
-
-    found: Candidates = {f"product rows={limit}": partial(by_rows, limit) for limit in sorted(limits)}
-    if shop.threads > 1 and outputs >= 16:
-        found["product channels"] = by_channels
-    return found
-
-
-def clipped(x: Array, low: Array | None, high: Array | None, bench: Bench) -> tuple[list[Call], Array]:
-    """Calls that clip x by channel into scratch memory, and the array they fill; x itself where none is needed."""
-    calls: list[Call] = []
-    for limit, function, idle in ((low, np.maximum, -np.inf), (high, np.minimum, np.inf)):
-        if limit is not None and not np.all(limit == idle):
-            into = x if calls else bench.take(*x.shape)
-            calls.append(partial(function, x, limit, out=into))
-            x = into
-    return calls, x
+    rows = rows_of(conv.x), conv.matrix(), conv.bias, residual, rows_of(conv.y)
+    return products(Product(*rows, conv.activation, conv.low, conv.high), shop)
 
 
 def padded(
@@ -174,34 +115,42 @@ def windows_of(conv: Conv, block: Block, bench: Bench) -> tuple[list[Call], Arra
 
 def by_columns(conv: Conv, shop: Workshop) -> Candidates:
     """Windows copied side by side as the rows of a matrix, block by block, then one product for each block."""
-    images, height, width, _ = conv.y.shape
+    images, height, width, outputs = conv.y.shape
     pixel = conv.columns * conv.groups * 4
     pixels = images * height * width
     limits = {max(width, limit // pixel) for limit in (NEAR, FAR, 4 * FAR)}
     cuts = [blocks(images, height, width, min(limit, -(-pixels // shop.threads))) for limit in sorted(limits)]
-    build = _grouped if conv.groups > 1 else _dense
-    found: Candidates = {
-        f"columns blocks={len(cut)}": partial(shop.each, cut, partial(build, conv, shop)) for cut in cuts
-    }
-    if shop.threads > 1 and pixels <= FEW_PIXELS and conv.groups == 1:
-        found["columns channels"] = partial(_by_channels, conv, shop)
+    if conv.groups > 1:
+        return {f"columns blocks={len(cut)}": partial(shop.each, cut, partial(_grouped, conv, shop)) for cut in cuts}
+    found: Candidates = {}
+    for name, multiply in {"columns": plain, **_by_panels(conv, shop)}.items():
+        for cut in cuts:
+            found[f"{name} blocks={len(cut)}"] = partial(shop.each, cut, partial(_dense, conv, multiply))
+        if shop.threads > 1 and pixels <= FEW_PIXELS:
+            found[f"{name} channels"] = partial(_by_channels, conv, multiply, shop)
     return found
 
 
-def _dense(conv: Conv, _shop: Workshop, bench: Bench, block: Block, channels: slice = ALL) -> list[Call]:
+def _by_panels(conv: Conv, shop: Workshop) -> dict[str, Multiply]:
+    ways = multipliers(conv.columns, conv.y.shape[3], shop)
+    return {f"columns, {name}": way for name, way in ways.items()}
+
+
+def _dense(conv: Conv, multiply: Multiply, bench: Bench, block: Block, channels: slice = ALL) -> list[Call]:
     calls, windows = windows_of(conv, block, bench)
     columns = bench.take(math.prod(windows.shape[:3]), conv.columns)
     calls.append(partial(np.copyto, columns.reshape(windows.shape), windows))
     for limit, function in ((conv.low, np.maximum), (conv.high, np.minimum)):
         if limit is not None:
             calls.append(partial(function, columns, limit, out=columns))
-    calls.append(partial(np.matmul, columns, conv.matrix()[:, channels], rows_of(conv.y[block])[:, channels]))
-    return calls + conv.end(block, bench, channels)
+    y, move = gathered(rows_of(conv.y[block])[:, channels], bench)
+    calls += multiply(columns, conv.matrix()[:, channels], y, bench)
+    return calls + conv.end(block, y, bench, channels) + move
 
 
-def _by_channels(conv: Conv, shop: Workshop) -> Parts:
+def _by_channels(conv: Conv, multiply: Multiply, shop: Workshop) -> Parts:
     whole = slice(0, len(conv.y)), slice(0, conv.y.shape[1])
-    return [_dense(conv, shop, bench, whole, slice(a, b)) for bench, a, b in shop.shares(conv.y.shape[3])]
+    return [_dense(conv, multiply, bench, whole, slice(a, b)) for bench, a, b in shop.shares(conv.y.shape[3])]
 
 
 def _grouped(conv: Conv, shop: Workshop, bench: Bench, block: Block) -> list[Call]:
@@ -217,7 +166,8 @@ def _grouped(conv: Conv, shop: Workshop, bench: Bench, block: Block) -> list[Cal
     joined = bench.take(*pixels, groups * outputs)
     apart = np.moveaxis(sums.reshape(groups, *pixels, outputs), 0, -2)
     calls.append(partial(np.copyto, _split_last(joined, groups), apart))
-    return calls + conv.end(block, bench, source=joined)
+    rows, y = rows_of(joined), rows_of(conv.y[block])
+    return [*calls, *conv.end(block, rows, bench), partial(np.copyto, y, rows)]
 
 
 def _by_group(matrix: Array, groups: int) -> Array:
@@ -250,7 +200,8 @@ def _taps(conv: Conv, shop: Workshop, bench: Bench, block: Block) -> list[Call]:
         calls.append(partial(np.multiply, windows[:, :, :, i, j], weight[i, j], product if number else total))
         if number:
             calls.append(partial(np.add, total, product, total))
-    return calls + conv.end(block, bench, source=total)
+    rows, y = rows_of(total), rows_of(conv.y[block])
+    return [*calls, *conv.end(block, rows, bench), partial(np.copyto, y, rows)]
 
 
 def _repeated(weight: Array, width: int) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ...dtype import Array
 from ...errors import OutOfRangeError
 from ...graph.plan import Step
-from .activation import activated, function_of
+from .activation import activated, function_of, number
 from .workshop import Call, Candidates, Parts, Workshop
 
 BINARY = {
@@ -101,11 +102,10 @@ def _part(x: Any, ndim: int, dim: int, start: int, stop: int) -> Any:
 def clamp(step: Step, shop: Workshop) -> Candidates:
     """Between two bounds."""
     x, out = step.inputs[0], step.output
-    calls: list[Call] = []
-    for name, function in (("min", np.maximum), ("max", np.minimum)):
-        if (bound := step.attributes.get(name)) is not None:
-            calls.append(partial(function, out if calls else x, np.float32(bound), out=out))
-    return {"in place": lambda: [calls]}
+    assert isinstance(x, np.ndarray)
+    low, high = (step.attributes.get(name) for name in ("min", "max"))
+    low, high = number(-math.inf if low is None else low), number(math.inf if high is None else high)
+    return {"in place": lambda: [[partial(x.clip, low, high, out)]]}
 
 
 def join(step: Step, shop: Workshop) -> Candidates:

@@ -18,10 +18,11 @@ from ..choices import Choices, key_of
 from ..packed import Packed
 from ..threads import Pool
 from .activation import function_of
+from .attention import attention, matmul
 from .convolution import Conv, by_columns, by_taps, pointwise
 from .elementwise import BINARY, binary, clamp, copied, embedding, is_plain, is_unary, join, unary
 from .pooling import mean, pool
-from .products import attention, gemm, matmul
+from .products import gemm
 from .recurrent import is_whole, recurrent
 from .rowwise import affine, layer_norm, softmax
 from .winograd import suits, winograd
@@ -57,6 +58,11 @@ BUILDERS: dict[str, Builder] = {
 MOVES: dict[str, Builder] = {
     "cat": join, "embedding": embedding,
     **dict.fromkeys(("reshape", "permute", "getitem", "expand", "clone", "contiguous", "cast"), copied),
+}  # fmt: skip
+# The inputs that are brought into other orders once, and so must be the same in every run.
+FIXED = {
+    "conv_nhwc": (1, 2, 4, 5), "gemm": (1, 2), "affine_nhwc": (1, 2),
+    "lstm": (3, 4, 5, 6), "gru": (2, 3, 4, 5), "rnn": (2, 3, 4, 5),
 }  # fmt: skip
 
 
@@ -148,6 +154,8 @@ def _builder(step: Step) -> Builder | None:
     if not is_plain(step) or not step.output.size or not _known_activation(step):
         return None
     if step.op in ("lstm", "gru", "rnn") and not is_whole(step):
+        return None
+    if not all(step.constant[index] for index in FIXED.get(step.op, ())):
         return None
     return BUILDERS.get(step.op) or (unary if is_unary(step) else None)
 

@@ -1,18 +1,50 @@
-"""Products outside of convolutions: fully connected layers, batches of matrices, attention."""
+"""Products of rows by weights, as fully connected layers and 1x1 convolutions are: the ways to compute them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from ...dtype import Array
 from ...graph.plan import Step
-from .convolution import Product, products
+from .activation import INFINITY, finish
+from .panels import depth_of, multiply, panels_of
 from .workshop import Bench, Call, Candidates, Parts, Workshop, rows_of
 
+NEAR, FAR = 400_000, 1_500_000  # bytes that a block and what belongs to it may take: well in the cache, and just
 FEW_ROWS = 16  # up to which the weights are read once and do not fit the cache: a matter of memory's speed
-LEAST = np.finfo(np.float32).min
+FEW_PIXELS = 400  # rows up to which columns may be divided rather than rows
+WIDTHS = (64, 32)  # columns of a panel
+ALL = slice(None)
+
+Multiply = Callable[[Array, Array, Array, Bench], list[Call]]
+"""Calls that put x times weights into y, with scratch memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """act(clip(x) @ weight + bias + residual) into y, all of them matrices but for the bias and the clip's bounds."""
+
+    x: Array
+    weight: Array
+    bias: Array | None
+    residual: Array | None
+    y: Array
+    activation: str
+    low: Array | None = None
+    high: Array | None = None
+
+    def part(self, multiply: Multiply, rows: slice, columns: slice, bench: Bench) -> list[Call]:
+        """Calls that compute a part of y."""
+        calls, x = clipped(self.x[rows], self.low, self.high, bench)
+        y, move = gathered(self.y[rows, columns], bench)
+        bias = None if self.bias is None else self.bias[columns]
+        residual = None if self.residual is None else self.residual[rows, columns]
+        calls += multiply(x, self.weight[:, columns], y, bench)
+        return calls + finish(y, bias, residual, self.activation, bench) + move
 
 
 def gemm(step: Step, shop: Workshop) -> Candidates:
@@ -28,119 +60,75 @@ def gemm(step: Step, shop: Workshop) -> Candidates:
     return found
 
 
+def products(p: Product, shop: Workshop) -> Candidates:
+    """Ways to compute a product: by blocks of rows, so that what follows finds them in the cache, or by columns."""
+    count, outputs = p.y.shape
+    wide = (p.x.shape[1] + outputs) * 4
+    limits = {min(count, max(64, limit // wide)) for limit in (NEAR, FAR)}
+    limits |= {count} if p.low is None and p.high is None else set()
+
+    def by_rows(multiply: Multiply, limit: int) -> Parts:
+        cut = [slice(s, min(s + limit, b)) for _, a, b in shop.shares(count) for s in range(a, b, limit)]
+        return shop.each(cut, lambda bench, rows: p.part(multiply, rows, ALL, bench))
+
+    def by_columns(multiply: Multiply) -> Parts:
+        return [p.part(multiply, ALL, slice(a, b), bench) for bench, a, b in shop.shares(outputs)]
+
+    found: Candidates = {f"product rows={limit}": partial(by_rows, plain, limit) for limit in sorted(limits)}
+    by_panels = multipliers(p.x.shape[1], outputs, shop) if count > 1 else {}
+    for name, way in by_panels.items():
+        for limit in sorted(limits)[:2]:
+            found[f"{name} rows={limit}"] = partial(by_rows, way, limit)
+    if shop.threads > 1 and outputs >= 16 and count <= FEW_PIXELS:
+        found["product columns"] = partial(by_columns, plain)
+        found |= {f"{name} columns": partial(by_columns, way) for name, way in by_panels.items()}
+    return found
+
+
+def plain(x: Array, weight: Array, y: Array, _bench: Bench) -> list[Call]:
+    """One product, as BLAS does it."""
+    return [partial(np.matmul, x, weight, y)]
+
+
+def multipliers(depth: int, columns: int, shop: Workshop) -> dict[str, Multiply]:
+    """Ways to multiply by constant weights of this size in panels, by name."""
+    if depth_of(depth) is None:
+        return {}
+
+    def multiplier(width: int) -> Multiply:
+        return lambda x, weight, y, bench: multiply(x, panels_of(weight, width, shop.packed), y, bench)
+
+    widths = {min(width, columns) for width in WIDTHS}
+    return {f"panels of {width}": multiplier(width) for width in sorted(widths, reverse=True)}
+
+
+def gathered(y: Array, bench: Bench) -> tuple[Array, list[Call]]:
+    """Where to compute what becomes rows of y: scratch memory if these have gaps, and then the call that moves it."""
+    if y.flags.c_contiguous:
+        return y, []
+    scratch = bench.take(*y.shape)
+    return scratch, [partial(np.copyto, y, scratch)]
+
+
+def clipped(x: Array, low: Array | None, high: Array | None, bench: Bench) -> tuple[list[Call], Array]:
+    """Calls that clip x by channel into scratch memory, and the array they fill; x itself where none is needed."""
+    calls: list[Call] = []
+    for limit, function, idle in ((low, np.maximum, -INFINITY), (high, np.minimum, INFINITY)):
+        if limit is not None and not np.all(limit == idle):
+            into = x if calls else bench.take(*x.shape)
+            calls.append(partial(function, x, limit, out=into))
+            x = into
+    return calls, x
+
+
 def _turned(p: Product, shop: Workshop) -> Parts:
     weight = shop.packed.get(p.weight, "turned", lambda: np.ascontiguousarray(p.weight.T))
-    parts: Parts = []
-    for bench, a, b in shop.shares(p.y.shape[1], p.weight.size):
-        sums = bench.take(b - a, len(p.x))
-        product = partial(np.matmul, weight[a:b], p.x.T, sums)
-        parts.append([product, *p.end(slice(None), slice(a, b), bench, sums.T)])
-    return parts
-
-
-def matmul(step: Step, shop: Workshop) -> Candidates:
-    """Products of matrices or batches of them, a part of the batch for each thread."""
-    a, b = step.inputs
-    out = step.output
-    assert isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-    if out.ndim < 3 or not a.ndim == b.ndim == out.ndim:
-        return {"product": lambda: [[partial(np.matmul, a, b, out)]]}
-
-    def parts() -> Parts:
-        dim = max(range(out.ndim - 2), key=lambda d: out.shape[d])
-        return [
-            [partial(np.matmul, _along(a, dim, s, e), _along(b, dim, s, e), _along(out, dim, s, e))]
-            for _, s, e in shop.shares(out.shape[dim], step.flops // 8)
-        ]
-
-    return {"product": parts}
-
-
-def _along(x: Array, dim: int, start: int, stop: int) -> Array:
-    """A slice along one dim; the whole where it is stretched there."""
-    return x if x.shape[dim] == 1 else x[(slice(None),) * dim + (slice(start, stop),)]
-
-
-def attention(step: Step, shop: Workshop) -> Candidates:
-    """softmax(q k' · scale + mask) v, with the division by the sums done on the result, which is smaller."""
-    q, k, v, mask = step.inputs
-    assert isinstance(q, np.ndarray) and isinstance(k, np.ndarray) and isinstance(v, np.ndarray)
-    scale, causal = step.attributes["scale"], step.attributes.get("causal", False)
-    seen = None if mask is None and not causal else _Mask(mask, causal, (q.shape[-2], k.shape[-2]))
-
-    def parts() -> Parts:
-        if q.ndim < 3:
-            return [_attend(q, k, v, seen, scale, step.output, shop.benches[0])]
-        dim = max(range(q.ndim - 2), key=lambda d: q.shape[d])
-        made: Parts = []
-        for bench, a, b in shop.shares(q.shape[dim], step.flops // 8):
-            some_q, some_k, some_v, out = (_along(x, dim, a, b) for x in (q, k, v, step.output))
-            some = None if seen is None else seen.along(dim - q.ndim, a, b)
-            made.append(_attend(some_q, some_k, some_v, some, scale, out, bench))
-        return made
-
-    return {"softmax fused": parts}
-
-
-class _Mask:
-    """What is added to scores: fixed where the mask is a constant, else brought up to date in every run."""
-
-    def __init__(self, mask: object, causal: bool, shape: tuple[int, int]) -> None:
-        self.mask = mask if isinstance(mask, np.ndarray) else None
-        self.causal = np.where(np.tri(*shape, dtype=np.bool_), 0, -np.inf).astype(np.float32) if causal else None
-
-    def along(self, dim: int, start: int, stop: int) -> _Mask:
-        part = object.__new__(_Mask)
-        part.causal, part.mask = self.causal, self.mask
-        if self.mask is not None and self.mask.ndim >= -dim:
-            part.mask = _along(self.mask, self.mask.ndim + dim, start, stop)
-        return part
-
-    def calls(self, scores: Array, bench: Bench) -> list[Call]:
-        made: list[Call] = []
-        if self.causal is not None:
-            made.append(partial(np.add, scores, self.causal, scores))
-        if self.mask is not None and self.mask.dtype == np.bool_:
-            hidden = bench.take(-(-self.mask.size // 4)).view(np.bool_)[: self.mask.size].reshape(self.mask.shape)
-            made.append(partial(np.logical_not, self.mask, hidden))
-            made.append(partial(_hide, scores, hidden))
-        elif self.mask is not None:
-            made.append(partial(np.add, scores, self.mask, scores))
-        return made
-
-
-def _hide(scores: Array, hidden: Array) -> None:
-    np.copyto(scores, np.float32(-np.inf), where=hidden)
-
-
-def _attend(q: Array, k: Array, v: Array, mask: _Mask | None, scale: float, out: Array, bench: Bench) -> list[Call]:
-    scaled = bench.take(*q.shape)
-    scores = bench.take(*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
-    edge = bench.take(*scores.shape[:-1], 1)
-    masked = [] if mask is None else mask.calls(scores, bench)
     return [
-        partial(np.multiply, q, np.float32(scale), scaled),
-        partial(np.matmul, scaled, np.swapaxes(k, -1, -2), scores),
-        *masked,
-        *powers(scores, edge, guarded=bool(masked)),
-        partial(np.matmul, scores, v, out),
-        partial(np.divide, out, edge, out),
+        p.part(partial(_times_turned, weight[a:b]), ALL, slice(a, b), bench)
+        for bench, a, b in shop.shares(p.y.shape[1], p.weight.size)
     ]
 
 
-def powers(scores: Array, edge: Array, guarded: bool = False) -> list[Call]:
-    """exp(scores - their maximum) in place, over the last dim; the sums go to `edge`, which has 1 there.
-
-    Guarded: rows that hold -inf alone give zeros, and a sum that divides them into zeros.
-    """
-    calls: list[Call] = [partial(np.maximum.reduce, scores, -1, None, edge, True)]
-    if guarded:
-        calls.append(partial(np.maximum, edge, LEAST, out=edge))
-    calls += [
-        partial(np.subtract, scores, edge, scores),
-        partial(np.exp, scores, scores),
-        partial(np.add.reduce, scores, -1, None, edge, True),
-    ]
-    if guarded:
-        calls.append(partial(np.maximum, edge, np.finfo(np.float32).tiny, out=edge))
-    return calls
+def _times_turned(turned: Array, x: Array, _weight: Array, y: Array, bench: Bench) -> list[Call]:
+    sums = bench.take(len(turned), len(x))
+    return [partial(np.matmul, turned, x.T, sums), partial(np.copyto, y, sums.T)]

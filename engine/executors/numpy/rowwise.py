@@ -9,7 +9,7 @@ import numpy as np
 
 from ...graph.plan import Step
 from .activation import finish
-from .products import powers
+from .attention import powers
 from .workshop import Bench, Call, Candidates, Workshop, rows_of
 
 BLOCK = 65_536  # elements

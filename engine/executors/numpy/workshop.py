@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 RESERVED = 1 << 26  # bytes of addresses a thread has for scratch; only what is touched takes memory
 WORTH_THREADS = 60_000  # elements below which a hand-over costs more than it brings
-ZERO = np.float32(0)
+ZERO = np.zeros((), np.float32)  # arrays are cheaper for a ufunc to take than numbers
 
 
 class Bench:
