@@ -9,7 +9,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +19,8 @@ from ..tensor import Tensor
 from .elements import STORAGES
 from .limits import DEFAULT
 from .mapping import FilePath
-from .writing import replacing
+from .writing import add_record, replacing
 
-_ALIGNMENT = 64
-_PADDING = 0x4246  # the id of the extra field that torch pads with: "FB"
-_LOCAL_HEADER = 30
-_ZIP64_FROM = 1 << 30  # zipfile decides by file size; we say so ourselves, because it moves the data by 20 bytes
-_ZIP64_FIELD = 20
 _STORAGE_OF = {element: storage for storage, element in STORAGES.items()}
 
 
@@ -38,24 +33,11 @@ def save(value: object, path: FilePath) -> None:
     pickler = _Pickler()
     pickle = pickler.pickle(value)
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
-        _write(archive, file, "data.pkl", pickle)
-        _write(archive, file, "byteorder", b"little")
+        add_record(archive, file, "archive/data.pkl", pickle)
+        add_record(archive, file, "archive/byteorder", b"little")
         for key, storage in enumerate(pickler.storages):
-            _write(archive, file, f"data/{key}", storage.data)
-        _write(archive, file, "version", b"3\n")
-
-
-def _write(archive: zipfile.ZipFile, file: IO[bytes], name: str, content: bytes | memoryview) -> None:
-    """Store a record so that its content begins at a multiple of 64 bytes."""
-    info = zipfile.ZipInfo(f"archive/{name}")
-    size = memoryview(content).nbytes
-    wide = size >= _ZIP64_FROM
-    start = file.tell() + _LOCAL_HEADER + len(info.filename) + 4 + (_ZIP64_FIELD if wide else 0)
-    padding = -start % _ALIGNMENT
-    info.extra = struct.pack("<2H", _PADDING, padding) + b"\0" * padding
-    info.file_size = size
-    with archive.open(info, "w", force_zip64=wide) as record:
-        record.write(content)
+            add_record(archive, file, f"archive/data/{key}", storage.data)
+        add_record(archive, file, "archive/version", b"3\n")
 
 
 class _Pickler:

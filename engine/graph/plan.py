@@ -13,6 +13,7 @@ from .costs import flops_of, moved_by
 from .ir import Graph, Node, Operand, Value
 from .layout import Layout
 from .memory import aligned
+from .shapes import check_shapes
 
 Input = Array | bool | int | float | complex | None
 
@@ -83,8 +84,13 @@ class Plan:
 
 
 def plan(graph: Graph, batch: int, threads: int = 1) -> Plan:
-    """Lay out a graph for one batch and number of threads."""
-    layout = Layout.of(graph.at(batch))
+    """Lay out a graph for one batch and number of threads.
+
+    Raises: ShapeError where an operation does not give what the graph says, as executors believe it.
+    """
+    fixed = graph.at(batch)
+    check_shapes(fixed)
+    layout = Layout.of(fixed)
     memory = aligned((layout.arena,), np.uint8)
     memory.fill(0)
     arrays = layout.bind(memory)

@@ -12,7 +12,7 @@ import pytest
 from numserve.engine import Tensor, formats
 from numserve.engine.dtype import DTYPES
 from numserve.engine.errors import FormatError
-from numserve.engine.formats import saving
+from numserve.engine.formats import writing
 from numserve.engine.formats.mapping import map_file
 from numserve.engine.formats.zip import Archive
 
@@ -91,7 +91,7 @@ def test_requires_grad_is_kept(tmp_path: Path) -> None:
 def test_every_record_is_stored_at_a_multiple_of_64_bytes(
     wide_from: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "_ZIP64_FROM", wide_from)
+    monkeypatch.setattr(writing, "_ZIP64_FROM", wide_from)
     again({f"layer{i}": Tensor(np.ones(i, np.int8)) for i in range(1, 130)}, tmp_path)
     archive = Archive(map_file(tmp_path / "saved.pth"))
     assert len(archive.records) == 132
