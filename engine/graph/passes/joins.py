@@ -71,16 +71,25 @@ def _channel(operand: Operand, draft: Draft) -> Channel | None:
     scale, shift = 1.0, 0.0
     while (node := draft.maker(operand)) is not None:
         operand = node.inputs[0]
-        if node.op == "getitem":
-            return _taken(node, scale, shift)
-        if node.op == "reshape" and isinstance(operand, Value):
-            if [n for n in operand.shape if n != 1] != [n for n in node.output.shape if n != 1]:
+        if node.op in ("mul", "div", "add", "sub"):
+            number = draft.number(node.inputs[1])
+            if number is None or (node.op == "div" and number == 0):
                 return None
-        elif node.op in ("mul", "add") and (number := draft.number(node.inputs[1])) is not None:
-            scale, shift = (scale * number, shift) if node.op == "mul" else (scale, shift + scale * number)
-        else:
-            return None
+            if node.op in ("mul", "div"):
+                scale *= number if node.op == "mul" else 1 / number
+            else:
+                shift += scale * (number if node.op == "add" else -number)
+        elif not _adds_dims(node):
+            return _taken(node, scale, shift) if node.op == "getitem" else None
     return None
+
+
+def _adds_dims(node: Node) -> bool:
+    """Whether a node gives its input with dims of size 1 added or taken away."""
+    x = node.inputs[0]
+    if node.op not in ("reshape", "getitem") or not isinstance(x, Value):
+        return False
+    return [n for n in x.shape if n != 1] == [n for n in node.output.shape if n != 1]
 
 
 def _taken(node: Node, scale: float, shift: float) -> Channel | None:
