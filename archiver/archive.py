@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -41,16 +41,19 @@ class ModelArchiver:
         pack(config)
 
 
-def pack(config: ModelArchiverConfig, progress: Progress = silence) -> Path:
+def pack(config: ModelArchiverConfig, progress: Progress = silence, more: Sequence[Member] = ()) -> Path:
     """Write the archive and return its path; a run that fails leaves nothing behind. Raises ArchiveError.
 
-    `progress` is given the number of bytes to come, and what it yields is called with the count of each piece.
+    `progress` is given the number of bytes to come, and what it yields is called with the count of each piece; `more`
+    are members beside those that the configuration names, and in their place where the names are the same.
     """
     members, manifest = gather(config)
+    members = [each for each in members if each.name not in {other.name for other in more}] + [*more]
     _prepare(config)
     try:
         with progress(sum(member.path.stat().st_size for member in members)) as tell:
-            _write(config, members, manifest.text().encode(), tell)
+            kind = ArchiveFormat(config.archive_format)
+            write_archive(config.output, kind, config.model_name, members, manifest.text().encode(), tell, config.force)
     except FileExistsError as error:  # another run was faster
         raise _exists(config.output) from error
     except OSError as error:
@@ -107,16 +110,19 @@ def model_folder(source: Path) -> Path:
     return source.resolve()
 
 
-def _write(config: ModelArchiverConfig, members: list[Member], manifest: bytes, tell: Tell) -> None:
-    match ArchiveFormat(config.archive_format):
+def write_archive(
+    output: Path, kind: ArchiveFormat, name: str, members: Sequence[Member], manifest: bytes, tell: Tell, replace: bool
+) -> None:
+    """Write members and manifest in one of the formats; nothing half bears the output's name."""
+    match kind:
         case ArchiveFormat.NO_ARCHIVE:
-            with whole_folder(config.output, merge=config.force) as folder:
+            with whole_folder(output, merge=replace) as folder:
                 write_folder(folder, members, manifest, tell)
         case ArchiveFormat.TGZ:
-            with whole_file(config.output, replace=config.force) as file:
-                write_tgz(file, config.model_name, members, manifest, tell)
-        case kind:
-            with whole_file(config.output, replace=config.force) as file:
+            with whole_file(output, replace=replace) as file:
+                write_tgz(file, name, members, manifest, tell)
+        case _:
+            with whole_file(output, replace=replace) as file:
                 write_zip(file, members, manifest, tell, store=kind is ArchiveFormat.ZIP_STORE)
 
 
@@ -130,10 +136,15 @@ def _prepare(config: ModelArchiverConfig) -> None:
         raise ArchiveError(
             f"Given export-path {config.export_path} is not a directory. Point to a valid export-path directory."
         )
+    refuse_existing(config)
     if os.path.lexists(config.output):
-        if not config.force:
-            raise _exists(config.output)
         log.warning("Overwriting %s ...", config.output)
+
+
+def refuse_existing(config: ModelArchiverConfig) -> None:
+    """Raise ArchiveError where the output is there and may not be overwritten."""
+    if os.path.lexists(config.output) and not config.force:
+        raise _exists(config.output)
 
 
 def _exists(output: Path) -> ArchiveError:

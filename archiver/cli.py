@@ -1,4 +1,4 @@
-"""The command `model-archiver`: packs a model, looks into an archive, tries whether one loads."""
+"""The command `model-archiver`: packs a model, looks into an archive, tries whether one loads, tunes one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .contents import Contents, inspect
 from .errors import ArchiveError
 from .manifest import RUNTIMES
 from .trial import Verdict, check
+from .tuning import TIMEOUT, NotTuned, pack_tuned, tune
 
 PROGRESS_FROM_BYTES = 50 * 1000 * 1000
 REQUIRED = ("model_name", "handler", "version")
@@ -33,9 +34,28 @@ class ArchiverGroup(click.Group):
             return super().invoke(context)
         except BrokenPipeError:
             raise
+        except NotTuned as error:
+            click.echo(f"ERROR - {_verdict(error.verdict, 'could not be tuned')}", err=True)
+            context.exit(1)
         except (ArchiveError, OSError) as error:
             click.echo(f"ERROR - {error}", err=True)
             context.exit(1)
+
+
+def whole_numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """The numbers of a list such as 1,8; none where there is no list."""
+    parts = [part.strip() for part in text.split(",")] if text is not None else []
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"{text!r} is no list of whole numbers from 1 up, such as 1,8", context, option)
+    return tuple(map(int, parts))
+
+
+BATCHES: dict[str, Any] = {
+    "metavar": "LIST", "callback": whole_numbers, "help": "Batches to tune for.  [default: 1 and batchSize]",
+}  # fmt: skip
+THREADS: dict[str, Any] = {
+    "metavar": "LIST", "callback": whole_numbers, "help": "Threads of a worker.  [default: 1 and all cores]",
+}  # fmt: skip
 
 
 @click.group(
@@ -71,11 +91,14 @@ class ArchiverGroup(click.Group):
 @click.option("-f", "--force", is_flag=True, help="Overwrite an archive that is there.")
 @click.option("-r", "--requirements-file", metavar="PATH", help="A pip requirements file.")
 @click.option("-c", "--config-file", metavar="PATH", help="The model's configuration, YAML.")
+@click.option("--tune", "tuning", is_flag=True, help="Time the model's algorithms here, and pack what is fastest.")
+@click.option("--tune-batches", **BATCHES)
+@click.option("--tune-threads", **THREADS)
 @click.pass_context
 def main(context: click.Context, /, **flags: Any) -> None:
     """Pack a model and its handler into an archive that the server loads.
 
-    Two sub-commands look at an archive that is there: inspect and check.
+    Sub-commands are for an archive that is there: inspect, check and tune.
     """
     logging.basicConfig(format="%(levelname)s - %(message)s", level=logging.WARNING)
     if context.invoked_subcommand is None:
@@ -112,13 +135,40 @@ def check_command(context: click.Context, file: Path, timeout: float) -> None:
     context.exit(0 if verdict.ok else 1)
 
 
+@main.command("tune")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--batches", **BATCHES)
+@click.option("--threads", **THREADS)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIMEOUT,
+    show_default=True,
+    help="Seconds it may take.",
+)
+def tune_command(file: Path, batches: tuple[int, ...], threads: tuple[int, ...], timeout: float) -> None:
+    """Time the algorithms for an archive's model on this machine, and put what is fastest into the archive.
+
+    This runs the code in the archive. What other machines have chosen stays in it.
+    """
+    with _stoppable():
+        verdict = tune(file, batches=batches, threads=threads, timeout=timeout)
+    click.echo(f"{file.name}: {_tuned(verdict)}")
+
+
 def _pack(context: click.Context, flags: dict[str, Any]) -> None:
     for parameter in context.command.params:
         if parameter.name in REQUIRED and flags[parameter.name] is None:
             raise click.MissingParameter(ctx=context, param=parameter)
+    tuning, batches, threads = (flags.pop(name) for name in ("tuning", "tune_batches", "tune_threads"))
+    if (batches or threads) and not tuning:
+        raise click.UsageError("--tune-batches and --tune-threads go with --tune")
     config = ModelArchiverConfig(**{name: value for name, value in flags.items() if value is not None})
     with _stoppable():
-        pack(config, _bar)
+        if tuning:
+            pack_tuned(config, _bar, batches=batches, threads=threads)
+        else:
+            pack(config, _bar)
 
 
 @contextmanager
@@ -167,11 +217,21 @@ def _joined(first: str | None, second: str | None, between: str) -> str:
     return between.join(filter(None, (first, second)))
 
 
-def _verdict(verdict: Verdict) -> str:
+def _tuned(verdict: Verdict) -> str:
+    """What tuning has brought, for people."""
+    facts = verdict.facts
+    batches, threads = (", ".join(map(str, facts.get(name, ()))) for name in ("batches", "threads"))
+    return (
+        f"tuned for {facts.get('cpu')} in {verdict.seconds:.1f} s: {facts.get('choices')} choices for the"
+        f" {facts.get('executor')} executor, batches {batches}, threads {threads}"
+    )
+
+
+def _verdict(verdict: Verdict, failed: str = "does not load") -> str:
     """The verdict for people."""
     if verdict.ok:
         return f"loads in {verdict.seconds:.2f} s" + (f" (handler {verdict.handler})" if verdict.handler else "")
-    lines = [f"does not load ({verdict.phase}): {verdict.error}"]
+    lines = [f"{failed} ({verdict.phase}): {verdict.error}"]
     lines += [f"  {key}: {value}" for key, value in (("where", verdict.where), ("hint", verdict.hint)) if value]
     if verdict.log:
         lines += ["  its last words:", *(f"    {line}" for line in verdict.log.splitlines())]

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +35,8 @@ class Verdict:
     hint: str = ""
     log: str = ""
     """The last lines that the process wrote to standard error."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else it reports."""
 
 
 def check(source: Path, timeout: float = 120, limits: Limits = DEFAULT_LIMITS) -> Verdict:
@@ -44,10 +47,15 @@ def check(source: Path, timeout: float = 120, limits: Limits = DEFAULT_LIMITS) -
     with tempfile.TemporaryDirectory(prefix="model-archiver-") as folder:
         model = Path(folder, "model")
         unpack(source, model, limits)
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as log:
-            code = _run(model, timeout, output, log)
-            report = _report(_tail(output))
-            lines = "\n".join(_tail(log).splitlines()[-SHOWN_LINES:])
+        return attempt([*PROGRAM, str(model)], timeout)
+
+
+def attempt(program: Sequence[str], timeout: float) -> Verdict:
+    """Have Python run a program that ends its output with a report, and wait for it so many seconds at most."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as log:
+        code = _run(program, timeout, output, log)
+        report = _report(_tail(output))
+        lines = "\n".join(_tail(log).splitlines()[-SHOWN_LINES:])
     if code is None:
         return Verdict(False, timeout, phase="load", error=f"it was not loaded after {timeout:g} s", log=lines)
     if report is None:
@@ -55,14 +63,13 @@ def check(source: Path, timeout: float = 120, limits: Limits = DEFAULT_LIMITS) -
     return _verdict(report, lines)
 
 
-def _run(model: Path, timeout: float, output: IO[bytes], log: IO[bytes]) -> int | None:
+def _run(program: Sequence[str], timeout: float, output: IO[bytes], log: IO[bytes]) -> int | None:
     """The exit code of the trial; None where it took too long and was ended, with all that it started."""
     process = subprocess.Popen(
-        [sys.executable, *PROGRAM, str(model)],
+        [sys.executable, "-P", *program],  # -P: a file where the caller stands must not hide a module
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=log,
-        cwd=model.parent,  # not where the caller stands: a file there could hide a module
         start_new_session=True,
     )
     try:
@@ -102,7 +109,8 @@ def _report(output: str) -> dict[str, Any] | None:
 def _verdict(report: dict[str, Any], log: str) -> Verdict:
     seconds = report.get("seconds")
     texts = {key: str(report.get(key) or "") for key in ("handler", "phase", "error", "where", "hint")}
-    return Verdict(report["ok"], seconds if isinstance(seconds, (int, float)) else 0.0, log=log, **texts)
+    facts = {key: value for key, value in report.items() if key not in {"ok", "seconds", *texts}}
+    return Verdict(report["ok"], seconds if isinstance(seconds, (int, float)) else 0.0, log=log, facts=facts, **texts)
 
 
 def _ending(code: int) -> str:

@@ -64,6 +64,10 @@ class BaseHandler:
             self._fast_path = FastPath(self.model, EngineOptions.of(context), stored_choices(context))
         return self._fast_path
 
+    @fast_path.setter
+    def fast_path(self, path: FastPath) -> None:
+        self._fast_path = path
+
     def initialize(self, context: Context) -> None:
         """Load the model and the names of its classes.
 

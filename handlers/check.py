@@ -8,62 +8,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-from .context import Context
-from .errors import HandlerError
-from .loading import load_handler
-from .model_yaml import get_yaml_config
 from .preparing import prepare
-
-DEFAULT_HANDLER = "default_service_handler"
+from .standalone import DEFAULT_HANDLER, handler_text, load_model, manifest_of, reported
 
 
 def check(model_dir: Path, handler: str | None = None) -> dict[str, Any]:
     """What became of loading the handler; `handler` stands in for the manifest's own."""
-    started = perf_counter()
-    text, failure = handler, None
-    try:
-        manifest = _manifest(model_dir)
-        entry = manifest.get("model") or {}
-        text = handler or entry.get("handler") or DEFAULT_HANDLER
-        _initialize(text, model_dir, manifest, entry)
-    except (Exception, SystemExit) as error:
-        failure = HandlerError.wrap(error, "initialize", model_dir)
-    return {
-        "ok": failure is None,
-        "phase": failure and failure.phase,
-        "error": failure and failure.message,
-        "where": failure and failure.where,
-        "hint": failure and failure.hint,
-        "seconds": round(perf_counter() - started, 3),
-        "handler": text,
-    }
+    text = handler or DEFAULT_HANDLER
 
+    def load() -> dict[str, Any]:
+        nonlocal text
+        manifest = manifest_of(model_dir)
+        text = handler or handler_text(manifest)
+        prepare(*load_model(model_dir, manifest, text))
+        return {}
 
-def _manifest(model_dir: Path) -> dict[str, Any]:
-    path = model_dir / "MAR-INF" / "MANIFEST.json"
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise HandlerError(f"MAR-INF/MANIFEST.json cannot be read: {error}", phase="manifest") from error
-    if not isinstance(manifest, dict):
-        raise HandlerError("MAR-INF/MANIFEST.json holds no object", phase="manifest")
-    return manifest
-
-
-def _initialize(text: str, model_dir: Path, manifest: dict[str, Any], entry: dict[str, Any]) -> None:
-    config = get_yaml_config(model_dir / entry["configFile"]) if entry.get("configFile") else {}
-    os.chdir(model_dir)
-    handler = load_handler(text, model_dir)
-    context = Context(entry.get("modelName", ""), model_dir, manifest, 1, model_yaml_config=config)
-    handler.initialize(context)
-    prepare(handler, context)
+    return reported(model_dir, load) | {"handler": text}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,15 +23,16 @@ logger = logging.getLogger(__name__)
 TEXTS = (".txt", ".csv", ".html", ".xml")
 
 
-def prepare(handler: Handler, context: Context) -> None:
+def prepare(handler: Handler, context: Context, options: EngineOptions | None = None) -> None:
     """Have a handler's model compiled before the first request, where its inputs are known by then.
 
+    `options` stand in for those of the model's YAML.
     Raises: HandlerError where the `engine` section of the model's YAML is wrong; nothing for the model's sake.
     """
-    options = EngineOptions.of(context)
+    options = options or EngineOptions.of(context)
     if options.sample:
         _send(handler, context, options.sample)
-    base = _with_model(handler)
+    base = with_model(handler)
     if base is None:
         return
     base.context = context
@@ -48,7 +49,7 @@ def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:
 
 def engine_of(handler: Handler) -> dict[str, Any] | None:
     """What there is to tell about the engine's part in a handler; None where it has none."""
-    base = _with_model(handler)
+    base = with_model(handler)
     return base.fast_path.describe() if base else None
 
 
@@ -59,7 +60,7 @@ def _known(handler: BaseHandler, options: EngineOptions) -> tuple[Any, ...]:
     return handler.example_inputs()
 
 
-def _with_model(handler: Handler) -> BaseHandler | None:
+def with_model(handler: Handler) -> BaseHandler | None:
     """The handler inside its envelope, where it is one of ours and has a model."""
     inner = handler.handler if isinstance(handler, EnvelopedHandler) else handler
     return inner if isinstance(inner, BaseHandler) and getattr(inner, "model", None) is not None else None

@@ -31,6 +31,10 @@ class Choices:
         self._table.setdefault(cpu_model(), {})[key] = algorithm
         self.changed = True
 
+    def forget(self) -> None:
+        """Choose anew what was chosen on a machine like this one."""
+        self.changed |= bool(self._table.pop(cpu_model(), {}))
+
     def __len__(self) -> int:
         return len(self._table.get(cpu_model(), {}))
 

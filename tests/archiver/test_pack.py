@@ -359,12 +359,12 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_so(
     project: Path, config: Config, archive_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def also_packed_elsewhere(*arguments: Any) -> None:
-        monkeypatch.setattr(archive, "_write", write)
+        monkeypatch.setattr(archive, "write_archive", write)
         pack(config(archive_format=archive_format))
         write(*arguments)
 
-    write = archive._write
-    monkeypatch.setattr(archive, "_write", also_packed_elsewhere)
+    write = archive.write_archive
+    monkeypatch.setattr(archive, "write_archive", also_packed_elsewhere)
     with pytest.raises(ArchiveError, match="already exists"):
         pack(config(archive_format=archive_format))
     assert len(left_over(project / "store")) == 1
