@@ -61,15 +61,20 @@ class Layouts(Draft):
         return self._plain[operand.name]
 
     def _made_plain(self, value: Value) -> Value:
-        if value.name in self.flat:
-            source = self.plain(self.flat[value.name][1])
-            return self.add("reshape", (source,), value, value.shape, shape=value.shape)
-        image = self.last[value.name]
-        if len(value.shape) == 4:
-            return self.add("permute", (image,), value, value.shape, dims=(0, 3, 1, 2))
-        n, channels, length = value.shape
-        rows = self.add("reshape", (image,), value, (n, length, channels), shape=(n, length, channels))
-        return self.add("permute", (rows,), value, value.shape, dims=(0, 2, 1))
+        if value.name not in self.flat:
+            return self._first(self.last[value.name], value.shape)
+        flat, image = self.flat[value.name]
+        shape = image_shape(image.shape)
+        whole = self._first(self.add("reshape", (flat,), value, shape, shape=shape), image.shape)
+        return self.add("reshape", (whole,), value, value.shape, shape=value.shape)
+
+    def _first(self, image: Value, shape: Shape) -> Value:
+        """An image with channels last as one with channels first."""
+        if len(shape) == 4:
+            return self.add("permute", (image,), image, shape, dims=(0, 3, 1, 2))
+        n, channels, length = shape
+        rows = self.add("reshape", (image,), image, (n, length, channels), shape=(n, length, channels))
+        return self.add("permute", (rows,), image, shape, dims=(0, 2, 1))
 
     def images(self, operand: Operand) -> Any:
         """A value with channels last; numbers as they are."""
