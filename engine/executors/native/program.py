@@ -103,7 +103,7 @@ def _sole_copy(plan: Plan, units: Sequence[Unit], number: int) -> Copy | None:
     buffer = plan.inputs[number]
     readers: list[Unit] = []
     for unit in units:
-        readers += [unit] if any(_may_meet(i, buffer) for i in unit.step.inputs) else []
+        readers += [unit for i in unit.step.inputs if _may_meet(i, buffer)]
         if any(_may_meet(o, buffer) for o in unit.step.outputs):
             break  # from here on the memory holds something else
     else:

@@ -139,6 +139,14 @@ def test_weights_are_packed_once_for_all_batches(graph: Graph) -> None:
     assert len(heads) == 2 and len(set(heads)) == 1
 
 
+def test_an_input_that_is_copied_to_two_places_is_copied_to_both() -> None:
+    x, out = _value("x", N, 4, 5), _value("out", N, 8, 5)
+    graph = Graph((x,), (out,), (Node("cat", (x, x), (out,), {"dim": 1}),))
+    program = NativeExecutor().compile(plan(graph, 1), Choices())
+    given = random(1, 1, 4, 5)
+    assert np.array_equal(program.run([given])[0], np.concatenate([given, given], axis=1))
+
+
 class Primitives:
     """An executor that runs the primitives: what stands in for NumPy's here."""
 
