@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from functools import partial
+from itertools import compress
 
 import numpy as np
 
@@ -23,13 +22,12 @@ from .convolution import Conv, by_columns, by_taps, pointwise
 from .elementwise import BINARY, binary, clamp, copied, embedding, is_plain, is_unary, join, unary
 from .pooling import mean, pool
 from .products import gemm
+from .race import built, fastest
 from .recurrent import is_whole, recurrent
 from .rowwise import affine, layer_norm, softmax
 from .winograd import suits, winograd
 from .workshop import Call, Candidates, Parts, Workshop
 
-ROUNDS = 5
-HOPELESS = 1.5  # times slower than the best: not worth another round
 PRIMITIVE = "primitive"
 
 Builder = Callable[[Step, Workshop], Candidates]
@@ -97,55 +95,27 @@ class NumpyExecutor:
         units = []
         with np.errstate(all="ignore"):
             for step in plan.steps:
-                name = self.choose(step, trial, choices)
+                name, _built = self.choose(step, trial, choices)
                 units.append(self.build(step, name, shop))
         return Program(plan, units, shop.scratch_bytes)
 
-    def choose(self, step: Step, shop: Workshop, choices: Choices) -> str:
-        """The fastest way, by memory or by trial."""
-        candidates = self.candidates(step, shop)
+    def choose(self, step: Step, trial: Workshop, choices: Choices) -> tuple[str, Call | None]:
+        """The fastest algorithm, as is remembered or found out now, and what keeps its packed weights until then."""
+        candidates = self.candidates(step, trial)
         if len(candidates) == 1:
-            return next(iter(candidates))
+            return next(iter(candidates)), None
         key = key_of(step, self.name, self.threads, self.exact)
         known = choices.get(key)
-        if known is None or known not in candidates:
-            known = fastest(candidates, shop)
-            choices.put(key, known)
-        return known
+        if known is not None and known in candidates:
+            return known, None
+        weights = sum(i.nbytes for i in compress(step.inputs, step.constant) if isinstance(i, np.ndarray))
+        name, call = fastest(candidates, trial, weights)
+        choices.put(key, name)
+        return name, call
 
     def build(self, step: Step, algorithm: str, shop: Workshop) -> Unit:
         """A step made ready by an algorithm."""
-        return Unit(step, algorithm, shop.call(_built(self.candidates(step, shop)[algorithm], shop)))
-
-    def unit(self, step: Step, shop: Workshop, choices: Choices) -> Unit:
-        """A step made ready by the fastest algorithm, for executors that leave it to this one."""
-        with np.errstate(all="ignore"):
-            return self.build(step, self.choose(step, shop, choices), shop)
-
-
-def fastest(candidates: Candidates, shop: Workshop) -> str:
-    """The candidate with the least time of a few rounds; those far behind the best are given up early."""
-    best, least = "", math.inf
-    for name, make in candidates.items():
-        call = shop.call(_built(make, shop))
-        call()
-        mine = math.inf
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            call()
-            mine = min(mine, time.perf_counter() - start)
-            if mine > HOPELESS * least:
-                break
-        if mine < least:
-            best, least = name, mine
-    return best
-
-
-def _built(make: Callable[[], Parts], shop: Workshop) -> Parts:
-    """The parts of a step, each thread's scratch memory being free before and after."""
-    for bench in shop.benches:
-        bench.clear()
-    return make()
+        return Unit(step, algorithm, shop.call(built(self.candidates(step, shop)[algorithm], shop)))
 
 
 def _builder(step: Step) -> Builder | None:

@@ -7,6 +7,7 @@ AVX-512. So the weights are cut into panels, once, and one call of np.matmul mul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -29,21 +30,31 @@ def depth_of(rows: int) -> int | None:
     return rows if rows <= DEEPEST else next((d for d in DEPTHS if rows % d == 0), None)
 
 
-def panels_of(weight: Array, width: int, packed: Packed) -> list[Panel]:
-    """Weights (…, K, N) in panels of `width` columns, and what is left of them in a narrower one."""
-    *stack, rows, columns = weight.shape
+def panels_of(
+    weight: Array, width: int, packed: Packed, kind: object = "", prepare: Callable[[Array], Array] | None = None
+) -> list[Panel]:
+    """Weights (…, K, N) in panels of `width` columns, and what is left of them in a narrower one.
+
+    `prepare` makes those weights from some columns of the ones given, and `kind` is its name.
+    """
+    rows, columns = weight.shape[-2:]
     depth = depth_of(rows)
     assert depth is not None, f"{rows} rows cannot be divided evenly"
 
     def pack(first: int, count: int, width: int) -> Array:
-        part = weight[..., first : first + count * width].reshape(*stack, rows // depth, depth, count, width)
-        panel = aligned((*stack, rows // depth, count, depth, width))
-        np.copyto(panel, np.swapaxes(part, -2, -3))
-        return panel
+        panels = [weight[..., start : start + width] for start in range(first, first + count * width, width)]
+        parts = (panel if prepare is None else prepare(panel) for panel in panels)
+        packed: Array | None = None
+        for number, part in enumerate(parts):
+            if packed is None:
+                packed = aligned((*part.shape[:-2], rows // depth, count, depth, width))
+            packed[..., number, :, :] = part.reshape(*part.shape[:-2], rows // depth, depth, width)
+        assert packed is not None
+        return packed
 
     count, rest = divmod(columns, width)
     cuts = [cut for cut in ((0, count, width), (count * width, 1, rest)) if cut[1] and cut[2]]
-    return [(cut[0], packed.get(weight, ("panels", *cut), partial(pack, *cut))) for cut in cuts]
+    return [(cut[0], packed.get(weight, ("panels", kind, *cut), partial(pack, *cut))) for cut in cuts]
 
 
 def multiply(x: Array, panels: list[Panel], y: Array, bench: Bench) -> list[Call]:
