@@ -8,6 +8,7 @@ from .library import tensor_bytes
 from .loading import BUILTIN, load_handler
 from .metrics import Dimension, Emitted, MetricTypes
 from .preparing import engine_of, prepare
+from .streaming import send_intermediate_predict_response
 
 __all__ = [
     "BUILTIN",
@@ -23,6 +24,7 @@ __all__ = [
     "engine_of",
     "load_handler",
     "prepare",
+    "send_intermediate_predict_response",
     "tensor_bytes",
     "wrap_envelope",
 ]

@@ -66,6 +66,10 @@ NAMES: dict[str, str] = {
     "ts.utils.util.map_class_to_label": ".labels:map_class_to_label",
     "ts.utils.util.get_yaml_config": ".model_yaml:get_yaml_config",
     "ts.handler_utils.utils.import_class": ".modules:import_class",
+    "ts.handler_utils.utils.send_intermediate_predict_response": ".streaming:send_intermediate_predict_response",
+    "ts.protocol.otf_message_handler.send_intermediate_predict_response": (
+        ".streaming:send_intermediate_predict_response"
+    ),
     "ts.handler_utils.timer.timed": ".timing:timed",
     "ts.handler_utils.micro_batching.MicroBatching": ".micro_batching:MicroBatching",
     "ts.metrics.dimension.Dimension": ".metrics:Dimension",
@@ -86,7 +90,6 @@ VALUES: dict[str, object] = {
 }
 
 _LATER_HANDLER = "this default handler is not available in this release of numserve"
-_STREAMING = "intermediate responses (streaming) are not available in this release of numserve"
 
 # TorchServe's own names that are known and still missing, with the reason.
 NOT_YET: dict[str, str] = {
@@ -99,6 +102,4 @@ NOT_YET: dict[str, str] = {
     "ts.torch_handler.vllm_handler": _LATER_HANDLER,
     "ts.torch_handler.trt_llm_handler": _LATER_HANDLER,
     "ts.torch_handler.distributed": _LATER_HANDLER,
-    "ts.handler_utils.utils.send_intermediate_predict_response": _STREAMING,
-    "ts.protocol.otf_message_handler": _STREAMING,
 }

@@ -6,10 +6,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from .errors import DeadlineExceeded, NoWorkers, QueueFull, ServingError, from_failure
 from .messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Outcome
+from .stream import Stream
+
+STREAM_LIMIT = 8 << 20
+"""Bytes of one answer's pieces that may wait for their client, unless told otherwise."""
 
 
 class Sender(Protocol):
@@ -41,9 +46,12 @@ class Watch(Protocol):
 
 
 class Job:
-    """A request and the future its client waits on. A job whose answer is done has left, whoever settled it."""
+    """A request and the future its client waits on. A job whose answer is done has left, whoever settled it.
 
-    __slots__ = ("alone", "answer", "batched_at", "deadline", "queued_at", "request", "version_given")
+    Only one that is answered in pieces has not: its answer is done with the first piece, and the stream takes the rest.
+    """
+
+    __slots__ = ("alone", "answer", "batched_at", "deadline", "queued_at", "request", "stream", "version_given")
 
     def __init__(
         self,
@@ -61,15 +69,21 @@ class Job:
         self.deadline = deadline
         self.alone = alone
         self.version_given = version_given
+        self.stream: Stream | None = None
 
 
 class Batch:
     """Jobs on their way through one worker, which settles them once: all with answers, or all with one error."""
 
-    __slots__ = ("_clock", "_done", "_jobs", "_watch", "requests", "sent_at")
+    __slots__ = ("_clock", "_done", "_jobs", "_stream_limit", "_watch", "requests", "sent_at")
 
     def __init__(
-        self, jobs: Sequence[Job], clock: Callable[[], float], watch: Watch, done: Callable[[], None] = lambda: None
+        self,
+        jobs: Sequence[Job],
+        clock: Callable[[], float],
+        watch: Watch,
+        done: Callable[[], None] = lambda: None,
+        stream_limit: int = STREAM_LIMIT,
     ) -> None:
         """Take the jobs over from the queue."""
         self.requests = [job.request for job in jobs]
@@ -78,6 +92,16 @@ class Batch:
         self._clock = clock
         self._watch = watch
         self._done = done
+        self._stream_limit = stream_limit
+
+    def advance(self, pieces: Sequence[InferenceResponse]) -> None:
+        """Give each job a piece of its answer, in order; the first decides status and headers."""
+        for job, piece in zip(self._jobs, pieces, strict=True):
+            if job.stream:
+                job.stream.put(piece.body)
+            elif not job.answer.done():
+                job.stream = Stream(self._stream_limit)
+                job.answer.set_result(replace(piece, further=job.stream))
 
     def settle(self, outcomes: Sequence[Outcome], report: BatchReport) -> None:
         """Give each job its own outcome, in order; clients that have left get none."""
@@ -85,21 +109,24 @@ class Batch:
         self._watch.batch_done(report, now - self.sent_at)
         self._trace(now)
         for job, outcome in zip(self._jobs, outcomes, strict=True):
-            if job.answer.done():
+            if job.answer.done() if job.stream is None else job.stream.ended:
                 continue
             if isinstance(outcome, Failure):
-                job.answer.set_exception(from_failure(outcome))
-            else:
+                _refuse(job, from_failure(outcome))
+                continue
+            if job.stream is None:
                 job.answer.set_result(outcome)
-                self._watch.answered(now - job.queued_at, job.batched_at - job.queued_at, job.version_given)
+            else:
+                job.stream.put(outcome.body)
+                job.stream.end()
+            self._watch.answered(now - job.queued_at, job.batched_at - job.queued_at, job.version_given)
         self._done()
 
     def fail(self, error: ServingError) -> None:
         """Give every job the same error."""
         self._trace(self._clock())
         for job in self._jobs:
-            if not job.answer.done():
-                job.answer.set_exception(type(error)(str(error), error.detail))
+            _refuse(job, type(error)(str(error), error.detail))
         self._done()
 
     def _trace(self, now: float) -> None:
@@ -108,6 +135,14 @@ class Batch:
                 trace.batch_size = len(self._jobs)
                 trace.queue = job.batched_at - job.queued_at
                 trace.inference = now - self.sent_at
+
+
+def _refuse(job: Job, error: ServingError) -> None:
+    """Give a job an error instead of an answer, or of the rest of one."""
+    if job.stream:
+        job.stream.end(error)
+    elif not job.answer.done():
+        job.answer.set_exception(error)
 
 
 class Batcher:
@@ -125,15 +160,20 @@ class Batcher:
         max_delay: float,
         limit: int,
         client_timeout: float = 0,
+        stream_limit: int = STREAM_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Be open and empty; `limit` requests may wait, each for `client_timeout` seconds (0: for ever)."""
+        """Be open and empty; `limit` requests may wait, each for `client_timeout` seconds (0: for ever).
+
+        Of an answer in pieces, `stream_limit` bytes may wait for their client.
+        """
         self._loop = loop
         self._watch = watch
         self._size = batch_size
         self._delay = max_delay
         self.limit = limit
         self._timeout = client_timeout
+        self._stream_limit = stream_limit
         self._clock = clock
         self._jobs: deque[Job] = deque()
         self._idle: deque[Sender] = deque()
@@ -224,7 +264,7 @@ class Batcher:
             self._drop_left()
             self._flying += 1
             self._watch.batch_sent([now - job.queued_at for job in jobs])
-            worker.send(Batch(jobs, self._clock, self._watch, self._landed))
+            worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit))
         self._set_timer(now)
 
     def _ripe(self, now: float) -> bool:

@@ -14,8 +14,9 @@ ServingError
 ├── DeadlineExceeded           the client's time is over
 ├── WorkerDied                 the worker went down with the batch
 │   └── ResponseTimeout          because it took too long
-└── InferenceFailed            the handler raised, or answered what cannot be sent
-    └── OutOfResources           for want of memory
+├── InferenceFailed            the handler raised, or answered what cannot be sent
+│   └── OutOfResources           for want of memory
+└── StreamBroken               an answer's pieces were not read as fast as they came
 
 None of them speaks HTTP but by a `code` that a handler has chosen. `detail` is for the log and for whoever manages
 models; it may quote the handler.
@@ -100,6 +101,10 @@ class InferenceFailed(ServingError):
 
 class OutOfResources(InferenceFailed):
     """The handler ran out of memory."""
+
+
+class StreamBroken(ServingError):
+    """An answer's pieces were not read as fast as they came."""
 
 
 class ModelLoadFailed(ServingError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,34 @@ class InferenceRequest:
     trace: Trace | None = field(default=None, compare=False)
 
 
+Bytes = bytes | bytearray | memoryview
+
+
+class Pieces(Protocol):
+    """What follows the first piece of an answer: to be read one by one, or left."""
+
+    def __aiter__(self) -> Pieces: ...
+
+    async def __anext__(self) -> Bytes: ...
+
+    def close(self) -> None:
+        """Read no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceResponse:
-    """What a handler answered to one request; `content_type` is None unless it is known."""
+    """What a handler answered to one request; `content_type` is None unless it is known.
+
+    `further` are the pieces that follow the body, where the handler answers in pieces. They stay on this side of the
+    process border, where each piece arrives as a response of its own.
+    """
 
     status: int
     phrase: str
     content_type: str | None
     headers: dict[str, str]
-    body: bytes | bytearray | memoryview
+    body: Bytes
+    further: Pieces | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class Model:
             max_delay=config.max_batch_delay,
             limit=config.job_queue_size,
             client_timeout=config.client_timeout,
+            stream_limit=settings.max_response_size,
         )
         make: Callable[[], Worker] = resolve("workers", settings.worker_backend, BUILTIN)
         self._pool = WorkerPool(

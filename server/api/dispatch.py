@@ -18,6 +18,7 @@ from ..settings import Settings
 from .bodies import ClientLeft, Receive, Scope, Send, read_body, to_inference_request, to_response
 from .errors import TooLarge, WireError
 from .listener import EXCHANGE, App, send_error, send_whole
+from .pieces import send_in_pieces
 from .responses import JSON, error_body
 
 WATCH_AFTER = 0.01
@@ -53,15 +54,20 @@ class Dispatcher:
             await self._app(scope, receive, send)
             return
         try:
-            response = await self._answer(target, scope, receive)
+            await self._serve(target, scope, receive, send)
         except TooLarge as error:
             await _refuse_and_drain(error, receive, send)
         except (ServingError, ArchiveError, WireError) as error:
             if isinstance(error, ModelNotFound):
                 self._metrics.request_rejected("unknown_model")
             await send_error(error, False, send)
-        else:
+
+    async def _serve(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(target, scope, receive)
+        if response.further is None:
             await send_whole(send, *to_response(response))
+        else:
+            await send_in_pieces(response, response.further, scope, receive, send)
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> InferenceResponse:
         exchange: Exchange = scope[EXCHANGE]

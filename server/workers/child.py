@@ -22,6 +22,7 @@ from .wire import (
     WireError,
     pack_answers,
     pack_loaded,
+    pack_pieces,
     unpack_batch,
     unpack_load,
 )
@@ -60,6 +61,7 @@ def serve(connection: socket.socket) -> None:
     send(connection, pack_loaded(outcome))
     if isinstance(outcome, LoadFailure):
         return
+    runtime.send_pieces = lambda pieces: send(connection, pack_pieces(pieces))
     for frame in incoming:
         send(connection, answer(runtime, frame))
         if runtime.leaving:

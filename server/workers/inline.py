@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from ..batcher import Batch
 from ..errors import ModelLoadFailed, WorkerDied
-from ..messages import LoadFailure, LoadReport, Report
+from ..messages import InferenceResponse, LoadFailure, LoadReport, Report
 from .base import Idle, Load
 from .runtime import Runtime
 
@@ -60,10 +62,16 @@ class InlineWorker:
         self._sent.clear()
         batch = self._batch
         assert batch is not None, "send() sets the batch first"
-        outcome, report = await asyncio.get_running_loop().run_in_executor(thread, runtime.infer, batch.requests)
+        loop = asyncio.get_running_loop()
+        runtime.send_pieces = partial(_in_loop, loop, batch)
+        outcome, report = await loop.run_in_executor(thread, runtime.infer, batch.requests)
         self._batch = None
         batch.settle(outcome if isinstance(outcome, list) else [outcome] * len(batch.requests), report)
         return report
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, batch: Batch, pieces: Sequence[InferenceResponse]) -> None:
+    loop.call_soon_threadsafe(batch.advance, pieces)
 
 
 def _load(runtime: Runtime) -> LoadReport | LoadFailure:

@@ -11,7 +11,18 @@ from ..messages import BatchReport, Failure, LoadFailure
 from .base import Idle, Load
 from .output import WorkerOutput
 from .spawn import Child, finish
-from .wire import Buffer, Frame, FrameReader, Kind, WireError, pack_batch, pack_load, unpack_answers, unpack_loaded
+from .wire import (
+    Buffer,
+    Frame,
+    FrameReader,
+    Kind,
+    WireError,
+    pack_batch,
+    pack_load,
+    unpack_answers,
+    unpack_loaded,
+    unpack_pieces,
+)
 
 DIED = "Worker died."
 META_ALLOWANCE = 1 << 20
@@ -63,7 +74,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         raise self._with_output(reason)
 
     def send(self, batch: Batch) -> None:
-        """Give the process a batch; it has `response_timeout` seconds."""
+        """Give the process a batch; it has `response_timeout` seconds, anew for each piece of an answer."""
         try:
             buffers = pack_batch(batch.requests)
         except WireError as error:
@@ -71,7 +82,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._loop.call_soon(self._idle, self, BatchReport(0, self._memory))
             return
         self._batch = batch
-        self._timer = self._loop.call_later(self._load.response_timeout, self._response_late)
+        self._start_response_timer()
         self._write(buffers)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -101,6 +112,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._loaded_or_not(frame)
         elif self._batch and frame.kind in (Kind.ANSWERS, Kind.BATCH_FAILED):
             self._answered(self._batch, frame)
+        elif self._batch and frame.kind is Kind.PIECES:
+            self._start_response_timer()
+            self._batch.advance(unpack_pieces(frame, len(self._batch.requests)))
         else:
             raise WireError(f"{frame.kind.name} was not expected")
 
@@ -120,6 +134,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
         batch.settle(outcomes, report)
         if not _leaving(outcomes):
             self._idle(self, report)
+
+    def _start_response_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(self._load.response_timeout, self._response_late)
 
     def _write(self, buffers: Sequence[Buffer]) -> None:
         if self._transport and not self._transport.is_closing():

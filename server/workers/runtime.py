@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,14 @@ ENGINE_INTERVAL = 1.0
 FIRST_LOOKS = 4
 
 
+class _Refused(Exception):
+    """Raised in a handler whose piece of an answer cannot be sent."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.message} {failure.detail}")
+        self.failure = failure
+
+
 class Runtime:
     """One model in this process: what a worker of any kind runs."""
 
@@ -67,6 +77,9 @@ class Runtime:
         self._looks, self._looked_at = 0, 0.0
         self.leaving = False
         """True once the handler has asked its process to end."""
+        self.send_pieces: Callable[[list[InferenceResponse]], None] = lambda pieces: None
+        """What sends a piece of each answer before the batch is done; set by the worker."""
+        self._sending = threading.Lock()
 
     def load(self) -> LoadReport | LoadFailure:
         """Import the handler, let it initialize, and have its model compiled where that is possible already."""
@@ -92,17 +105,28 @@ class Runtime:
         try:
             rows = [{part.name: self._value(part) for part in request.parts} for request in requests]
             self._context.begin([request.id for request in requests], [_headers(request) for request in requests])
+            self._context.intermediate = partial(self._send_pieces, len(requests))
             answers = self._handler.handle(rows, self._context)
             seconds = time.perf_counter() - began
             outcome = self._encoded(answers, len(requests))
         except BaseException as error:
             seconds = time.perf_counter() - began
-            outcome = self._failure(error)
+            outcome = error.failure if isinstance(error, _Refused) else self._failure(error)
+        finally:
+            self._context.intermediate = None
         emitted = self._emitted()
         if not isinstance(outcome, Failure):
             labels = {"ModelName": self._spec.name, "Level": "Model"}
             emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels),)
         return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news())
+
+    def _send_pieces(self, count: int, pieces: list[Any]) -> None:
+        """Send a piece of each answer; the handler's threads may do so too."""
+        encoded = self._encoded(pieces, count)
+        if isinstance(encoded, Failure):
+            raise _Refused(encoded)
+        with self._sending:
+            self.send_pieces(encoded)
 
     def _value(self, part: Part) -> Any:
         """What the handler gets for a part: contract, inference API, section 4."""

@@ -48,6 +48,7 @@ class Kind(IntEnum):
     BATCH = 4
     ANSWERS = 5
     BATCH_FAILED = 6
+    PIECES = 7
 
 
 KINDS = frozenset(Kind)
@@ -201,8 +202,12 @@ def pack_answers(outcome: Sequence[InferenceResponse] | Failure, report: BatchRe
     """Worker → server: the answers in the requests' order, or the one failure of all."""
     if isinstance(outcome, Failure):
         return pack(Kind.BATCH_FAILED, {"failure": outcome, "report": report})
-    answers = [[a.status, a.phrase, a.content_type, a.headers] for a in outcome]
-    return pack(Kind.ANSWERS, {"answers": answers, "report": report}, [a.body for a in outcome])
+    return pack(Kind.ANSWERS, {"answers": _heads(outcome), "report": report}, [a.body for a in outcome])
+
+
+def pack_pieces(pieces: Sequence[InferenceResponse]) -> list[Buffer]:
+    """Worker → server: a piece of each answer of the batch; more will follow."""
+    return pack(Kind.PIECES, {"answers": _heads(pieces)}, [piece.body for piece in pieces])
 
 
 def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchReport]:
@@ -210,13 +215,22 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
     report = BatchReport(**_report(frame.meta["report"]))
     if frame.kind is Kind.BATCH_FAILED:
         return [Failure(**frame.meta["failure"])] * count, report
+    return unpack_pieces(frame, count), report
+
+
+def unpack_pieces(frame: Frame, count: int) -> list[InferenceResponse]:
+    """A piece of the answer to each of `count` requests."""
     answers = [
         InferenceResponse(status, phrase, kind, headers, bytes(body))
         for (status, phrase, kind, headers), body in zip(frame.meta["answers"], frame.blobs, strict=True)
     ]
     if len(answers) != count:
         raise WireError(f"{len(answers)} answers to {count} requests")
-    return answers, report
+    return answers
+
+
+def _heads(responses: Sequence[InferenceResponse]) -> list[list[Any]]:
+    return [[r.status, r.phrase, r.content_type, r.headers] for r in responses]
 
 
 def _report(said: dict[str, Any]) -> dict[str, Any]:

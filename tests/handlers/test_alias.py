@@ -127,7 +127,7 @@ def test_contexts_work_in_with_blocks_and_as_decorators(tmp_path, line) -> None:
         ("from ts.nothing import X", ModuleNotFoundError, "numserve has no ts.nothing"),
         ("import torchaudio", ModuleNotFoundError, "No module named 'torchaudio'"),
         *((f"import {name}", ModuleNotFoundError, NOT_YET[name]) for name in NOT_YET if name.count(".") < 3),
-        ("from ts.handler_utils.utils import send_intermediate_predict_response", ImportError, "streaming"),
+        ("from ts.handler_utils.utils import nothing_of_that_name", ImportError, "has no ts.handler_utils"),
         (
             "from ts.torch_handler.text_classifier import TextClassifier",
             ModuleNotFoundError,

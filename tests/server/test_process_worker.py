@@ -109,6 +109,35 @@ async def test_a_batch_goes_there_and_back(start):
     assert await running.ask(b"again") == [b"again"]
 
 
+SPEAK = """
+    import os, time
+    from ts.handler_utils.utils import send_intermediate_predict_response
+
+    def handle(data, context):
+        for row in data or []:
+            for seconds in bytes(row["body"]):
+                send_intermediate_predict_response([b"a" * 100_000], context.request_ids, "", 200, context)
+                time.sleep(seconds / 10)
+        return [b"end"] * len(data or [])
+"""
+
+
+async def test_pieces_come_while_the_handler_works_and_restart_its_time(start):
+    running = await loaded(await start(SPEAK, limits={"response_timeout": 2}))
+    (answer,) = running.send(bytes([9, 9, 9, 9]))
+    further = (await answer).further
+    assert [len(piece) async for piece in further] == [100_000] * 3 + [3]
+    assert isinstance(await running.report(), BatchReport)
+
+
+async def test_a_handler_that_hangs_between_two_pieces_breaks_the_answer_off(start):
+    running = await loaded(await start(SPEAK, limits={"response_timeout": 0.5}))
+    (answer,) = running.send(bytes([0, 200]))
+    further = (await answer).further
+    with pytest.raises(WorkerDied):
+        _ = [piece async for piece in further]
+
+
 async def test_a_worker_lives_in_a_session_of_its_own_in_the_models_directory(start):
     source = """
         import os

@@ -27,10 +27,12 @@ from numserve.server.workers.wire import (
     pack_batch,
     pack_load,
     pack_loaded,
+    pack_pieces,
     unpack_answers,
     unpack_batch,
     unpack_load,
     unpack_loaded,
+    unpack_pieces,
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -128,6 +130,11 @@ def test_requests_survive_the_crossing(requests):
 def test_answers_survive_the_crossing(responses, engine):
     report = replace(REPORT, engine=engine)
     assert unpack_answers(one(pack_answers(responses, report)), len(responses)) == (responses, report)
+
+
+@given(st.lists(RESPONSES, max_size=4))
+def test_pieces_survive_the_crossing(pieces):
+    assert unpack_pieces(one(pack_pieces(pieces)), len(pieces)) == pieces
 
 
 def test_a_failure_is_everybodys():
