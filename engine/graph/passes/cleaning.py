@@ -13,6 +13,7 @@ from ..interpret import run_node
 from ..ir import Extent, Graph, Node, Value, each
 from .draft import Draft, without_unread
 
+FEW_BYTES = 1 << 16  # of constants whose content is compared
 MOST_BYTES = 1 << 28  # of a constant that is made out of smaller ones
 
 
@@ -48,8 +49,9 @@ def _is_foldable(node: Node, draft: Draft) -> bool:
 
 
 def merge_equal(graph: Graph) -> Graph:
-    """Compute once what several nodes compute alike."""
+    """Compute once what several nodes compute alike, and keep small constants of the same content once."""
     draft = Draft(graph)
+    _merge_constants(draft)
     known: dict[Hashable, Node] = {}
     for node in graph.nodes:
         key = _key(node, draft)
@@ -61,6 +63,14 @@ def merge_equal(graph: Graph) -> Graph:
         if key is not None:
             known[key] = kept
     return draft.finish()
+
+
+def _merge_constants(draft: Draft) -> None:
+    known: dict[Hashable, Value] = {}
+    for value in {v.name: v for node in draft.graph.nodes for v in node.values}.values():
+        array = draft.constants.get(value.name)
+        if array is not None and array.nbytes <= FEW_BYTES:
+            draft.stand_in(value, known.setdefault((value.dtype, array.shape, array.tobytes()), value))
 
 
 def _key(node: Node, draft: Draft) -> Hashable | None:

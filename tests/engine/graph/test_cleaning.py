@@ -71,6 +71,14 @@ def test_nodes_that_differ_in_an_attribute_or_an_operands_type_stay_two() -> Non
         assert len(done(merge_equal, graph).nodes) >= 3
 
 
+def test_small_constants_of_the_same_content_become_one() -> None:
+    ones, more, others = (Tensor(np.full((2, 3), value, np.float32)) for value in (1, 1, 2))
+    graph = done(merge_equal, graph_of(formula(lambda x: (x + ones) * (x + more) * (x + others)), (2, 3)))
+
+    assert ops(graph) == {"add": 2, "mul": 2}
+    assert len(graph.constants) == 2
+
+
 def test_one_and_true_are_not_the_same_operand() -> None:
     x, a, b, c = (Value(name, (N, 2), float32) for name in ("x", "a", "b", "c"))
     nodes = (Node("mul", (x, 1), (a,)), Node("mul", (x, True), (b,)), Node("add", (a, b), (c,)))
