@@ -34,6 +34,7 @@ from ..messages import (
     LoadFailure,
     LoadReport,
     ModelSpec,
+    Outcome,
     Part,
 )
 
@@ -98,8 +99,8 @@ class Runtime:
         self._handler = handler
         return LoadReport(time.perf_counter() - began, self._memory_bytes(), self._emitted(), self._engine_news())
 
-    def infer(self, requests: Sequence[InferenceRequest]) -> tuple[list[InferenceResponse] | Failure, BatchReport]:
-        """Answer a batch; whatever the handler raises becomes the failure of all."""
+    def infer(self, requests: Sequence[InferenceRequest]) -> tuple[list[Outcome] | Failure, BatchReport]:
+        """Answer a batch; what the handler raises becomes the failure of all, a returned PredictionException of one."""
         assert self._handler is not None, "load() comes first"
         began = time.perf_counter()
         try:
@@ -123,10 +124,12 @@ class Runtime:
     def _send_pieces(self, count: int, pieces: list[Any]) -> None:
         """Send a piece of each answer; the handler's threads may do so too."""
         encoded = self._encoded(pieces, count)
-        if isinstance(encoded, Failure):
-            raise _Refused(encoded)
+        outcomes = [encoded] if isinstance(encoded, Failure) else encoded
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                raise _Refused(outcome)
         with self._sending:
-            self.send_pieces(encoded)
+            self.send_pieces([outcome for outcome in outcomes if isinstance(outcome, InferenceResponse)])
 
     def _value(self, part: Part) -> Any:
         """What the handler gets for a part: contract, inference API, section 4."""
@@ -139,7 +142,7 @@ class Runtime:
             return _text(part)
         return bytearray(part.body)
 
-    def _encoded(self, answers: Any, count: int) -> list[InferenceResponse] | Failure:
+    def _encoded(self, answers: Any, count: int) -> list[Outcome] | Failure:
         """The handler's list as responses: contract, inference API, section 5."""
         if not isinstance(answers, list):
             met = f"the handler returned a {type(answers).__name__}; a list with one item per request is expected"
@@ -148,17 +151,19 @@ class Runtime:
             met = f"the handler returned {len(answers)} answers to {count} requests"
             return self._refuse("number of batch response mismatched", met)
         try:
-            responses = [self._response(index, answer) for index, answer in enumerate(answers)]
+            outcomes = [self._outcome(index, answer) for index, answer in enumerate(answers)]
         except (TypeError, ValueError, RecursionError) as error:
             met = f"{error}; bytes, str, tensors and what json.dumps takes can be sent: call .tolist() on arrays"
             return self._refuse("Unsupported model output data type.", met)
-        size = sum(len(response.body) for response in responses)
+        size = sum(len(outcome.body) for outcome in outcomes if isinstance(outcome, InferenceResponse))
         if size > self._spec.max_response_size:
             met = f"the answers have {size} bytes; max_response_size allows {self._spec.max_response_size}"
             return self._refuse("Model output is too large.", met, 500)
-        return responses
+        return outcomes
 
-    def _response(self, index: int, answer: Any) -> InferenceResponse:
+    def _outcome(self, index: int, answer: Any) -> Outcome:
+        if isinstance(answer, PredictionException):
+            return self._failure(answer)
         parts = self._context.response(index)
         body, content_type = _encode(answer)
         return InferenceResponse(

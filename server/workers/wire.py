@@ -198,16 +198,16 @@ def unpack_batch(frame: Frame) -> list[InferenceRequest]:
     ]
 
 
-def pack_answers(outcome: Sequence[InferenceResponse] | Failure, report: BatchReport) -> list[Buffer]:
+def pack_answers(outcome: Sequence[Outcome] | Failure, report: BatchReport) -> list[Buffer]:
     """Worker → server: the answers in the requests' order, or the one failure of all."""
     if isinstance(outcome, Failure):
         return pack(Kind.BATCH_FAILED, {"failure": outcome, "report": report})
-    return pack(Kind.ANSWERS, {"answers": _heads(outcome), "report": report}, [a.body for a in outcome])
+    return pack(Kind.ANSWERS, {"answers": _heads(outcome), "report": report}, _bodies(outcome))
 
 
 def pack_pieces(pieces: Sequence[InferenceResponse]) -> list[Buffer]:
     """Worker → server: a piece of each answer of the batch; more will follow."""
-    return pack(Kind.PIECES, {"answers": _heads(pieces)}, [piece.body for piece in pieces])
+    return pack(Kind.PIECES, {"answers": _heads(pieces)}, _bodies(pieces))
 
 
 def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchReport]:
@@ -215,22 +215,38 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
     report = BatchReport(**_report(frame.meta["report"]))
     if frame.kind is Kind.BATCH_FAILED:
         return [Failure(**frame.meta["failure"])] * count, report
-    return unpack_pieces(frame, count), report
+    return _outcomes(frame, count), report
 
 
 def unpack_pieces(frame: Frame, count: int) -> list[InferenceResponse]:
     """A piece of the answer to each of `count` requests."""
-    answers = [
-        InferenceResponse(status, phrase, kind, headers, bytes(body))
-        for (status, phrase, kind, headers), body in zip(frame.meta["answers"], frame.blobs, strict=True)
-    ]
-    if len(answers) != count:
-        raise WireError(f"{len(answers)} answers to {count} requests")
-    return answers
+    pieces = [outcome for outcome in _outcomes(frame, count) if isinstance(outcome, InferenceResponse)]
+    if len(pieces) != count:
+        raise WireError("a failure is no piece of an answer")
+    return pieces
 
 
-def _heads(responses: Sequence[InferenceResponse]) -> list[list[Any]]:
-    return [[r.status, r.phrase, r.content_type, r.headers] for r in responses]
+def _heads(outcomes: Sequence[Outcome]) -> list[Any]:
+    """A list for each response; a failure as it is, which is an object."""
+    return [o if isinstance(o, Failure) else [o.status, o.phrase, o.content_type, o.headers] for o in outcomes]
+
+
+def _bodies(outcomes: Sequence[Outcome]) -> list[Buffer]:
+    return [b"" if isinstance(outcome, Failure) else outcome.body for outcome in outcomes]
+
+
+def _outcomes(frame: Frame, count: int) -> list[Outcome]:
+    heads = frame.meta["answers"]
+    if len(heads) != count:
+        raise WireError(f"{len(heads)} answers to {count} requests")
+    return [_outcome(head, body) for head, body in zip(heads, frame.blobs, strict=True)]
+
+
+def _outcome(head: Any, body: memoryview) -> Outcome:
+    if isinstance(head, dict):
+        return Failure(**head)
+    status, phrase, kind, headers = head
+    return InferenceResponse(status, phrase, kind, headers, bytes(body))
 
 
 def _report(said: dict[str, Any]) -> dict[str, Any]:

@@ -212,3 +212,15 @@ def test_loading_does_not_change_the_servers_directory(load):
     before = os.getcwd()
     load(SEEN)
     assert os.getcwd() == before
+
+
+def test_an_exception_in_the_list_is_the_failure_of_its_request_alone(load):
+    runtime = load("""
+        from ts.utils.util import PredictionException
+
+        def handle(data, context):
+            return [PredictionException("not this one", 422), "fine"] if data else None
+    """)
+    (failure, response), _ = runtime.infer([raw(b"a"), raw(b"b")])
+    assert (failure.kind, failure.message, failure.code) == ("InferenceFailed", "not this one", 422)
+    assert response.body == b"fine"

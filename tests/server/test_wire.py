@@ -126,7 +126,7 @@ def test_requests_survive_the_crossing(requests):
     assert unpack_batch(one(pack_batch(requests))) == requests
 
 
-@given(st.lists(RESPONSES, max_size=4), st.sampled_from([None, ENGINE]))
+@given(st.lists(RESPONSES | st.builds(Failure, TEXT, TEXT), max_size=4), st.sampled_from([None, ENGINE]))
 def test_answers_survive_the_crossing(responses, engine):
     report = replace(REPORT, engine=engine)
     assert unpack_answers(one(pack_answers(responses, report)), len(responses)) == (responses, report)
