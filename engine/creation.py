@@ -12,6 +12,7 @@ from .dtype import Array, DType, Number, cast, complex64, float32, of
 from .errors import DtypeError, ShapeError
 from .methods.shape import sizes_of as size_of
 from .tensor import Tensor
+from .tracing import TRACING, values_of
 
 __all__ = [
     "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "frombuffer", "full", "full_like",
@@ -51,7 +52,7 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0) -
 
 def _array(data: Any, dtype: DType | None, copy: bool) -> Array:
     if isinstance(data, Tensor):
-        data = data.array
+        data = values_of(data, "tensor()")
     typed = isinstance(data, (np.ndarray, np.generic))
     try:
         array = np.array(data) if copy or not typed else np.asarray(data)
@@ -78,7 +79,8 @@ def ones(*size: Any, dtype: DType = float32, device: Any = None, requires_grad: 
 def empty(*size: Any, dtype: DType = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Values that happen to be there. Source: torch.empty."""
     require_cpu(device)
-    return Tensor(np.empty(size_of(size), dtype.numpy), requires_grad)
+    make = np.empty if TRACING.watcher is None else np.zeros  # who watches sees the same in every run
+    return Tensor(make(size_of(size), dtype.numpy), requires_grad)
 
 
 def full(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from .dtype import Array
 from .ops.primitive import Primitive
 
 
@@ -31,3 +32,11 @@ class Tracing(threading.local):
 
 
 TRACING = Tracing()
+
+
+def values_of(tensor: Any, how: str) -> Array:
+    """A tensor's array, where what happens next depends on its values; who watches is told."""
+    if TRACING.watcher is not None:
+        TRACING.watcher.read(tensor, how)
+    array: Array = tensor.array
+    return array

@@ -20,6 +20,7 @@ from ..errors import EngineError
 from ..ops.primitive import Primitive
 from ..ops.shape import place
 from ..tensor import Tensor
+from .inference import BY_VALUES
 
 ENGINE = str(Path(__file__).parent.parent)
 OURS_TO_SHOW = str(Path(ENGINE) / "models")
@@ -128,6 +129,8 @@ class Recorder:
     ) -> None:
         """Write an operation down; copies are not operations on values."""
         refs = tuple(self._operand(o) for o in operands)
+        if primitive.name in BY_VALUES or (primitive.name == "one_hot" and attributes.get("num_classes", -1) == -1):
+            self._refuse_if_fed(refs, f"the shape of what {primitive.name}() gives depends on values")
         if primitive.name in COPIES:
             numbers: tuple[int, ...] = (refs[0].number,)
         else:
@@ -159,6 +162,10 @@ class Recorder:
         """Refuse to let values out that depend on the inputs."""
         if self.number(tensor) in self._fed:
             raise self._refusal(f"data-dependent control flow: {how} of a value that depends on the inputs")
+
+    def _refuse_if_fed(self, refs: Sequence[Any], reason: str) -> None:
+        if any(isinstance(ref, Ref) and ref.number in self._fed for ref in refs):
+            raise self._refusal(f"{reason} that depend on the inputs")
 
     def number(self, tensor: Tensor) -> int:
         """The number of the value that a tensor has; unknown tensors are constants."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dtype import Number
 from ..ops import comparison as ops
+from ..tracing import values_of
 from .base import Methods, in_place, of_two, reflected
 
 
@@ -57,16 +58,16 @@ class ComparisonMethods(Methods):
 
     def isclose(self, other: Self, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Self:
         """Whether |self - other| <= atol + rtol * |other|. Source: torch.isclose."""
-        near = np.isclose(self.array, other.array, rtol, atol, equal_nan)
+        near = np.isclose(values_of(self, "isclose()"), values_of(other, "isclose()"), rtol, atol, equal_nan)
         return self._plain(near)
 
     def allclose(self, other: Self, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
         """Whether all elements are close. Source: torch.allclose."""
-        return bool(np.allclose(self.array, other.array, rtol, atol, equal_nan))
+        return bool(np.allclose(values_of(self, "allclose()"), values_of(other, "allclose()"), rtol, atol, equal_nan))
 
     def equal(self, other: Self) -> bool:
         """Whether shape and all elements are the same. Source: torch.equal."""
-        return np.array_equal(self.array, other.array)
+        return np.array_equal(values_of(self, "equal()"), values_of(other, "equal()"))
 
 
 def _comparable(other: object) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 from ..dtype import Array, Number
 from ..errors import DtypeError, OutOfRangeError, ShapeError
 from ..ops import indexing as ops
+from ..ops.comparison import masked_fill
+from ..tracing import values_of
 from .base import Methods, in_place
 
 
@@ -34,6 +36,10 @@ class IndexingMethods(Methods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Replace the part that `index` selects by `value`, which broadcasts."""
+        if self._records(value) and _is_mask(index, self.array.shape) and np.ndim(getattr(value, "array", value)) == 0:
+            mask = index.reshape((*index.array.shape, *[1] * (self.array.ndim - index.array.ndim)))
+            self._become(self._before()._apply(masked_fill, mask, value))
+            return
         basic, positions, dims = taken_apart(index, self.array.shape)
         before = self._before()
         if not self._records(value):
@@ -96,7 +102,7 @@ class IndexingMethods(Methods):
 
     def masked_scatter(self, mask: Self, source: Self) -> Self:
         """A copy with the elements of `source`, in order, where the mask holds. Source: torch.masked_scatter."""
-        positions = np.broadcast_to(mask.array, self.array.shape).nonzero()
+        positions = np.broadcast_to(values_of(mask, "masked_scatter() by the mask"), self.array.shape).nonzero()
         value: Any = source
         value = value.reshape(-1)[: len(positions[0])]
         return self._apply(ops.index_put, value, *positions, dims=tuple(range(len(positions))))
@@ -182,7 +188,9 @@ def _item(item: Any) -> Any:
         return int(item)
     if isinstance(item, (list, tuple, range, np.ndarray)):
         array = np.asarray(
-            [i.array if isinstance(i, Methods) else i for i in item] if not isinstance(item, np.ndarray) else item
+            [values_of(i, "a list as an index") if isinstance(i, Methods) else i for i in item]
+            if not isinstance(item, np.ndarray)
+            else item
         )
         return array.astype(np.int64) if array.size == 0 and array.dtype.kind == "f" else array
     if hasattr(item, "__index__"):
@@ -192,7 +200,9 @@ def _item(item: Any) -> Any:
 
 def _number(tensor: Methods) -> Any:
     """A 0-d integer tensor is the number in it."""
-    return int(tensor.array) if tensor.array.ndim == 0 and tensor.array.dtype.kind in "iu" else tensor
+    if tensor.array.ndim or tensor.array.dtype.kind not in "iu":
+        return tensor
+    return int(values_of(tensor, "an index"))
 
 
 def _dims_taken(item: Any) -> int:
@@ -236,4 +246,15 @@ def _positions(item: Any, dim: int, shape: tuple[int, ...]) -> list[Any]:
     part = shape[dim : dim + array.ndim]
     if array.shape != part:
         raise OutOfRangeError(f"a mask of shape {array.shape} does not fit {part}, dims {dim} and on of {shape}")
+    if isinstance(item, Methods):
+        values_of(item, "indexing by a mask")
     return list(array.nonzero()) if array.ndim else [np.arange(int(array))]
+
+
+def _is_mask(index: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an index is one tensor of bools that fits the first dims."""
+    return (
+        isinstance(index, Methods)
+        and index.array.dtype == np.bool_
+        and (0 < index.array.ndim <= len(shape) and index.array.shape == shape[: index.array.ndim])
+    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-import numpy as np
-
 from ..dtype import DType
 from ..ops import elementwise, reduction, unary
 from ..ops.comparison import logical_not, masked_fill
@@ -124,11 +122,11 @@ class ReductionMethods(Methods):
 
     def nanmean(self, dim: Dims = None, keepdim: bool = False) -> Self:
         """The mean of what is not nan. Source: torch.nanmean."""
-        present = self._plain(~np.isnan(self.array)).sum(dim, keepdim)
+        present = self._apply(unary.isnan)._apply(logical_not).sum(dim, keepdim)
         return self.nansum(dim, keepdim)._apply(elementwise.div, present)
 
     def _without_nan(self) -> Self:
-        return self._apply(masked_fill, self._plain(np.isnan(self.array)), 0)
+        return self._apply(masked_fill, self._apply(unary.isnan), 0)
 
     def count_nonzero(self, dim: Dims = None) -> Self:
         """How many elements are other than 0. Source: torch.count_nonzero."""

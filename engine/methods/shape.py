@@ -14,6 +14,7 @@ from ..ops import shape as ops
 from ..ops.unary import contiguous
 from ..ops.windows import channels_last
 from ..size import Size
+from ..tracing import values_of
 from .base import Methods, in_place
 from .indexing import dim_at
 
@@ -23,7 +24,7 @@ def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
         return tuple([int(n) for n in sizes[0]])
     if len(sizes) == 1 and isinstance(sizes[0], Methods) and sizes[0].array.ndim:
-        return tuple([int(n) for n in sizes[0].array])
+        return tuple([int(n) for n in values_of(sizes[0], "sizes")])
     return tuple([int(n) for n in sizes])
 
 
@@ -205,7 +206,7 @@ class ShapeMethods(Methods):
         """Each element so many times in a row; along a dim, or flattened. Source: torch.repeat_interleave."""
         x = self.reshape(-1) if dim is None else self
         at = x._at(dim or 0)
-        times = repeats.array if isinstance(repeats, Methods) else repeats
+        times = values_of(repeats, "repeat_interleave()") if isinstance(repeats, Methods) else repeats
         return x._apply(indexing.index, np.repeat(np.arange(x.array.shape[at]), times), dims=(at,))
 
     def narrow(self, dim: int, start: int, length: int) -> Self:

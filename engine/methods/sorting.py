@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import EngineError
 from ..ops import reduction, sorting
+from ..tracing import values_of
 from .base import Methods
 from .reduction import ValuesIndices
 
@@ -83,7 +84,7 @@ class SortingMethods(Methods):
 
     def unique_consecutive(self, return_inverse: bool = False, return_counts: bool = False) -> Any:
         """The elements that differ from the one before, flattened. Source: torch.unique_consecutive."""
-        flat = self.array.reshape(-1)
+        flat = values_of(self, "unique_consecutive()").reshape(-1)
         fresh = np.ones(flat.size, bool)
         fresh[1:] = flat[1:] != flat[:-1]
         starts = np.flatnonzero(fresh)

@@ -9,15 +9,16 @@ from typing import Any, cast
 import numpy as np
 
 from ..autograd import is_grad_enabled
-from ..dtype import DType, int64
+from ..dtype import DType
 from ..errors import ShapeError, UnsupportedOpError
 from ..functions import linear as linear
+from ..functions import one_hot as one_hot
 from ..functions import where
 from ..ops import activation, attention, convolution, indexing, normalization, pooling, shape, upsampling
 from ..ops.primitive import Primitive
 from ..random import dropout_mask
 from ..tensor import Tensor, apply
-from ..tracing import TRACING
+from ..tracing import TRACING, values_of
 from .loss import *  # noqa: F403
 
 Size = int | Sequence[int]
@@ -738,14 +739,16 @@ def embedding_bag(
     if input.array.ndim == 2:
         starts = np.arange(input.shape[0]) * input.shape[1]
     elif offsets is not None:
-        starts = offsets.array
+        starts = values_of(offsets, "embedding_bag() with offsets")
     else:
         raise ShapeError(f"embedding_bag: input {input.shape} needs offsets; a 2-d one does not")
     rows = embedding(input.reshape(-1), weight, padding_idx)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)
     stops = np.append(starts[1:], rows.shape[0])
-    counted = np.ones(rows.shape[0], bool) if padding_idx is None else input.array.ravel() != padding_idx
+    counted = np.ones(rows.shape[0], bool)
+    if padding_idx is not None:
+        counted = values_of(input, "embedding_bag() with padding_idx").ravel() != padding_idx
     bags = [np.flatnonzero(counted[a:b]) + a for a, b in zip(starts, stops, strict=True)]
     if mode == "max":
         empty = Tensor(np.zeros(weight.shape[1], weight.array.dtype))
@@ -758,15 +761,6 @@ def embedding_bag(
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     return _one(shape.stack, *tensors, dim=0)
-
-
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Classes as rows of zeros with a single 1."""
-    classes = tensor.array
-    count = num_classes if num_classes > 0 else int(classes.max(initial=-1)) + 1
-    if classes.size and (classes.min() < 0 or classes.max() >= count):
-        raise ShapeError(f"one_hot: classes from {classes.min()} to {classes.max()}; expected them below {count}")
-    return Tensor((classes[..., None] == np.arange(count)).astype(int64.numpy))
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:

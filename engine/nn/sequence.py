@@ -14,6 +14,7 @@ from ..dtype import Array
 from ..errors import ShapeError
 from ..functions import cat, stack
 from ..tensor import Tensor
+from ..tracing import values_of
 
 
 class PackedSequence(NamedTuple):
@@ -40,7 +41,7 @@ def pack_padded_sequence(
 
     Shapes: input (T, N, …), or (N, T, …) with batch_first.
     """
-    sizes = np.asarray(lengths.array if isinstance(lengths, Tensor) else lengths, np.int64)
+    sizes = np.asarray(values_of(lengths, "packing by lengths") if isinstance(lengths, Tensor) else lengths, np.int64)
     padded = input.transpose(0, 1) if batch_first else input
     _check_lengths(sizes, padded.array.shape)
     if not enforce_sorted:
@@ -69,7 +70,7 @@ def pad_packed_sequence(
 
 def unpack(sequence: PackedSequence, padding_value: float = 0.0, total_length: int | None = None) -> Tensor:
     """(T, N, …) in the order of lengths."""
-    sizes = sequence.batch_sizes.array
+    sizes = values_of(sequence.batch_sizes, "unpacking by lengths")
     times = len(sizes) if total_length is None else total_length
     if times < len(sizes):
         raise ShapeError(f"total_length {times} is below the longest sequence's {len(sizes)}")
