@@ -1,10 +1,13 @@
-"""Holding NumPy's own OpenBLAS at one thread: the engine divides work itself, and both would be in each other's way."""
+"""NumPy's BLAS: held at one thread, as the engine divides work itself, and asked how fast it is."""
 
 from __future__ import annotations
 
 import ctypes
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,3 +29,21 @@ def hold_at_one_thread() -> bool:
                 getattr(library, name)(1)
                 return True
     return False
+
+
+@lru_cache(maxsize=1)
+def speed() -> float:
+    """Operations a second that one thread's products reach at best here, measured the first time."""
+    size = 320
+    a, b, out = (np.ones((size, size), np.float32) for _ in range(3))
+    return 2 * size**3 / seconds(lambda: np.matmul(a, b, out))
+
+
+def seconds(call: Callable[[], Any], rounds: int = 8) -> float:
+    """The least time that a call takes, of the thread's own, which is the same on a busy machine."""
+    times = []
+    for _ in range(rounds):
+        start = time.thread_time()
+        call()
+        times.append(time.thread_time() - start)
+    return min(times)

@@ -25,7 +25,7 @@ from .products import gemm
 from .race import built, fastest
 from .recurrent import is_whole, recurrent
 from .rowwise import affine, layer_norm, softmax
-from .winograd import suits, winograd
+from .winograd import share_of, suits, winograd
 from .workshop import Call, Candidates, Parts, Workshop
 
 PRIMITIVE = "primitive"
@@ -40,10 +40,8 @@ def conv(step: Step, shop: Workshop) -> Candidates:
         return pointwise(c, shop)
     if c.is_depthwise:
         return by_taps(c, shop)
-    found = by_columns(c, shop)
-    if suits(c) and not shop.exact:
-        found |= winograd(c, shop)
-    return found
+    found = winograd(c, shop) if suits(c) and not shop.exact else {}
+    return found | by_columns(c, shop)
 
 
 BUILDERS: dict[str, Builder] = {
@@ -109,9 +107,13 @@ class NumpyExecutor:
         if known is not None and known in candidates:
             return known, None
         weights = sum(i.nbytes for i in compress(step.inputs, step.constant) if isinstance(i, np.ndarray))
-        name, call = fastest(candidates, trial, weights)
+        name, call = fastest(candidates, trial, partial(self._floor, step), weights)
         choices.put(key, name)
         return name, call
+
+    def _floor(self, step: Step, algorithm: str) -> float:
+        """The seconds that an algorithm must take at least, if all its multiplications are in products of matrices."""
+        return step.flops * share_of(algorithm) / (blas.speed() * self.threads)
 
     def build(self, step: Step, algorithm: str, shop: Workshop) -> Unit:
         """A step made ready by an algorithm."""

@@ -8,13 +8,14 @@ AVX-512. So the weights are cut into panels, once, and one call of np.matmul mul
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ...dtype import Array
 from ...graph.memory import aligned
+from ..blas import seconds
 from ..packed import Packed
 from .workshop import Bench, Call
 
@@ -23,6 +24,16 @@ DEEPEST = 1_024  # numbers of a row that one piece takes, so that some rows fit 
 DEPTHS = range(640, 127, -1)  # of the pieces of longer rows
 
 Panel = tuple[int, Array]  # the first of its columns, and (…, depths, panels, depth, width)
+
+
+@lru_cache(maxsize=1)
+def panels_pay() -> bool:
+    """Whether this BLAS multiplies a few rows faster in panels than at once, as tried the first time."""
+    x, weight, y, bench = aligned((16, 256)), aligned((256, 256)), aligned((16, 256)), Bench()
+    x.fill(1)
+    weight.fill(1)
+    (cut,) = multiply(x, panels_of(weight, 64, Packed()), y, bench)
+    return seconds(cut) < seconds(partial(np.matmul, x, weight, y))
 
 
 def depth_of(rows: int) -> int | None:

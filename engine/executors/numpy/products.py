@@ -18,6 +18,7 @@ NEAR, FAR = 400_000, 1_500_000  # bytes that a block and what belongs to it may 
 FEW_ROWS = 16  # up to which the weights are read once and do not fit the cache: a matter of memory's speed
 FEW_PIXELS = 400  # rows up to which columns may be divided rather than rows
 WIDTHS = (64, 32)  # columns of a panel
+WORTH_TURNING = 1 << 24  # bytes of weights that are kept a second time for little gain
 ALL = slice(None)
 
 Multiply = Callable[[Array, Array, Array, Bench], list[Call]]
@@ -55,7 +56,7 @@ def gemm(step: Step, shop: Workshop) -> Candidates:
     rest = None if residual is None else rows_of(residual)
     p = Product(rows_of(x), weight, bias, rest, rows_of(step.output), step.attributes.get("activation", ""))
     found = products(p, shop)
-    if len(p.x) <= FEW_ROWS:
+    if len(p.x) <= FEW_ROWS and weight.nbytes <= WORTH_TURNING:
         found["product turned"] = partial(_turned, p, shop)
     return found
 

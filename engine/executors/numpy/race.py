@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,17 +14,22 @@ from .workshop import Call, Candidates, Parts, Workshop
 
 ROUNDS = 4  # further timings of the candidates that are near the best, of which the least counts
 PROMISING, NEAR = 1.3, 1.12  # times the best so far: ways worth trying in other sizes, candidates worth another round
+COLD_ROUNDS = 2
 LARGE = 1 << 20  # bytes of weights that a model's run does not find in the second-level cache
 CACHES = 1 << 25  # bytes that drive everything else out of the caches
 
 
-def fastest(candidates: Candidates, shop: Workshop, weights: int = 0) -> tuple[str, Call]:
+def fastest(
+    candidates: Candidates, shop: Workshop, floor: Callable[[str], float], weights: int = 0
+) -> tuple[str, Call]:
     """The name of the fastest candidate, and what it was built to.
+
+    `floor` says how many seconds a candidate must take at least: one that cannot win is not even built.
 
     A candidate's name ends with its size ("rows=64"); the first of every way stands for all of its sizes, which are
     tried only if it is promising. What reads many bytes of `weights` is timed with these out of the caches.
     """
-    race = _Race(candidates, shop, weights)
+    race = _Race(candidates, shop, floor, weights)
     ways: dict[str, list[str]] = {}
     for name in candidates:
         ways.setdefault(name.rpartition(" ")[0], []).append(name)
@@ -41,17 +47,22 @@ def fastest(candidates: Candidates, shop: Workshop, weights: int = 0) -> tuple[s
 class _Race:
     """Times by name, and the calls of those that may still win."""
 
-    def __init__(self, candidates: Candidates, shop: Workshop, weights: int) -> None:
-        self.candidates, self.shop, self.weights = candidates, shop, weights
+    def __init__(self, candidates: Candidates, shop: Workshop, floor: Callable[[str], float], weights: int) -> None:
+        self.candidates, self.shop, self.floor, self.weights = candidates, shop, floor, weights
+        # One thread's own time is the same on a busy machine; of several threads the wall's time is all there is.
+        self.clock = time.thread_time if shop.threads == 1 else time.perf_counter
         self.times: dict[str, float] = {}
         self.calls: dict[str, Call] = {}
 
     def enter(self, name: str) -> None:
+        if self.floor(name) > min(self.times.values(), default=math.inf):
+            self.times[name] = math.inf
+            return
         call = self.shop.call(built(self.candidates[name], self.shop))
         call()
-        self.times[name] = _seconds(call)
+        self.times[name] = self.seconds(call)
         if self.is_near(name, PROMISING):
-            self.times[name] = min(self.times[name], _seconds(call))
+            self.times[name] = min(self.times[name], self.seconds(call))
             self.calls[name] = call
 
     def is_near(self, name: str, factor: float) -> bool:
@@ -62,11 +73,18 @@ class _Race:
         self.calls = {name: call for name, call in self.calls.items() if self.is_near(name, NEAR)}
         if len(self.calls) > 1:
             for name, call in self.calls.items():
-                self.times[name] = min(self.times[name], _seconds(call))
+                self.times[name] = min(self.times[name], self.seconds(call))
+
+    def seconds(self, call: Call, cold: bool = False) -> float:
+        if cold:
+            np.add.reduce(_ballast())
+        start = self.clock()
+        call()
+        return self.clock() - start
 
     def winner(self) -> tuple[str, Call]:
         if len(self.calls) > 1 and self.weights >= LARGE:
-            self.times = {name: min(_cold_seconds(call), _cold_seconds(call)) for name, call in self.calls.items()}
+            self.times = {n: min(self.seconds(c, cold=True) for _ in range(COLD_ROUNDS)) for n, c in self.calls.items()}
         name = min(self.calls, key=self.times.__getitem__)
         return name, self.calls[name]
 
@@ -76,17 +94,6 @@ def built(make: Callable[[], Parts], shop: Workshop) -> Parts:
     for bench in shop.benches:
         bench.clear()
     return make()
-
-
-def _seconds(call: Call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def _cold_seconds(call: Call) -> float:
-    np.add.reduce(_ballast())
-    return _seconds(call)
 
 
 @lru_cache(maxsize=1)

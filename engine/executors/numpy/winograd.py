@@ -20,7 +20,7 @@ from ...dtype import Array
 from ...graph.memory import aligned
 from .activation import activated
 from .convolution import Conv, padded
-from .panels import DEEPEST, multiply, multiply_small, panels_of
+from .panels import DEEPEST, multiply, multiply_small, panels_of, panels_pay
 from .products import ALL, FEW_PIXELS
 from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, rows_of
 
@@ -70,6 +70,12 @@ class Tile:
 TILES = (Tile.of(4, (0.0, 0.625, -0.625, 1.5, -1.5)), Tile.of(2, (0.0, 1.0, -1.0)))
 
 
+def share_of(algorithm: str) -> float:
+    """The share of a direct convolution's multiplications that is left with an algorithm by this name."""
+    shares = (tile.span**2 / (9 * tile.size**2) for tile in TILES if algorithm.startswith(f"winograd{tile.size}"))
+    return next(shares, 1.0)
+
+
 def suits(conv: Conv) -> bool:
     """Whether the algorithm is for such a convolution, and likely to gain anything."""
     return (
@@ -81,7 +87,7 @@ def suits(conv: Conv) -> bool:
 
 
 def winograd(conv: Conv, shop: Workshop) -> Candidates:
-    """Candidates of both sizes of tiles, by panels and not, in blocks of lines of tiles."""
+    """Candidates of both sizes of tiles, in blocks of lines of tiles."""
     found: Candidates = {}
     images, height, width, outputs = conv.y.shape
     channels = conv.x.shape[3]
@@ -89,22 +95,21 @@ def winograd(conv: Conv, shop: Workshop) -> Candidates:
         lines, columns = -(-height // tile.size), -(-width // tile.size)
         per_tile = tile.span**2 * (channels + max(channels, outputs)) * 4
         most = -(-images * lines * columns // shop.threads)
-        for kind, product in (("panels", _by_panels), ("products", _by_points)):
-            if channels > DEEPEST and product is _by_panels:
-                continue
-            build = partial(_block, conv, tile, partial(product, conv, tile, shop))
-            for limit in BLOCK_BYTES:
-                cut = blocks(images, lines, columns, min(max(columns, limit // per_tile), most))
-                found[f"winograd{tile.size} {kind} blocks={len(cut)}"] = partial(shop.each, cut, build)
-            if shop.threads > 1 and images * height * width <= FEW_PIXELS:
-                found[f"winograd{tile.size} {kind} channels"] = partial(_by_channels, conv, tile, product, shop)
+        paneled = channels <= DEEPEST and panels_pay()
+        product = partial(_by_panels if paneled else _by_points, conv, tile, shop)
+        name = f"winograd{tile.size}{' panels' if paneled else ''}"
+        for limit in BLOCK_BYTES:
+            cut = blocks(images, lines, columns, min(max(columns, limit // per_tile), most))
+            found[f"{name} blocks={len(cut)}"] = partial(shop.each, cut, partial(_block, conv, tile, product))
+        if shop.threads > 1 and images * height * width <= FEW_PIXELS:
+            found[f"{name} channels"] = partial(_by_channels, conv, tile, product, shop)
     return found
 
 
-def _by_channels(conv: Conv, tile: Tile, product: Callable[..., list[Call]], shop: Workshop) -> Parts:
+def _by_channels(conv: Conv, tile: Tile, product: Multiplied, shop: Workshop) -> Parts:
     whole = slice(0, len(conv.y)), slice(0, -(-conv.y.shape[1] // tile.size))
     shares = ((bench, slice(a, b)) for bench, a, b in shop.shares(conv.y.shape[3]))
-    return [_block(conv, tile, partial(product, conv, tile, shop), bench, whole, some) for bench, some in shares]
+    return [_block(conv, tile, product, bench, whole, some) for bench, some in shares]
 
 
 def _by_panels(conv: Conv, tile: Tile, shop: Workshop, channels: slice, x: Array, y: Array, bench: Bench) -> list[Call]:
