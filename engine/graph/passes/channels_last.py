@@ -275,13 +275,14 @@ def _even_parts(x: Value, y: Value) -> tuple[int, int] | None:
 
 def _mean(node: Node, draft: Layouts) -> bool:
     x, a = node.inputs[0], node.attributes
-    if not draft.is_image(x) or not draft.prefers_last(x) or a["dtype"] not in (None, float32) or a["dim"] is None:
+    dim = a.get("dim")
+    if not draft.is_image(x) or not draft.prefers_last(x) or a.get("dtype") not in (None, float32) or dim is None:
         return False
     assert isinstance(x, Value)
-    dims = {d % len(x.shape) for d in ((a["dim"],) if isinstance(a["dim"], int) else a["dim"])}
+    dims = {d % len(x.shape) for d in ((dim,) if isinstance(dim, int) else dim)}
     if dims != set(range(2, len(x.shape))):
         return False
-    if not a["keepdim"]:
+    if not a.get("keepdim", False):
         return draft.write_plain(node, "mean_nhwc", (draft.images(x),))
     mean = draft.add("mean_nhwc", (draft.images(x),), node.output, node.output.shape[:2], layer=node.layer)
     shape = image_shape(node.output.shape)

@@ -12,8 +12,6 @@ from ..ir import Graph, Node, Value
 from ..memory import at_home
 from .draft import Draft
 
-VIEWS = frozenset({"reshape", "permute", "getitem"})
-
 
 def unify_products(graph: Graph) -> Graph:
     """Write products with a constant matrix as linear layers, which later passes know."""
@@ -39,7 +37,7 @@ def merge_products(graph: Graph) -> Graph:
     users = graph.users()
     together: dict[str, list[Node]] = {}
     for node in graph.nodes:
-        if _is_product(node, draft) and all(user.op in VIEWS for user in users.get(node.output.name, ())):
+        if _is_product(node, draft) and all(map(_is_view, users.get(node.output.name, ()))):
             x, weight = node.inputs[:2]
             assert isinstance(x, Value) and isinstance(weight, Value)
             if node.output.name not in {v.name for v in graph.outputs}:
@@ -56,6 +54,14 @@ def merge_products(graph: Graph) -> Graph:
             merged[x.name] = _merged(group, draft)
         draft.keep(_part_of(merged[x.name], node, group))
     return draft.finish()
+
+
+def _is_view(node: Node) -> bool:
+    """Whether a node only looks at its input otherwise, also where that is a part of longer rows."""
+    x = node.inputs[0]
+    if node.op == "reshape" and isinstance(x, Value):
+        return node.output.shape[: len(x.shape) - 1] == x.shape[:-1]
+    return node.op in ("permute", "getitem")
 
 
 def _merged(group: list[Node], draft: Draft) -> Value:
