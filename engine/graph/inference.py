@@ -326,9 +326,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "local_response_norm": _normalised, "scaled_dot_product_attention": _attention,
     "rnn": _recurrent, "gru": _recurrent, "lstm": _lstm, "one_hot": _one_hot,
     "pixel_shuffle": _shuffled, "pixel_unshuffle": _unshuffled,
-} | {
-    name: _reduced(name)
-    for name in (
-        "sum", "mean", "prod", "amax", "amin", "any", "all", "var", "std", "norm", "logsumexp", "argmax", "argmin",
-    )
 }  # fmt: skip
+for _name in (
+    "sum", "mean", "prod", "amax", "amin", "any", "all", "var", "std", "norm", "logsumexp", "argmax", "argmin",
+):  # fmt: skip
+    RULES[_name] = _reduced(_name)
