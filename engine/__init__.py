@@ -3,7 +3,7 @@
 `numserve.engine.models` is imported by those who want it.
 """
 
-from . import autograd, creation, data, functions, nn, optim, random
+from . import autograd, creation, data, functions, jit, nn, optim, random
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .compiled import CompiledModel, compile_module
 from .creation import *  # noqa: F403
@@ -42,7 +42,9 @@ from .errors import (
     EngineError,
     FormatError,
     GradientError,
+    MissingOperatorsError,
     OutOfRangeError,
+    ScriptError,
     ShapeError,
     UnsupportedOpError,
 )
@@ -55,11 +57,11 @@ from .tensor import Tensor
 
 __all__ = [
     "CompiledModel", "DeviceError", "DtypeError", "EngineError", "FormatError", "Generator", "GradientError",
-    "OutOfRangeError", "ShapeError", "Size", "Tensor", "UnsupportedOpError", "autograd", "bfloat16", "bool", "cdouble",
-    "cfloat", "compile_module", "complex128", "complex64", "data", "device", "double", "dtype", "enable_grad", "finfo",
-    "float", "float16", "float32", "float64", "half", "iinfo", "inference_mode", "int", "int16", "int32", "int64",
-    "int8", "is_grad_enabled", "load", "long", "nn", "no_grad", "optim", "save", "set_grad_enabled", "short", "uint16",
-    "uint32", "uint64", "uint8",
+    "MissingOperatorsError", "OutOfRangeError", "ScriptError", "ShapeError", "Size", "Tensor", "UnsupportedOpError",
+    "autograd", "bfloat16", "bool", "cdouble", "cfloat", "compile_module", "complex128", "complex64", "data", "device",
+    "double", "dtype", "enable_grad", "finfo", "float", "float16", "float32", "float64", "half", "iinfo",
+    "inference_mode", "int", "int16", "int32", "int64", "int8", "is_grad_enabled", "jit", "load", "long", "nn",
+    "no_grad", "optim", "save", "set_grad_enabled", "short", "uint16", "uint32", "uint64", "uint8",
 ]  # fmt: skip
 __all__ += creation.__all__
 __all__ += functions.__all__

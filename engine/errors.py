@@ -7,7 +7,9 @@ EngineError
 ├── GradientError        a backward pass that cannot be made
 ├── DeviceError          a device that the engine does not have
 ├── FormatError          a file that is not what it should be; says what was found and what to do
+├── ScriptError          what a program read from a file raises by itself
 └── UnsupportedOpError   an operator that the engine lacks, by its name
+    └── MissingOperatorsError   all operators of a file that the engine lacks; a FormatError too
 """
 
 from __future__ import annotations
@@ -41,5 +43,13 @@ class FormatError(EngineError, ValueError):
     """A file that is not what it should be."""
 
 
+class ScriptError(EngineError, RuntimeError):
+    """What a program read from a file raises by itself."""
+
+
 class UnsupportedOpError(EngineError, NotImplementedError):
     """An operator that the engine lacks."""
+
+
+class MissingOperatorsError(UnsupportedOpError, FormatError):
+    """Operators of a file that the engine lacks, all by their names."""

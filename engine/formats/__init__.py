@@ -1,4 +1,7 @@
-"""Weight files: `load(path)` decides by content which reader takes one; nothing in a file is ever imported or run."""
+"""Files of weights and programs: `load(path)` decides by content which reader takes one.
+
+Nothing in a file is ever imported or run by Python.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ BUILTIN = {
     "checkpoint-legacy": "numserve.engine.formats.legacy:LegacyCheckpoint",
     "checkpoint-zip": "numserve.engine.formats.checkpoint:ZipCheckpoint",
     "safetensors": "numserve.engine.formats.safetensors:Safetensors",
+    "torchscript": "numserve.engine.jit.reader:TorchScript",
 }
 
 
@@ -42,7 +46,9 @@ class Reader(Protocol):
 
 
 def load(path: FilePath) -> Any:
-    """What a weights file holds: a state_dict as it was saved, nested containers, or a dict of tensors (safetensors).
+    """What a file holds: a state_dict as it was saved, nested containers, a dict of tensors (safetensors), or a module.
+
+    A program (TorchScript) comes as a module that can be called, as torch.load gives one.
 
     Raises: FormatError, which says what was found and what to do.
     """
@@ -54,7 +60,7 @@ def load(path: FilePath) -> Any:
     except FormatError as error:
         if str(path) in str(error):
             raise
-        raise FormatError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _reader(path: FilePath) -> Reader | None:

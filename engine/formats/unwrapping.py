@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import FormatError
+from ..nn.module import Module
 from ..tensor import Tensor
 from .limits import quote
 from .results import QuantizedTensor, RawTensor, SparseTensor
@@ -17,11 +18,13 @@ _TENSORS = (Tensor, RawTensor, QuantizedTensor, SparseTensor)
 
 
 def state_dict_of(checkpoint: object) -> OrderedDict[str, Any]:
-    """The state_dict in a checkpoint, as one to change at will: plain, or under a usual name in a training checkpoint.
+    """The state_dict in what load() gives, to be changed at will: plain, under a usual name, or a module's.
 
     The prefix `module.` that DataParallel puts before every name is taken off.
     Raises: FormatError where there is none, or more than one.
     """
+    if isinstance(checkpoint, Module):
+        checkpoint = checkpoint.state_dict()
     if _is_state_dict(checkpoint):
         return _without_prefix(checkpoint)
     if not isinstance(checkpoint, Mapping):

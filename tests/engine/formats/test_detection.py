@@ -28,8 +28,8 @@ def zip_bytes(tmp_path: Path, *names: str) -> bytes:
 
 
 CONTENTS: dict[str, tuple[Callable[[Path], bytes], str, str]] = {
-    "TorchScript": (lambda p: zip_bytes(p, "m/data.pkl", "m/code/m.py", "m/constants.pkl"), "torchscript", "Script"),
-    "mobile TorchScript": (lambda p: zip_bytes(p, "m/data.pkl", "m/bytecode.pkl"), "torchscript", "TorchScript"),
+    "TorchScript": (lambda p: zip_bytes(p, "m/data.pkl", "m/code/m.py", "m/constants.pkl"), "torchscript", "Script: "),
+    "mobile TorchScript": (lambda p: zip_bytes(p, "m/data.pkl", "m/bytecode.pkl"), "torchscript", "TorchScript: "),
     "torch.export": (lambda p: zip_bytes(p, "m/archive_format", "m/models/model.json"), "pt2", "torch.export"),
     "older torch.export": (lambda p: zip_bytes(p, "serialized_exported_program.json"), "pt2", "torch.export"),
     "model archive": (lambda p: zip_bytes(p, "MAR-INF/MANIFEST.json", "model.pth"), "unknown", "model archive"),
@@ -118,6 +118,7 @@ def test_every_built_in_reader_takes_its_own_format_only(checkpoints: Path, tmp_
         "checkpoint-zip": checkpoints / "training.pth",
         "checkpoint-legacy": checkpoints / "values_legacy.pth",
         "safetensors": tmp_path / "c",
+        "torchscript": checkpoints.parent / "torchscript" / "exported.pt",
     }
     assert files.keys() == formats.BUILTIN.keys()
     for kind in formats.BUILTIN:

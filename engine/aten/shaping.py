@@ -1,0 +1,280 @@
+"""Operators that see elements in other shapes, join tensors, and part them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import UnsupportedOpError
+from ..functions import broadcast_tensors, cat, meshgrid, stack
+from ..nn import functional
+from ..tensor import Tensor
+from .arguments import number, several, sizes
+from .table import aten, enter, in_place
+
+
+@aten("view", "_unsafe_view", "reshape", "_reshape_alias")
+def _(self: Tensor, size: Any, *_: Any) -> Tensor:
+    """A view that PyTorch could take may be a copy here, where the elements lie otherwise."""
+    if isinstance(size, int):
+        raise UnsupportedOpError("view: the same bits as another dtype are not there")
+    return self.reshape(sizes(size))
+
+
+@aten("view_as", "reshape_as")
+def _(self: Tensor, other: Tensor) -> Tensor:
+    return self.reshape(other.array.shape)
+
+
+@aten("flatten")
+def _(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    return self.flatten(start_dim, end_dim)
+
+
+@aten("unflatten")
+def _(self: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    return self.unflatten(dim, [int(n) for n in sizes])
+
+
+@aten("ravel")
+def _(self: Tensor) -> Tensor:
+    return self.ravel()
+
+
+@aten("squeeze")
+def _(self: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    return self.squeeze(dim)
+
+
+@aten("unsqueeze")
+def _(self: Tensor, dim: int) -> Tensor:
+    return self.unsqueeze(dim)
+
+
+@aten("permute")
+def _(self: Tensor, dims: Sequence[int]) -> Tensor:
+    return self.permute(sizes(dims))
+
+
+@aten("transpose", "swapaxes", "swapdims")
+def _(self: Tensor, dim0: int, dim1: int) -> Tensor:
+    return self.transpose(dim0, dim1)
+
+
+@aten("t")
+def _(self: Tensor) -> Tensor:
+    return self.t()
+
+
+@aten("numpy_T")
+def _(self: Tensor) -> Tensor:
+    return self.T
+
+
+@aten("mT")
+def _(self: Tensor) -> Tensor:
+    return self.mT
+
+
+@aten("movedim", "moveaxis")
+def _(self: Tensor, source: Any, destination: Any) -> Tensor:
+    return self.movedim(source, destination)
+
+
+@aten("expand")
+def _(self: Tensor, size: Sequence[int], *, implicit: bool = False) -> Tensor:
+    return self.expand(sizes(size))
+
+
+@aten("broadcast_to")
+def _(self: Tensor, size: Sequence[int]) -> Tensor:
+    return self.expand(sizes(size))
+
+
+@aten("expand_as")
+def _(self: Tensor, other: Tensor) -> Tensor:
+    return self.expand(other.array.shape)
+
+
+@aten("broadcast_tensors")
+def _(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return list(broadcast_tensors(*tensors))
+
+
+@aten("repeat")
+def _(self: Tensor, repeats: Sequence[int]) -> Tensor:
+    return self.repeat(sizes(repeats))
+
+
+@aten("tile")
+def _(self: Tensor, dims: Sequence[int]) -> Tensor:
+    return self.tile(sizes(dims))
+
+
+@aten("repeat_interleave")
+def _(self: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+    return self.repeat_interleave(repeats, dim)
+
+
+@aten("flip")
+def _(self: Tensor, dims: Sequence[int]) -> Tensor:
+    return self.flip(sizes(dims))
+
+
+@aten("roll")
+def _(self: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
+    return self.roll(several(shifts) or 0, several(dims) if dims != () and dims != [] else None)
+
+
+@aten("rot90")
+def _(self: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    return self.rot90(k, dims)
+
+
+@aten("tril")
+def _(self: Tensor, diagonal: int = 0) -> Tensor:
+    return self.tril(diagonal)
+
+
+@aten("triu")
+def _(self: Tensor, diagonal: int = 0) -> Tensor:
+    return self.triu(diagonal)
+
+
+@aten("diagonal")
+def _(self: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    return self.diagonal(offset, dim1, dim2)
+
+
+@aten("diag")
+def _(self: Tensor, diagonal: int = 0) -> Tensor:
+    return self.diag(diagonal)
+
+
+@aten("unfold")
+def _(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    return self.unfold(dimension, size, step)
+
+
+@aten("cat", "concat", "concatenate")
+def _(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """A vector without elements counts for nothing, whatever the others' shape."""
+    filled = [t for t in tensors if t.array.shape != (0,)] or tensors[:1]
+    return filled[0] if len(filled) == 1 and len(tensors) > 1 else cat(filled, dim)
+
+
+@aten("stack")
+def _(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    return stack(tensors, dim)
+
+
+@aten("hstack")
+def _(tensors: Sequence[Tensor]) -> Tensor:
+    return cat(tensors, 0 if tensors[0].array.ndim < 2 else 1)
+
+
+@aten("vstack")
+def _(tensors: Sequence[Tensor]) -> Tensor:
+    return cat([t.unsqueeze(0) if t.array.ndim < 2 else t for t in tensors])
+
+
+@aten("split")
+def _(self: Any, split_size: Any = None, dim: int = 0) -> Any:
+    """Of a tensor; of text at a separator, as often as `dim` says or always."""
+    if isinstance(self, str):
+        return self.split(split_size, dim or -1)
+    return list(self.split(split_size if isinstance(split_size, int) else sizes(split_size), dim))
+
+
+@aten("split_with_sizes", "unsafe_split_with_sizes", "unsafe_split")
+def _(self: Tensor, split_sizes: Any, dim: int = 0) -> list[Tensor]:
+    return list(self.split(split_sizes if isinstance(split_sizes, int) else sizes(split_sizes), dim))
+
+
+@aten("chunk", "unsafe_chunk")
+def _(self: Tensor, chunks: int, dim: int = 0) -> list[Tensor]:
+    return list(self.chunk(chunks, dim))
+
+
+@aten("tensor_split")
+def _(self: Tensor, indices_or_sections: Any, dim: int = 0) -> list[Tensor]:
+    return list(self.tensor_split(indices_or_sections, dim))
+
+
+@aten("unbind")
+def _(self: Tensor, dim: int = 0) -> list[Tensor]:
+    return list(self.unbind(dim))
+
+
+@aten("meshgrid")
+def _(tensors: Sequence[Tensor], *, indexing: str = "ij") -> list[Tensor]:
+    return list(meshgrid(*tensors, indexing=indexing))
+
+
+@aten("pad")
+def _(self: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    return functional.pad(self, sizes(pad), mode, value)
+
+
+@aten("constant_pad_nd")
+def _(self: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
+    return functional.pad(self, sizes(pad), "constant", number(value))
+
+
+def _padding(mode: str) -> Any:
+    def padded(self: Tensor, padding: Sequence[int]) -> Tensor:
+        return functional.pad(self, sizes(padding), mode)
+
+    return padded
+
+
+for _dims in (1, 2, 3):
+    enter(f"reflection_pad{_dims}d", _padding("reflect"))
+    enter(f"replication_pad{_dims}d", _padding("replicate"))
+
+
+@aten("size")
+def _(self: Any, dim: int | None = None) -> Any:
+    return list(self.array.shape) if dim is None else self.size(dim)
+
+
+@aten("sym_size")
+def _(self: Tensor, dim: int) -> int:
+    return int(self.size(dim))
+
+
+@aten("stride")
+def _(self: Tensor, dim: int | None = None) -> Any:
+    return list(self.stride()) if dim is None else self.stride(dim)
+
+
+@aten("dim")
+def _(self: Tensor) -> int:
+    return self.array.ndim
+
+
+@aten("numel", "sym_numel")
+def _(self: Tensor) -> int:
+    return self.array.size
+
+
+@aten("is_contiguous")
+def _(self: Tensor, memory_format: int = 0) -> bool:
+    return self.is_contiguous()
+
+
+@aten("contiguous")
+def _(self: Tensor, *, memory_format: int = 0) -> Tensor:
+    return self.contiguous()
+
+
+for _name in ("squeeze", "unsqueeze", "transpose", "t"):
+
+    def _renewed(self: Tensor, *args: Any, _name: str = _name) -> Tensor:
+        """The tensor itself with another shape, over the same memory."""
+        self.array = getattr(self.detach(), _name)(*args).array
+        return self
+
+    enter(f"{_name}_", _renewed)
+enter("tril_", in_place("tril"))
+enter("triu_", in_place("triu"))

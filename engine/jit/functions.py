@@ -1,0 +1,105 @@
+"""Function, a compiled function of a program: closures that run over a frame, a list of the values of its names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import EngineError, ScriptError
+
+Frame = list[Any]
+Expression = Callable[[Frame], Any]
+Statement = Callable[[Frame], bool]  # gives whether the function has returned
+
+RESULT, OUTER, FIRST = 0, 1, 2  # places in a frame: what is returned, the frame around a nested function, the names
+
+
+class Unset:
+    """What a name has before it is given a value."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+UNSET = Unset()
+
+
+class Block:
+    """Statements in order; what goes wrong in one is told with its line."""
+
+    __slots__ = ("file", "statements")
+
+    def __init__(self, file: str, statements: Sequence[tuple[int, Statement]]) -> None:
+        self.file = file
+        self.statements = tuple(statements)
+
+    def run(self, frame: Frame) -> bool:
+        """Run until the end or a return."""
+        line = 0
+        try:
+            for line, statement in self.statements:  # noqa: B007  # told where something goes wrong
+                if statement(frame):
+                    return True
+        except Exception as error:
+            located(error, f"{self.file}:{line}")
+        return False
+
+
+def located(error: Exception, where: str) -> None:
+    """Raise an error again as one of the engine's that says where in the program it arose."""
+    if not isinstance(error, EngineError):
+        raise ScriptError(f"{type(error).__name__}: {error} (at {where})") from error
+    if not getattr(error, "located", False):
+        error.located = True  # type: ignore[attr-defined]
+        error.args = (f"{error} (at {where})", *error.args[1:])
+    raise error
+
+
+class Function:
+    """A function by its full name; its body is compiled after all names are known."""
+
+    def __init__(self, name: str, parameters: Sequence[str]) -> None:
+        self.name = name
+        self.parameters = tuple(parameters)
+        self.defaults: dict[int, Expression] = {}
+        self.size = FIRST
+        self.body: Block | None = None
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run it."""
+        return self.run(None, args, named)
+
+    def run(self, outer: Frame | None, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Run it inside of a frame, which nested functions see."""
+        frame = [None, outer, *args, *[UNSET] * (self.size - FIRST - len(args))]
+        if len(args) != len(self.parameters) or named:
+            self._fill(frame, args, named)
+        assert self.body is not None, f"{self.name} was not compiled"
+        self.body.run(frame)
+        return frame[RESULT]
+
+    def _fill(self, frame: Frame, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Arguments by name and defaults, in their places."""
+        if len(args) > len(self.parameters):
+            raise ScriptError(f"{self.name}: {len(args)} arguments; expected {self._signature()}")
+        for name, value in named.items():
+            place = self.parameters.index(name) if name in self.parameters else -1
+            if place < len(args):
+                raise ScriptError(
+                    f"{self.name}: argument {name!r} is unknown or there twice; takes {self._signature()}"
+                )
+            frame[FIRST + place] = value
+        for place in range(len(args), len(self.parameters)):
+            if frame[FIRST + place] is UNSET:
+                if place not in self.defaults:
+                    raise ScriptError(f"{self.name}: {self.parameters[place]!r} is missing; takes {self._signature()}")
+                frame[FIRST + place] = self.defaults[place](frame)
+
+    def _signature(self) -> str:
+        return f"({', '.join(self.parameters)})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<function {self.name}{self._signature()}>"

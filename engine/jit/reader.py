@@ -1,0 +1,87 @@
+"""load(), which makes a module of a TorchScript archive."""
+
+from __future__ import annotations
+
+from ..errors import FormatError
+from ..formats.detection import TORCHSCRIPT, detect
+from ..formats.limits import DEFAULT, Limits, quote
+from ..formats.mapping import FilePath, map_file
+from ..formats.zip import Archive
+from ..tensor import Tensor
+from .objects import ScriptModule
+from .program import Program
+from .unpickling import Objects
+
+_CODE, _SUFFIX = "code/", ".py"
+
+
+class TorchScript:
+    """Reads what torch.jit.save writes; weights stay mapped in the file until they are written to."""
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
+
+    def matches(self, path: FilePath) -> bool:
+        """Whether the content is of this form."""
+        return detect(path) == TORCHSCRIPT
+
+    def load(self, path: FilePath) -> ScriptModule:
+        """The module that was saved."""
+        try:
+            return read(Archive(map_file(path), self._limits), self._limits)
+        except FormatError as error:
+            raise type(error)(f"TorchScript: {error}") from error
+
+
+def load(path: FilePath) -> ScriptModule:
+    """The module in a TorchScript archive, ready to be called. Source: torch.jit.load.
+
+    Nothing of the file is run by Python: its code is compiled by an allow-list compiler to closures over the engine's
+    operators. Raises: FormatError where the file is damaged, unsafe or no archive; MissingOperatorsError, which names
+    all of them, where the program asks for operators that the engine lacks.
+    """
+    try:
+        return TorchScript().load(path)
+    except FormatError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def read(archive: Archive, limits: Limits = DEFAULT) -> ScriptModule:
+    """The module of an open archive."""
+    objects = Objects(archive, limits, _is_big_endian(archive))
+    constants = objects.constants()
+    program = Program(_texts(archive), constants, _version(archive))
+    module = objects.module(program)
+    own = vars(module)
+    own["_program"] = program
+    own["_buffers"] |= {f"CONSTANTS.c{n}": c for n, c in enumerate(constants) if isinstance(c, Tensor)}
+    own["_transient_buffers"] |= {name for name in own["_buffers"] if name.startswith("CONSTANTS.")}
+    if not any("training" in part._where for part in module.modules() if isinstance(part, ScriptModule)):
+        module.eval()  # frozen: it can do nothing else
+    return module
+
+
+def _texts(archive: Archive) -> dict[str, bytes]:
+    """The code's files by the names of the modules that they are."""
+    start = f"{archive.root}/{_CODE}"
+    names = [name[len(start) :] for name in archive.records if name.startswith(start) and name.endswith(_SUFFIX)]
+    if not names:
+        raise FormatError("the archive holds no code")
+    return {name[: -len(_SUFFIX)].replace("/", "."): archive.read(_CODE + name) for name in names}
+
+
+def _version(archive: Archive) -> int:
+    """The version of the operators: under `version` for low numbers, `.data/version` from 6 on."""
+    name = next((n for n in ("version", ".data/version") if n in archive), None)
+    if name is None:
+        raise FormatError("the archive does not say its version; the file is incomplete")
+    text = archive.read(name).strip()
+    if not text.isdigit() or len(text) > 4:
+        raise FormatError(f"version {quote(text.decode('latin-1'))}; expected a number")
+    return int(text)
+
+
+def _is_big_endian(archive: Archive) -> bool:
+    return "byteorder" in archive and archive.read("byteorder").strip() == b"big"

@@ -1,0 +1,139 @@
+"""Archives as PyTorch writes them: every form of the language, networks scripted, traced and frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numserve.engine import MissingOperatorsError, ScriptError, Tensor, formats, jit, no_grad, ones, tensor
+from numserve.engine.compiled import compile_module
+
+from .archives import RESULTS, body, path_of, program, same
+
+NETWORKS = [name for name in RESULTS if name.endswith(("_traced", "_scripted", "_frozen"))]
+
+
+def results(name: str) -> list[tuple[object, object]]:
+    module = jit.load(path_of(name))
+    with no_grad():
+        met = [module(*args) for args in RESULTS[name]["in"]]
+    return list(zip(met, RESULTS[name]["out"], strict=True))
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_program_gives_what_pytorch_gives(name: str) -> None:
+    for met, expected in results(name):
+        assert same(met, expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_straight_program_runs_on_the_plan(name: str) -> None:
+    module = jit.load(path_of(name)).eval()
+
+    compiled = compile_module(module, *RESULTS[name]["in"][0])
+
+    assert compiled.describe()["mode"] == "plan", compiled.reason
+    assert same(compiled(*RESULTS[name]["in"][0]), RESULTS[name]["out"][0])
+
+
+def test_a_program_that_asks_for_values_runs_eager_and_says_where() -> None:
+    compiled = compile_module(jit.load(path_of("mymodule")).eval(), ones(5))
+
+    assert compiled.describe()["mode"] == "eager"
+    assert "data-dependent" in compiled.reason
+    assert "code/__torch__.py:10" in compiled.reason
+
+
+def test_state_is_kept_between_calls_and_known_by_name() -> None:
+    module = jit.load(path_of("stateful"))
+
+    module(ones(2))
+    module(ones(2))
+
+    assert module.k == 2
+    assert module.history == [1, 2]
+    assert module.state_dict()["n"].tolist() == [2]
+
+
+def test_parameters_and_parts_have_their_names() -> None:
+    module = jit.load(path_of("parts"))
+
+    assert "cells.0.linear.weight" in module.state_dict()
+    assert module.original_name == "Parts"
+    assert module.tied.weight is module.chain._modules["0"].weight
+    assert not module.training
+    assert module.train().chain._modules["2"].training
+
+
+def test_exported_methods_can_be_called() -> None:
+    module = jit.load(path_of("exported"))
+
+    assert module.encode(ones(2)).tolist() == [2, 3]
+
+
+def test_weights_can_be_replaced() -> None:
+    module = jit.load(path_of("exported"))
+
+    module.load_state_dict({"w": tensor([4.0, 5.0])})
+
+    assert module(ones(2)).tolist() == [5, 6]
+
+
+def test_weights_lie_in_the_file() -> None:
+    module = jit.load(path_of("convolutions_traced"))
+
+    weights = [p.array for p in module.parameters()]
+
+    assert weights
+    assert not any(w.flags.owndata for w in weights)
+
+
+def test_an_exception_of_the_program_says_its_kind_and_place() -> None:
+    module = jit.load(path_of("checks"))
+
+    with pytest.raises(ScriptError, match=r"ValueError: bad width \(at code/__torch__\.py:\d+\)"):
+        module(ones(2, 5))
+    with pytest.raises(ScriptError, match="need 2-d, got 1"):
+        module(ones(4))
+
+
+def test_all_missing_operators_are_named_at_once(tmp_path: Path) -> None:
+    code = body("a = torch.frobnicate(x)", "return ops.sparse.twist(torch.relu(a), torch.frobnicate(a))")
+
+    with pytest.raises(MissingOperatorsError, match="aten::frobnicate, sparse::twist"):
+        jit.load(program(tmp_path / "m.pt", code))
+
+
+@pytest.mark.parametrize(("version", "expected"), [(3, [-2, 3]), (4, [-2.5, 3.5])])
+def test_integers_are_divided_as_the_version_of_the_file_says(
+    tmp_path: Path, version: int, expected: list[float]
+) -> None:
+    module = jit.load(program(tmp_path / "m.pt", body("return torch.div(x, 2)"), version))
+
+    assert module(tensor([-5, 7])).tolist() == expected
+
+
+def test_load_takes_programs_as_it_takes_weights() -> None:
+    module = formats.load(path_of("exported"))
+
+    assert isinstance(module, jit.ScriptModule)
+    assert formats.state_dict_of(module)["w"].tolist() == [2, 3]
+
+
+def test_what_is_left_unset_is_an_error_of_the_program(tmp_path: Path) -> None:
+    module = jit.load(
+        program(tmp_path / "m.pt", body("if bool(x):", "  y = x", "else:", "  pass", "return torch.relu(y)"))
+    )
+
+    assert module(tensor(1.0)).item() == 1
+    with pytest.raises(ScriptError):
+        module(tensor(0.0))
+
+
+def test_gradients_flow_through_programs() -> None:
+    module = jit.load(path_of("exported"))
+
+    module(Tensor(np.ones(2, np.float32))).sum().backward()
+
+    assert module.w.grad.tolist() == [1, 1]
