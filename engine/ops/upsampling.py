@@ -24,7 +24,7 @@ def interpolate(x: Array, *, size: Ints, mode: str, align_corners: bool = False,
     Modes: nearest, nearest-exact, linear, cubic, area. Source: torch.nn.functional.interpolate.
     """
     first = x.ndim - len(size)
-    for dim, matrix in enumerate(_matrices(x.shape[first:], size, mode, align_corners, scales)):
+    for dim, matrix in enumerate(matrices(x.shape[first:], size, mode, align_corners, scales)):
         if matrix is not None:
             x = _along(x, matrix, first + dim, mode.startswith("nearest"))
     return x
@@ -36,7 +36,7 @@ def _(
     scales: Scales | None = None, shapes: tuple[Ints],
 ) -> tuple[Array]:  # fmt: skip
     first = g.ndim - len(size)
-    for dim, matrix in enumerate(_matrices(shapes[0][first:], size, mode, align_corners, scales)):
+    for dim, matrix in enumerate(matrices(shapes[0][first:], size, mode, align_corners, scales)):
         if matrix is not None:
             g = _along(g, matrix.T, first + dim)
     return (g,)
@@ -49,7 +49,7 @@ def _along(x: Array, matrix: Array, axis: int, single: bool = False) -> Array:
     return np.moveaxis(np.tensordot(x, matrix.astype(x.dtype), (axis, 1)), -1, axis)
 
 
-def _matrices(sizes: Ints, outs: Ints, mode: str, align: bool, scales: Scales | None) -> list[Array | None]:
+def matrices(sizes: Ints, outs: Ints, mode: str, align: bool, scales: Scales | None) -> list[Array | None]:
     """A matrix (out, in) a dim; None where nothing changes."""
     if mode not in _RULES:
         raise UnsupportedOpError(f"interpolate: mode {mode!r} is not there; expected one of {', '.join(_RULES)}")

@@ -56,6 +56,10 @@ class Draft:
         """Whether a value of the old graph is read just once, and is no output: it may vanish inside a larger node."""
         return isinstance(value, Value) and self._readers.get(value.name) == 1 and value.name not in self._outputs
 
+    def is_unread(self, value: Value) -> bool:
+        """Whether nothing reads a value of the old graph."""
+        return value.name not in self._readers and value.name not in self._outputs
+
     # What is written
 
     def keep(self, node: Node, **changes: Any) -> Node:

@@ -17,7 +17,10 @@ Found = tuple[str, Value, dict[str, Any]]
 
 
 def recognise_functions(graph: Graph) -> Graph:
-    """Write gelu, silu, mish, hardsigmoid and hardswish, and squares, as one node where their formulas stand."""
+    """Write gelu, silu, mish, hardsigmoid and hardswish as one node where their formulas stand.
+
+    Likewise squares that are powers of two, and extremes whose positions nobody asks for.
+    """
     draft = Draft(graph)
     for node in graph.nodes:
         draft.keep(_found(node, draft) or node)
@@ -27,6 +30,8 @@ def recognise_functions(graph: Graph) -> Graph:
 def _found(node: Node, draft: Draft) -> Node | None:
     if node.output.dtype != float32:
         return None
+    if node.op in ("max_dim", "min_dim") and draft.is_unread(node.outputs[1]):
+        return replace(node, op=f"a{node.op[:3]}", outputs=node.outputs[:1])
     if node.op == "pow" and draft.number(node.inputs[1]) == 2 and isinstance(node.inputs[0], Value):
         return replace(node, op="square", inputs=node.inputs[:1])
     found = _function(node, draft)

@@ -31,6 +31,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     "grouped conv": (nn.Conv2d(4, 6, 3, groups=2), IMAGE, "conv_nhwc"),
     "depthwise conv": (nn.Conv2d(4, 4, 3, padding=1, groups=4), IMAGE, "conv_nhwc"),
     "conv of sequences": (nn.Conv1d(4, 5, 3, padding=1, stride=2), SEQUENCE, "conv_nhwc"),
+    "transposed conv that tiles": (nn.ConvTranspose2d(4, 5, 2, stride=2), IMAGE, "conv_nhwc"),
+    "transposed conv of bars": (nn.ConvTranspose2d(4, 5, (3, 2), stride=(3, 2), bias=False), IMAGE, "conv_nhwc"),
     "max pool": (nn.MaxPool2d(3, 2, padding=1), IMAGE, "max_pool_nhwc"),
     "dilated max pool": (nn.MaxPool2d(2, 1, dilation=2), IMAGE, "max_pool_nhwc"),
     "max pool that ends outside": (nn.MaxPool2d(3, 2, ceil_mode=True), IMAGE, "max_pool_nhwc"),
@@ -53,6 +55,22 @@ def test_a_layer_is_lowered(name: str) -> None:
 
     assert ops(graph)[op] == 1
     assert ops(graph).keys() <= {op, "permute", "reshape"}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ConvTranspose2d(4, 5, 3, stride=2),
+        nn.ConvTranspose2d(4, 5, 2, stride=2, padding=1),
+        nn.ConvTranspose2d(4, 5, 2, stride=2, output_padding=1),
+        nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2),
+        nn.ConvTranspose1d(4, 5, 2, stride=2),
+    ],
+)
+def test_other_transposed_convolutions_stay(layer: nn.Module) -> None:
+    shape = SEQUENCE if isinstance(layer, nn.ConvTranspose1d) else IMAGE
+
+    assert ops(turned(layer, shape))["conv_transpose"] == 1
 
 
 def test_a_norm_of_rows_needs_no_turning() -> None:
@@ -105,6 +123,17 @@ BETWEEN: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, int]]] = {
         lambda y: F.interpolate(y.mean((2, 3), keepdim=True), size=(8, 6), mode="bilinear"),
         {"mean_nhwc": 1, "reshape": 1, "expand": 1},
     ),
+    "a smooth resize": (
+        lambda y: F.interpolate(y, size=(11, 9), mode="bilinear"), {"reshape": 2, "matmul": 2},
+    ),
+    "a resize of columns": (lambda y: F.interpolate(y, size=(8, 7), mode="bicubic", align_corners=True), {"matmul": 1}),
+    "a resize of rows": (lambda y: F.interpolate(y, size=(16, 6), mode="bilinear"), {"reshape": 2, "matmul": 1}),
+    "a resize by a scale": (
+        lambda y: F.interpolate(y, scale_factor=1.5, mode="bilinear", recompute_scale_factor=False),
+        {"reshape": 2, "matmul": 2},
+    ),
+    "a pool of uneven parts": (nn.AdaptiveAvgPool2d((3, 4)), {"reshape": 2, "matmul": 2}),
+    "maxima": (lambda y: y * y.amax((2, 3), keepdim=True), {"max_pool_nhwc": 1, "mul": 1}),
     "a turn and back": (lambda y: y.permute(0, 2, 3, 1).exp().permute(0, 3, 1, 2), {"exp": 1}),
     "channels dealt out": (
         lambda y: y.reshape(y.shape[0], 2, 2, 8, 6).transpose(1, 2).reshape(y.shape), {"reshape": 2, "permute": 1},
@@ -144,6 +173,7 @@ HEADS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "flattened": (lambda y: y.flatten(1), 4 * 8 * 6),
     "flattened, then bent": (lambda y: y.flatten(1).tanh(), 4 * 8 * 6),
     "mean": (lambda y: y.mean((2, 3)), 4),
+    "maxima": (lambda y: y.amax((2, 3)), 4),
     "pooled and flattened": (lambda y: F.adaptive_avg_pool2d(y, 1).flatten(1), 4),
     "pooled to parts": (lambda y: F.adaptive_avg_pool2d(y, (2, 3)).flatten(1), 4 * 6),
     "a pixel": (lambda y: y[:, :, 3, 4], 4),

@@ -80,6 +80,19 @@ def test_what_looks_like_one_stays(function: Callable[[Tensor], Tensor]) -> None
     assert ops(done(recognise_functions, graph)) == ops(graph)
 
 
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_an_extreme_whose_position_nobody_asks_for_is_alone(name: str) -> None:
+    graph = graph_of(formula(lambda x: getattr(x, name)(dim=1)[0]), (2, 5))
+
+    assert ops(done(recognise_functions, graph)) == {f"a{name}": 1}
+
+
+def test_an_extreme_whose_position_is_read_stays() -> None:
+    graph = graph_of(formula(lambda x: x.max(dim=1, keepdim=True)), (2, 5))
+
+    assert ops(done(recognise_functions, graph)) == {"max_dim": 1}
+
+
 def test_doubles_stay_as_they_are() -> None:
     graph = graph_of(formula(WRITTEN_OUT["silu"][0]), (2, 5), dtype=np.float64)
 

@@ -1,0 +1,256 @@
+"""What convolutions, pools, norms and resizes of images become once channels are last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...dtype import Array, float32
+from ...ops.upsampling import matrices
+from ..ir import Node, Value
+from ..memory import at_home
+from .layouts import Layouts, Rule, image_shape
+
+
+def _pair(values: tuple[int, ...], fill: int) -> tuple[int, int]:
+    return (fill, *values) if len(values) == 1 else tuple(values)  # type: ignore[return-value]
+
+
+def _sides(padding: tuple[tuple[int, int], ...]) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right)."""
+    (top, bottom), (left, right) = ((0, 0), *padding)[-2:]
+    return top, left, bottom, right
+
+
+def _convolution(node: Node, draft: Layouts) -> bool:
+    x, weight, bias = node.inputs
+    array, offset = draft.array(weight), draft.array(bias)
+    known = array is not None and array.dtype == np.float32 and (bias is None or offset is not None)
+    if not known or not draft.is_image(x) or not draft.is_image(node.output):
+        return False
+    assert array is not None and isinstance(weight, Value)
+    a = node.attributes
+    turned = draft.derived(weight.name, ("image", weight.name), lambda: _image_weight(array))
+    if not isinstance(bias, Value):
+        count = len(array)
+        bias = draft.derived(f"{weight.name.removesuffix('weight')}bias", ("none", count), lambda: _zeros(count))
+    return draft.write(
+        node, "conv_nhwc", (draft.images(x), turned, bias, None, None, None), stride=_pair(a["stride"], 1),
+        padding=_sides(a["padding"]), dilation=_pair(a["dilation"], 1), groups=a["groups"], activation="",
+    )  # fmt: skip
+
+
+def _image_weight(array: Array) -> Array:
+    """(O, C, kH, kW) or (O, C, k) as (kH, kW, C, O)."""
+    array = array[:, :, None] if array.ndim == 3 else array
+    return at_home(array.transpose(2, 3, 1, 0))
+
+
+def _zeros(count: int) -> Array:
+    return np.zeros(count, np.float32)
+
+
+def _pool(node: Node, draft: Layouts) -> bool:
+    x, a = node.inputs[0], node.attributes
+    if not draft.is_image(x) or not draft.is_image(node.output) or len(a["kernel"]) != len(node.output.shape) - 2:
+        return False
+    assert isinstance(x, Value)
+    padding, added = _reached(x.shape[2:], node.output.shape[2:], a)
+    kernel, stride = _pair(a["kernel"], 1), _pair(a["stride"], 1)
+    if node.op == "max_pool":
+        dilation = _pair(a["dilation"], 1)
+        return draft.write(
+            node, "max_pool_nhwc", (draft.images(x),), kernel=kernel, stride=stride, padding=padding, dilation=dilation
+        )
+    if added and a["count_include_pad"] and a["divisor"] is None:
+        return False  # what ceil_mode adds counts for nothing, unlike the padding
+    return draft.write(
+        node, "avg_pool_nhwc", (draft.images(x),), kernel=kernel, stride=stride, padding=padding,
+        count_include_pad=a["count_include_pad"], divisor=a["divisor"],
+    )  # fmt: skip
+
+
+def _reached(sizes: Any, counts: Any, a: Any) -> tuple[tuple[int, int, int, int], bool]:
+    """The padding that the windows reach into, and whether that is more than was given."""
+    sides, added = [], False
+    for dim, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+        before, after = a["padding"][dim]
+        span = a.get("dilation", (1,) * len(sizes))[dim] * (a["kernel"][dim] - 1) + 1
+        needed = max((count - 1) * a["stride"][dim] + span - before - size, 0)
+        added |= a["ceil_mode"] and needed > after
+        sides.append((before, needed if a["ceil_mode"] else after))
+    return _sides(tuple(sides)), added
+
+
+def _spread(node: Node, draft: Layouts) -> bool:
+    """A transposed convolution whose windows tile the result: every pixel times all weights, then put in its place."""
+    x, weight, bias = node.inputs
+    array, offset = draft.array(weight), draft.array(bias)
+    known = array is not None and array.ndim == 4 and array.dtype == np.float32 and (bias is None or offset is not None)
+    if not known or not _tiles(node) or not draft.is_image(x) or not draft.is_image(node.output):
+        return False
+    assert array is not None and isinstance(weight, Value) and isinstance(x, Value)
+    (n, height, width, _), (_, outputs, kh, kw) = image_shape(x.shape), array.shape
+    turned = draft.derived(weight.name, ("spread", weight.name), lambda: _spread_weight(array))
+    shift = draft.derived(
+        f"{weight.name.removesuffix('weight')}bias", ("spread", weight.name, bias),
+        lambda: np.tile(_zeros(outputs) if offset is None else offset, kh * kw),
+    )  # fmt: skip
+    pixels = draft.add(
+        "conv_nhwc", (draft.images(x), turned, shift, None, None, None), node.output,
+        (n, height, width, kh * kw * outputs), layer=node.layer, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1),
+        groups=1, activation="",
+    )  # fmt: skip
+    apart, tiled = (n, height, width, kh, kw, outputs), (n, height, kh, width, kw, outputs)
+    tiles = draft.add("reshape", (pixels,), node.output, apart, layer=node.layer, shape=apart)
+    placed = draft.add("permute", (tiles,), node.output, tiled, layer=node.layer, dims=(0, 1, 3, 2, 4, 5))
+    return draft.write(node, "reshape", (placed,), shape=image_shape(node.output.shape))
+
+
+def _tiles(node: Node) -> bool:
+    """Whether the windows of a transposed convolution lie side by side."""
+    a, weight = node.attributes, node.inputs[1]
+    assert isinstance(weight, Value)
+    plain = not any(map(any, a["padding"])) and not any(a["output_padding"]) and set(a["dilation"]) == {1}
+    return plain and a["groups"] == 1 and tuple(a["stride"]) == weight.shape[2:]
+
+
+def _spread_weight(array: Array) -> Array:
+    """(C, O, kH, kW) as (1, 1, C, kH·kW·O)."""
+    return at_home(array.transpose(0, 2, 3, 1)).reshape(1, 1, len(array), -1)
+
+
+def _resized(node: Node, draft: Layouts) -> bool:
+    """Means over even parts, every pixel several times, or sums of neighbours."""
+    x = node.inputs[0]
+    if not draft.prefers_last(x) or not draft.is_image(x) or not draft.is_image(node.output):
+        return False
+    assert isinstance(x, Value)
+    kernel = _even_parts(x, node.output)
+    if kernel is not None and node.attributes["mode"] == "area":
+        return draft.write(
+            node, "avg_pool_nhwc", (draft.images(x),), kernel=kernel, stride=kernel, padding=(0, 0, 0, 0),
+            count_include_pad=False, divisor=None,
+        )  # fmt: skip
+    if set(x.shape[2:]) == {1}:
+        return draft.write(node, "expand", (draft.images(x),), shape=image_shape(node.output.shape))
+    if node.attributes["mode"].startswith("nearest"):
+        return _repeated(node, x, draft)
+    return _weighted(node, x, draft)
+
+
+def _weighted(node: Node, x: Value, draft: Layouts) -> bool:
+    """Rows, then columns, as sums of what they lie between: products with a matrix from the left."""
+    a, image = node.attributes, draft.images(x)
+    (n, height, width, channels), scales = image.shape, a.get("scales")
+    sizes = node.output.shape[2:]
+    found = matrices(x.shape[2:], sizes, a["mode"], a.get("align_corners", False), scales)  # type: ignore[arg-type]
+    down, across = ([None] * (2 - len(found)) + found)[:2]
+    if down is not None:
+        rows, wide = (n, height, width * channels), (n, len(down), width * channels)
+        flat = draft.add("reshape", (image,), x, rows, layer=node.layer, shape=rows)
+        matrix = draft.constant(f"{node.output.name}.rows", down.astype(np.float32))
+        summed = draft.add("matmul", (matrix, flat), x, wide, layer=node.layer)
+        shape = (n, len(down), width, channels)
+        image = draft.add("reshape", (summed,), x, shape, layer=node.layer, shape=shape)
+    if across is None:
+        return draft.write(node, "reshape", (image,), shape=image_shape(node.output.shape))
+    matrix = draft.constant(f"{node.output.name}.columns", across.astype(np.float32))
+    return draft.write(node, "matmul", (matrix, image))
+
+
+def _repeated(node: Node, x: Value, draft: Layouts) -> bool:
+    """Every pixel so many times along both dims."""
+    n, height, width, channels = image_shape(x.shape)
+    sizes, scales = image_shape(node.output.shape)[1:3], node.attributes.get("scales") or ()
+    if any(s % a for s, a in zip(sizes, (height, width), strict=True)):  # type: ignore[operator]
+        return False
+    times = tuple(s // a for s, a in zip(sizes, (height, width), strict=True))  # type: ignore[operator]
+    if any(scale is not None and scale != t for scale, t in zip(scales, times[-len(scales) :], strict=False)):
+        return False
+    apart, repeated = (n, height, 1, width, 1, channels), (n, height, times[0], width, times[1], channels)
+    pixels = draft.add("reshape", (draft.images(x),), x, apart, layer=node.layer, shape=apart)
+    tiles = draft.add("expand", (pixels,), x, repeated, layer=node.layer, shape=repeated)
+    return draft.write(node, "reshape", (tiles,), shape=image_shape(node.output.shape))
+
+
+def _greatest_of_parts(node: Node, draft: Layouts) -> bool:
+    x = node.inputs[0]
+    if not draft.is_image(x) or not draft.is_image(node.output):
+        return False
+    assert isinstance(x, Value)
+    kernel = _even_parts(x, node.output)
+    return kernel is not None and draft.write(
+        node, "max_pool_nhwc", (draft.images(x),), kernel=kernel, stride=kernel, padding=(0, 0, 0, 0), dilation=(1, 1)
+    )
+
+
+def _even_parts(x: Value, y: Value) -> tuple[int, int] | None:
+    """The parts of which each gives one value, where the sizes divide evenly."""
+    sizes = list(zip(x.shape[2:], y.shape[2:], strict=True))
+    if any(not isinstance(a, int) or not isinstance(b, int) or not b or a % b for a, b in sizes):
+        return None
+    return _pair(tuple(a // b for a, b in sizes), 1)  # type: ignore[operator]
+
+
+def _mean(node: Node, draft: Layouts) -> bool:
+    x, a = node.inputs[0], node.attributes
+    dim = a.get("dim")
+    if not draft.is_image(x) or not draft.prefers_last(x) or a.get("dtype") not in (None, float32) or dim is None:
+        return False
+    assert isinstance(x, Value)
+    dims = {d % len(x.shape) for d in ((dim,) if isinstance(dim, int) else dim)}
+    if dims != set(range(2, len(x.shape))):
+        return False
+    if not a.get("keepdim", False):
+        return draft.write_plain(node, "mean_nhwc", (draft.images(x),))
+    mean = draft.add("mean_nhwc", (draft.images(x),), node.output, node.output.shape[:2], layer=node.layer)
+    shape = image_shape(node.output.shape)
+    return draft.write(node, "reshape", (mean,), shape=shape)
+
+
+def _greatest(node: Node, draft: Layouts) -> bool:
+    """The greatest value of each channel: a pool with one window."""
+    x, dim = node.inputs[0], node.attributes.get("dim")
+    if not draft.is_image(x) or not draft.prefers_last(x) or dim is None:
+        return False
+    assert isinstance(x, Value)
+    if {d % len(x.shape) for d in ((dim,) if isinstance(dim, int) else dim)} != set(range(2, len(x.shape))):
+        return False
+    n, height, width, channels = image_shape(x.shape)
+    image = draft.add(
+        "max_pool_nhwc", (draft.images(x),), x, (n, 1, 1, channels), layer=node.layer, kernel=(height, width),
+        stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1),
+    )  # fmt: skip
+    if node.attributes.get("keepdim", False):
+        draft.last[node.output.name] = image
+        return True
+    return draft.write_plain(node, "reshape", (image,), shape=node.output.shape)
+
+
+def _norm(node: Node, draft: Layouts) -> bool:
+    x, *rest = node.inputs
+    if node.output.dtype != float32 or len(node.output.shape) not in (2, 3, 4) or not isinstance(x, Value):
+        return False
+    if any(operand is not None and draft.array(operand) is None for operand in rest):
+        return False
+    weight, bias, mean, variance = (None if o is None else np.asarray(draft.array(o), np.float64) for o in rest)
+    assert mean is not None and variance is not None and isinstance(rest[2], Value)
+    scale = (1 if weight is None else weight) / np.sqrt(variance + node.attributes["eps"])
+    shift = (0 if bias is None else bias) - mean * scale
+    stem = rest[2].name.removesuffix("running_mean")
+    values = (
+        draft.constant(f"{stem}scale", scale.astype(np.float32)),
+        draft.constant(f"{stem}shift", shift.astype(np.float32)),
+    )
+    if len(x.shape) == 2:
+        return draft.write_plain(node, "affine_nhwc", (draft.plain(x), *values), activation="")
+    return draft.is_image(x) and draft.write(node, "affine_nhwc", (draft.images(x), *values), activation="")
+
+
+IMAGE_RULES: Mapping[str, Rule] = {
+    "conv": _convolution, "max_pool": _pool, "avg_pool": _pool, "interpolate": _resized, "mean": _mean,
+    "conv_transpose": _spread, "amax": _greatest, "adaptive_max_pool": _greatest_of_parts, "batch_norm": _norm,
+}  # fmt: skip
