@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -113,9 +114,9 @@ def measure(name: str, pair: Pair, batch: int, limits: Limits, engines: Sequence
 
 
 def _compare(row: Row, contest: Contest, runners: dict[str, Runner]) -> None:
-    """Note each engine's largest error, in parts of the largest output of torch, and how it was made ready."""
+    """Note each engine's largest error, in parts of torch's largest output in float64, and how it was made ready."""
     with torch.inference_mode():
-        wanted = contest.pair.theirs(contest.given).numpy()
+        wanted = copy.deepcopy(contest.pair.theirs).double()(contest.given.double()).numpy()
     for engine, runner in runners.items():
         row.errors[engine] = float(np.abs(runner.output() - wanted).max() / np.abs(wanted).max())
         if runner.facts:
