@@ -294,15 +294,19 @@ def apply(primitive: Primitive, *operands: Any, **attributes: Any) -> Tensor | t
 
     Gives a tensor, or a tuple of tensors where the primitive has several outputs.
     """
-    result = primitive.run(*[o.array if isinstance(o, Tensor) else o for o in operands], **attributes)
+    watcher = TRACING.watcher
+    if watcher is None:
+        result = primitive.run(*[o.array if isinstance(o, Tensor) else o for o in operands], **attributes)
+    else:
+        result = watcher.run(primitive, operands, attributes)
     several = type(result) is tuple
     outputs = tuple(map(Tensor, result)) if several else (Tensor(result),)
     recording = autograd.is_grad_enabled()
     for output in outputs:
         if output.array.base is not None or output.array is getattr(operands[0], "array", None):
             _link(output, operands, primitive, attributes)
-    if TRACING.watcher is not None:
-        TRACING.watcher.ran(primitive, operands, attributes, outputs)
+    if watcher is not None:
+        watcher.ran(primitive, operands, attributes, outputs)
     if recording and primitive.rule is not None and _wants_gradient(operands):
         node = autograd.Node(primitive, operands, attributes, outputs)
         for index, output in enumerate(outputs):

@@ -13,6 +13,9 @@ from .ops.primitive import Primitive
 class Watcher(Protocol):
     """What is told of everything that tensors do."""
 
+    def run(self, primitive: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Any:
+        """What a primitive gives for operands, tensors among them: an array or a tuple of arrays."""
+
     def ran(
         self, primitive: Primitive, operands: Sequence[Any], attributes: dict[str, Any], outputs: Sequence[Any]
     ) -> None:

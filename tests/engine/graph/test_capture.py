@@ -14,6 +14,7 @@ from numserve.engine import Tensor, models, nn
 from numserve.engine.graph import CaptureError, Extent, Graph, capture, interpret
 from numserve.engine.graph.structure import put_together
 from numserve.engine.nn import functional as F
+from numserve.engine.ops import PRIMITIVES
 from numserve.engine.tracing import TRACING
 
 HERE = __file__
@@ -321,6 +322,12 @@ def _masked(_: Any, x: Tensor) -> Tensor:
     return x
 
 
+def _written_where_convolutions_are_flat(m: Any, x: Tensor) -> Tensor:
+    y = F.conv1d(x, m.weight.expand(40, -1, -1))
+    y.flatten(1).add_(1)
+    return y
+
+
 def _swapped(_: Any, x: Tensor) -> Tensor:
     a, b = (x + 0).chunk(2, -1)
     a.copy_(b)
@@ -329,13 +336,23 @@ def _swapped(_: Any, x: Tensor) -> Tensor:
 
 CHANGES = [
     _assign, _through_a_view, _through_many_views, _relu_in_place, _changed_while_kept, _input_changed, _accumulated,
-    _buffer_of_results, _masked, _swapped,
+    _buffer_of_results, _masked, _swapped, _written_where_convolutions_are_flat,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("forward", CHANGES, ids=lambda f: f.__name__.strip("_"))
 def test_changes_in_place_are_recorded_as_what_they_amount_to(forward: Forward) -> None:
-    holds_for_every_batch(forward, lambda n: (numbers(n, 3, 4),))
+    holds_for_every_batch(forward, lambda n: (numbers(n, 3, 4),), weight=numbers(1, 3, 2))
+
+
+def test_expensive_operations_run_once_for_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = []
+    conv = PRIMITIVES["conv"].kernel
+    monkeypatch.setattr(
+        PRIMITIVES["conv"], "kernel", lambda x, *rest, **how: batches.append(len(x)) or conv(x, *rest, **how)
+    )
+    capture(nn.Conv2d(3, 8, 3).eval(), numbers(1, 3, 40, 40))
+    assert batches == [1, 1]  # once recorded, once compared
 
 
 def test_capture_leaves_examples_and_module_as_they_were() -> None:
