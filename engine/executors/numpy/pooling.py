@@ -10,7 +10,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from ...dtype import Array
 from ...graph.plan import Step
-from .convolution import NEAR, padded
+from .convolution import padded
+from .products import NEAR
 from .workshop import Bench, Block, Call, Candidates, Workshop, blocks
 
 

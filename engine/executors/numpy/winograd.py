@@ -190,7 +190,7 @@ def _end(conv: Conv, tile: Tile, block: Block, channels: slice, arranged: Array,
         return [partial(np.add, arranged, bias, apart), *_after(y, residual, conv.activation, bench)]
     staged = bench.take(*arranged.shape)
     image = staged.reshape(len(y), -1, arranged.shape[3] * m, y.shape[3])
-    calls = [partial(np.add, arranged, bias, staged)]
+    calls: list[Call] = [partial(np.add, arranged, bias, staged)]
     cut = image[:, : y.shape[1], : y.shape[2]]
     if residual is not None:
         calls.append(partial(np.add, cut, residual, cut))
