@@ -127,7 +127,6 @@ static int work_on_share(struct pool_of_threads *p, const struct step *s, int th
  * set back while somebody may still look at it. */
 static void work(struct pool_of_threads *p, int index) {
     int end = 0, before[MOST_THREADS] = {0};
-    double start = p->seconds && index == 0 ? now() : 0;
     for (int i = 0; i < p->count; i++) {
         const struct step *s = p->steps + i;
         int finished = 0;
@@ -137,14 +136,13 @@ static void work(struct pool_of_threads *p, int index) {
             finished += work_on_share(p, s, thread, before[thread], p->scratch[index]);
         }
         for (int k = 0; k < p->threads; k++) before[k] += share_begin(p, s->units, k + 1) - share_begin(p, s->units, k);
-        if (finished && atomic_fetch_add(&p->done.value, finished) + finished >= end)
+        const double stop = p->seconds ? now() : 0;
+        if (finished && atomic_fetch_add(&p->done.value, finished) + finished >= end) {
+            if (p->seconds)
+                p->seconds[i] = stop; /* whoever finishes a step notes when; the caller may be asleep */
             wake(&p->done);
-        for (int seen = atomic_load(&p->done.value); seen < end;) seen = await_change(&p->done, seen);
-        if (p->seconds && index == 0) {
-            const double stop = now();
-            p->seconds[i] = stop - start;
-            start = stop;
         }
+        for (int seen = atomic_load(&p->done.value); seen < end;) seen = await_change(&p->done, seen);
     }
 }
 
@@ -213,10 +211,13 @@ void pool_run(struct pool_of_threads *p, const struct kernels *kernels, const st
     p->seconds = seconds;
     for (int k = 0; k < p->threads; k++) atomic_store(&p->next[k].value, 0);
     atomic_store(&p->done.value, 0);
+    const double start = seconds ? now() : 0;
     const int run = (atomic_load(&p->runs.value) + 1) & INT_MAX;
     atomic_store(&p->runs.value, run);
     wake(&p->runs);
     work(p, 0);
     atomic_store(&p->runs.value, (run + 1) & INT_MAX);
     for (int left = atomic_load(&p->inside.value); left > 0;) left = await_change(&p->inside, left);
+    if (seconds)
+        for (int i = count - 1; i >= 0; i--) seconds[i] -= i > 0 ? seconds[i - 1] : start;
 }
