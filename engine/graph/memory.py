@@ -38,10 +38,10 @@ def at_home(array: Array) -> Array:
     return home
 
 
-def _strips(array: Array) -> list[slice | tuple[slice, slice]]:
+def _strips(array: Array) -> list[Any]:
     """Parts to be copied one by one: tiles of a large matrix that is turned, so that what is read stays near."""
     if array.ndim != 2 or array.nbytes < TURNED_BYTES or array.strides[1] <= array.strides[0]:
-        return [slice(None)]
+        return [...]
     rows, columns = (range(0, size, TILE) for size in array.shape)
     return [(slice(r, r + TILE), slice(c, c + TILE)) for r in rows for c in columns]
 
