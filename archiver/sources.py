@@ -19,7 +19,7 @@ from .errors import ArchiveError, MissingFile
 from .limits import DEFAULT_LIMITS
 from .manifest import MANIFEST_NAME, Manifest, check_model_name
 
-HANDLERS = ("base_handler", "image_classifier")
+HANDLERS = ("base_handler", "image_classifier", "tensor")
 LATER_HANDLERS = ("image_segmenter", "object_detector", "text_classifier")
 FOREIGN_HANDLERS = ("dali_image_classifier", "trt_llm_handler", "vllm_handler")
 LSP_HANDLERS = ("BaseHandler", "TorchScriptHandler")

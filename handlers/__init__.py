@@ -8,6 +8,7 @@ from .library import tensor_bytes
 from .loading import BUILTIN, load_handler
 from .metrics import Dimension, Emitted, MetricTypes
 from .preparing import engine_of, prepare
+from .signature import metadata_of
 from .streaming import send_intermediate_predict_response
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ResponseParts",
     "engine_of",
     "load_handler",
+    "metadata_of",
     "prepare",
     "send_intermediate_predict_response",
     "tensor_bytes",

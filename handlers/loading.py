@@ -20,6 +20,7 @@ from .modules import ModelDirectory, list_classes_from_module
 BUILTIN = {
     "base_handler": "numserve.handlers.base:BaseHandler",
     "image_classifier": "numserve.handlers.image_classifier:ImageClassifier",
+    "tensor": "numserve.handlers.tensor:TensorHandler",
 }
 NOT_YET = (
     "dali_image_classifier",

@@ -128,12 +128,16 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a worker says when its model is loaded; `engine` is how the engine runs it, None where it does not."""
+    """What a worker says when its model is loaded; `engine` is how the engine runs it, None where it does not.
+
+    `signature` are the named tensors that it takes and gives, as the Open Inference Protocol describes them.
+    """
 
     seconds: float
     memory_bytes: int
     emitted: tuple[Emitted, ...] = ()
     engine: dict[str, Any] | None = None
+    signature: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,14 @@ class Model:
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
 
+        Explanations share no batch: a handler decides by its first request whether it explains.
         Counts the request, under its version where the client has given one.
         Raises: QueueFull, NoWorkers; the future raises InferenceFailed, WorkerDied, DeadlineExceeded, ResponseTimeout.
         """
         self._counted.accepted(version_given)
-        return self._batcher.submit(request, version_given=version_given)
+        return self._batcher.submit(
+            request, alone=request.headers.get("explain") == "True", version_given=version_given
+        )
 
     async def describe_by_handler(self) -> dict[str, Any] | None:
         """What the handler tells of itself, or None where that is no JSON object.
@@ -126,6 +129,10 @@ class Model:
         if reason:
             return ModelStatus("failing", reason, workers, queue)
         return ModelStatus("loading" if self._pool.count("loading") else "unloaded", None, workers, queue)
+
+    def signature(self) -> dict[str, Any]:
+        """The named tensors that it takes and gives, as far as a worker has told: `inputs` and `outputs`."""
+        return {"inputs": [], "outputs": []} | (self._pool.signature or {})
 
     def healthy(self) -> bool:
         """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""

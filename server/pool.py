@@ -79,6 +79,8 @@ class WorkerPool:
         self._clock = clock
         self._sleep = sleep
         self._seats: list[Seat] = []
+        self.signature: dict[str, Any] | None = None
+        """The named tensors of the model, as the worker that loaded it last has told."""
         self._settled()
 
     def __iter__(self) -> Iterator[Seat]:
@@ -203,6 +205,7 @@ class WorkerPool:
         seat.state, seat.error, seat.failing_since, seat.attempts = READY, None, None, 0
         self._metrics.worker_loaded(seat.load.name, time.monotonic() - seat.asked_at)
         self._metrics.emit(report.emitted)
+        self.signature = report.signature
         logger.info("%s has loaded its model in %.2f s", seat.load.name, report.seconds)
         if not seat.first.done():
             seat.first.set_result(None)

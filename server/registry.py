@@ -69,6 +69,8 @@ class ModelRegistry:
         self._store = ModelStore(settings.model_store, settings.temp_dir, settings.allowed_urls)
         self._numbers = itertools.count(FIRST_WORKER)
         self._closed = False
+        self.starting = False
+        """True while the models of the start-up are loaded."""
 
     async def register(self, registration: Registration) -> Model:
         """Unpack an archive, record the model and start its workers; if synchronous, wait until they are loaded.
@@ -149,6 +151,15 @@ class ModelRegistry:
     def healthy(self) -> bool:
         """Whether the default version of each model has the workers it should have."""
         return all(versions.models[versions.default].healthy() for versions in self._names.values())
+
+    def unready(self) -> list[str]:
+        """The models whose default version should have workers and has none that is ready; the reason is in status().
+
+        A model scaled to none is as it should be. While the start-up loads models, the last word is `start-up`.
+        """
+        models = (versions.models[versions.default] for versions in self._names.values())
+        names = [model.name for model in models if model.status().state in ("loading", "failing")]
+        return names + ["start-up"] if self.starting else names
 
     def _of(self, name: str) -> _Versions:
         versions = self._names.get(name)

@@ -42,7 +42,11 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
             status = model.status()
             return _problem(url, status.reason or status.state) if status.state == "failing" else None
 
-    problems = await asyncio.gather(*(load(name, url) for name, url in wanted(settings)))
+    registry.starting = True
+    try:
+        problems = await asyncio.gather(*(load(name, url) for name, url in wanted(settings)))
+    finally:
+        registry.starting = False
     return [problem for problem in problems if problem]
 
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
 THIRD_PARTY = {
     "archiver": {"click"},
     "engine": {"numpy"},
-    "handlers": {"numpy", "PIL", "yaml"},
+    "handlers": {"numpy", "orjson", "PIL", "yaml"},
     "server": {
         "click", "fastapi", "orjson", "prometheus_client", "psutil", "pydantic", "pydantic_settings",
         "python_multipart", "starlette", "uvicorn", "uvloop", "yaml",

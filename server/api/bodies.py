@@ -24,6 +24,8 @@ MAX_PARTS = 1000
 WITHOUT_BODY = (204, 304)
 FORM = b"application/x-www-form-urlencoded"
 MULTIPART = b"multipart/form-data"
+OURS_TO_ASK = "describe"
+"""The header by which management asks a handler to describe itself; who predicts has no business with it."""
 OCTETS = "application/octet-stream"
 
 
@@ -71,6 +73,7 @@ def to_inference_request(
     parts = _parts(headers.get("content-type"), body)
     if with_query:
         parts = _last_wins((*_fields(scope["query_string"]), *parts))
+    headers.pop(OURS_TO_ASK, None)
     headers.update(extra)
     return InferenceRequest(identity, parts, headers, trace)
 

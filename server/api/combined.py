@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .bodies import Receive, Scope, Send
-from .dispatch import find_target
 from .listener import App
+from .targets import find_target
 
 
 class Combined:

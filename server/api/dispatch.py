@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from ...archiver import ArchiveError
@@ -16,25 +14,19 @@ from ..metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from .bodies import ClientLeft, Receive, Scope, Send, read_body, to_inference_request, to_response
+from .encoding import CONTENT_ENCODING, decoded
 from .errors import TooLarge, WireError
 from .listener import EXCHANGE, App, send_error, send_whole
 from .pieces import send_in_pieces
 from .responses import JSON, error_body
+from .targets import Target, find_target
 
 WATCH_AFTER = 0.01
 """Seconds before a waiting request is worth a look at whether its client is still there."""
+IN_THREAD = 1 << 14
+"""Bytes of a compressed body above which the event loop does not unpack it itself."""
 DRAIN_SECONDS = 1.0
 """How long an oversized body is read on, so that its sender gets to see the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a prediction's path leads. No model: it stands in the query or the form."""
-
-    model: str | None
-    version: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    with_query: bool = False
 
 
 class Dispatcher:
@@ -49,18 +41,20 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request."""
-        target = None if scope["method"] == "OPTIONS" else find_target(scope["path"].split("/"))
-        if target is None:
+        target = find_target(scope["path"].split("/"))
+        if target and target.model and scope["method"] == "OPTIONS":
+            scope = {**scope, "path": f"/predictions/{target.model}"}
+        if target is None or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
         try:
             await self._serve(target, scope, receive, send)
         except TooLarge as error:
-            await _refuse_and_drain(error, receive, send)
+            await _refuse_and_drain(error, scope, receive, send)
         except (ServingError, ArchiveError, WireError) as error:
             if isinstance(error, ModelNotFound):
                 self._metrics.request_rejected("unknown_model")
-            await send_error(error, False, send)
+            await send_error(error, False, scope, send)
 
     async def _serve(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(target, scope, receive)
@@ -72,6 +66,8 @@ class Dispatcher:
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> InferenceResponse:
         exchange: Exchange = scope[EXCHANGE]
         body = await read_body(scope["headers"], receive, self._limit)
+        if target.open_inference:
+            body = await _plain(scope, body, self._limit)
         request = to_inference_request(exchange.id, scope, body, target.headers, target.with_query, exchange.trace)
         name = target.model or self._named_in(scope, request)
         model = self._registry.get(name, target.version)
@@ -92,26 +88,15 @@ class Dispatcher:
         raise InvalidRequest("Parameter model_name is required.")
 
 
-def find_target(path: list[str]) -> Target | None:
-    """Where a path leads, or None where it is no prediction's (contract: inference API, section 2)."""
-    match path:
-        case ["", "predictions" | "explanations" as route, model, *rest] if model:
-            explain = str(route == "explanations")
-            return Target(model, rest[0] if rest else None, {"url_path": "/".join(rest[1:]), "explain": explain})
-        case ["", "v1", "models", named] if ":predict" in named or ":explain" in named:
-            model, _, _ = named.partition(":")
-            return Target(model, None, {"explain": str(":predict" not in named)})
-        case ["", "v2", "models", model, "infer" | "explain" as verb]:
-            return Target(model, None, {"explain": str(verb == "explain")})
-        case ["", "invocations"]:
-            return Target(None, with_query=True)
-        case ["", "models", model, "invoke"]:
-            return Target(model, with_query=True)
-        case ["", model, "predict"]:
-            return Target(model, with_query=True)
-        case ["", model, version, "predict"]:
-            return Target(model, version, with_query=True)
-    return None
+async def _plain(scope: Scope, body: bytes | bytearray, limit: int) -> bytes | bytearray:
+    """The body without its Content-Encoding, and the header gone with it; a large one is unpacked in a thread."""
+    encodings = [value.decode("latin-1") for name, value in scope["headers"] if name == CONTENT_ENCODING]
+    if not encodings:
+        return body
+    scope["headers"] = [(name, value) for name, value in scope["headers"] if name != CONTENT_ENCODING]
+    if len(body) < IN_THREAD:
+        return decoded(", ".join(encodings), body, limit)
+    return await asyncio.to_thread(decoded, ", ".join(encodings), body, limit)
 
 
 async def _answer_or_leave(answer: asyncio.Future[InferenceResponse], receive: Receive) -> InferenceResponse:
@@ -142,9 +127,9 @@ async def _cancel_when_left(answer: asyncio.Future[InferenceResponse], receive: 
     answer.cancel()
 
 
-async def _refuse_and_drain(error: TooLarge, receive: Receive, send: Send) -> None:
+async def _refuse_and_drain(error: TooLarge, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer at once, then read on a little: closing a socket with unread bytes in it would discard the answer."""
-    status, body = error_body(error, operator=False)
+    status, body = error_body(error, False, scope["path"])
     headers = [JSON, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})

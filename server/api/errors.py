@@ -34,6 +34,14 @@ class TooLarge(WireError):
         super().__init__(f"The request body exceeds {limit} bytes (max_request_size).")
 
 
+class UnknownEncoding(WireError):
+    """The body is compressed in a way that is not read here."""
+
+    def __init__(self, encoding: str) -> None:
+        """Name what was met and what is expected."""
+        super().__init__(f"The body's encoding is {encoding!r}; expected gzip, deflate or none.")
+
+
 class TookTooLong(WireError):
     """Taking a model away took longer than unregister_model_timeout."""
 
@@ -42,6 +50,7 @@ WIRE: dict[type[Exception], tuple[int, str]] = {
     NoRoute: (404, "ResourceNotFoundException"),
     NotAllowed: (405, "MethodNotAllowedException"),
     TooLarge: (413, "ContentTooLargeException"),
+    UnknownEncoding: (415, "UnsupportedMediaTypeException"),
     TookTooLong: (408, "RequestTimeoutException"),
     ArchiveError: (400, "InvalidModelException"),
     e.InvalidRequest: (400, "BadRequestException"),

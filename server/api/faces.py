@@ -75,7 +75,7 @@ def _error_handler(operator: bool) -> Handler:
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
             error = NotAllowed() if error.status_code == 405 else NoRoute()
-        status, body = error_body(error, operator)
+        status, body = error_body(error, operator, request.scope["path"])
         return Response(body, status, media_type="application/json")
 
     return answer

@@ -13,6 +13,7 @@ from ..settings import Settings
 from .dispatch import Dispatcher
 from .faces import ANY, description_of_model, make_app, operation
 from .listener import App
+from .open_inference import add_open_inference
 from .responses import PrettyJSON
 
 PREDICTIONS = {
@@ -40,6 +41,7 @@ def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics)
     app.add_api_route("/ping", ping, methods=["GET"], **operation("ping", "Whether every model has its workers"))
     app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
     app.add_api_route("/predictions/{model_name}", describe_model, methods=["OPTIONS"], include_in_schema=False)
+    add_open_inference(app, registry)
     _describe_predictions(app)
     return Dispatcher(app, registry, settings, metrics)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+from ..errors import QueueFull
 from ..logs import AccessLog, Exchange
 from ..metrics import Metrics
 from ..settings import Settings
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 EXCHANGE = "numserve.exchange"
+RETRY_AFTER = (b"retry-after", b"1")
 CLIENT_LEFT = 499
 """What the log shows for a request whose client hung up, as nginx does."""
 
@@ -61,7 +63,7 @@ class Listener:
         except Exception as error:
             logger.exception("request %s failed", exchange.id)
             if not sent:
-                await send_error(error, self._operator, send_dressed)
+                await send_error(error, self._operator, scope, send_dressed)
         finally:
             self._metrics.request_answered(sent or 500)
             self._access_log.note(_client(scope), _request(scope), sent, time.perf_counter() - began, exchange)
@@ -71,10 +73,13 @@ class Listener:
         return [*headers, (b"x-request-id", identity.encode()), *self._common, (b"connection", connection)]
 
 
-async def send_error(error: Exception, operator: bool, send: Send) -> None:
-    """Answer with an error's status and JSON."""
-    status, body = error_body(error, operator)
-    await send_whole(send, status, [JSON, (b"content-length", b"%d" % len(body))], body)
+async def send_error(error: Exception, operator: bool, scope: Scope, send: Send) -> None:
+    """Answer with an error's status and JSON; who came when the queue was full may come again."""
+    status, body = error_body(error, operator, scope["path"])
+    headers = [JSON, (b"content-length", b"%d" % len(body))]
+    if isinstance(error, QueueFull):
+        headers.append(RETRY_AFTER)
+    await send_whole(send, status, headers, body)
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes | bytearray | memoryview) -> None:

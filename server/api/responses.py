@@ -46,14 +46,21 @@ def status(text: str, code: int = 200) -> PrettyJSON:
     return PrettyJSON({"status": text}, code)
 
 
-def error_body(error: Exception, operator: bool) -> tuple[int, bytes]:
-    """The status and the JSON of an error; `detail` is for operators alone.
+def speaks_open_inference(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol, whose clients look for `error`."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def error_body(error: Exception, operator: bool, path: str = "") -> tuple[int, bytes]:
+    """The status and the JSON of an error; `detail` is for operators alone, `error` for those who speak a protocol.
 
     An error of no family of ours is told by nothing but its status: its text may hold anything.
     """
     code, kind = on_the_wire(error)
     expected = isinstance(error, (ServingError, ArchiveError, WireError))
     body: dict[str, Any] = {"code": code, "type": kind, "message": str(error) if expected else "Internal server error"}
+    if speaks_open_inference(path):
+        body["error"] = body["message"]
     if operator and (detail := getattr(error, "detail", "")):
         body["detail"] = detail
     return code, pretty(body)

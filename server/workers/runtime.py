@@ -21,6 +21,7 @@ from ...handlers import (
     PredictionException,
     engine_of,
     load_handler,
+    metadata_of,
     prepare,
     tensor_bytes,
     wrap_envelope,
@@ -93,11 +94,14 @@ class Runtime:
             phase = "initialize"
             handler.initialize(self._context)
             prepare(handler, self._context)
+            signature = metadata_of(handler, self._spec.config)
         except BaseException as error:
             logger.exception("the model cannot be loaded")
             return self._load_failure(error, phase)
         self._handler = handler
-        return LoadReport(time.perf_counter() - began, self._memory_bytes(), self._emitted(), self._engine_news())
+        return LoadReport(
+            time.perf_counter() - began, self._memory_bytes(), self._emitted(), self._engine_news(), signature
+        )
 
     def infer(self, requests: Sequence[InferenceRequest]) -> tuple[list[Outcome] | Failure, BatchReport]:
         """Answer a batch; what the handler raises becomes the failure of all, a returned PredictionException of one."""

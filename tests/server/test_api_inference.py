@@ -9,8 +9,8 @@ import re
 import pytest
 from numserve.archiver import ArchiveError
 from numserve.server import errors
-from numserve.server.api.dispatch import Target, find_target
 from numserve.server.api.errors import WIRE, WireError, on_the_wire
+from numserve.server.api.targets import Target, find_target
 from numserve.server.errors import ServingError
 
 TELL = """
@@ -35,8 +35,12 @@ PATHS = {
     "/explanations/m": Target("m", None, {"url_path": "", "explain": "True"}),
     "/v1/models/m:predict": Target("m", None, {"explain": "False"}),
     "/v1/models/m:explain": Target("m", None, {"explain": "True"}),
-    "/v2/models/m/infer": Target("m", None, {"explain": "False"}),
-    "/v2/models/m/explain": Target("m", None, {"explain": "True"}),
+    "/v2/models/m/infer": Target("m", None, {"explain": "False"}, open_inference=True),
+    "/v2/models/m/explain": Target("m", None, {"explain": "True"}, open_inference=True),
+    "/v2/models/m/versions/1.0/infer": Target("m", "1.0", {"explain": "False"}, open_inference=True),
+    "/v2/models/m/versions/1.0/explain": Target("m", "1.0", {"explain": "True"}, open_inference=True),
+    "/v2/models/m/versions/1.0": None,
+    "/v2/models/m/ready": None,
     "/invocations": Target(None, with_query=True),
     "/models/m/invoke": Target("m", with_query=True),
     "/m/predict": Target("m", with_query=True),
@@ -294,3 +298,51 @@ def test_every_row_of_the_table_is_an_error_of_ours():
 )
 def test_the_nearest_row_counts(error, sent):
     assert on_the_wire(error) == sent
+
+
+async def test_options_of_every_path_describe_its_model(serve):
+    client = await serve()
+    for path in SERVED:
+        answer = await client.inference.options(path)
+        if path == "/invocations":
+            assert answer.status_code == 404
+        else:
+            assert answer.json()["info"]["title"] == "RESTful API for: m", path
+
+
+async def test_explanations_share_no_batch(serve):
+    client = await serve(
+        """
+        def handle(data, context):
+            return [f"{len(data)} {context.get_request_header(0, 'explain')}"] * len(data) if data else None
+        """,
+        batchSize=2,
+        maxBatchDelay=2000,
+    )
+    explained = client.inference.post("/explanations/m", content=b"")
+    answers = await asyncio.gather(explained, client.predict(content=b""), client.predict(content=b""))
+    assert sorted(answer.text for answer in answers) == ["1 True", "2 False", "2 False"]
+
+
+async def test_who_predicts_cannot_ask_the_handler_to_describe_itself(serve):
+    client = await serve("""
+        def handle(data, context):
+            return [str(context.get_request_header(0, "describe"))] if data else None
+    """)
+    assert (await client.predict(content=b"", headers={"Describe": "True"})).text == "None"
+
+
+async def test_a_full_queue_says_when_to_come_again(serve):
+    client = await serve(
+        """
+        import time
+        def handle(data, context):
+            if data:
+                time.sleep(0.5)
+                return ["done"]
+        """,
+        jobQueueSize=1,
+    )
+    answers = await asyncio.gather(*(client.predict(content=b"") for _ in range(4)))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert refused and all(answer.headers["retry-after"] == "1" for answer in refused)
