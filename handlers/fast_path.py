@@ -14,6 +14,7 @@ from ..engine.errors import EngineError
 from ..engine.executors import Choices, executor_named
 from .context import Context
 from .engine_options import EAGER, EngineOptions
+from .errors import HandlerError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class FastPath:
         self.model, self.options = model, options
         self.choices = Choices() if choices is None else choices
         self.reason = _why_eager(model, options)
+        self.problem = ""
+        """Why prepare() could not compile the model for its examples; the first call tries again."""
         self._compiled: CompiledModel | None = None
         self._lock = threading.Lock()
         self._eager_calls = self._misses = self._changes = 0
@@ -52,22 +55,17 @@ class FastPath:
         self._give_up(f"{type(problem).__name__}: {problem}", problem)
         return result
 
-    def prepare(self, examples: tuple[Any, ...], batches: Iterable[int]) -> str:
-        """Compile for inputs like the examples, unless it is done, and make the plans for these batches.
-
-        Says what went wrong, if anything did: it is left to the first call to compile then.
-        """
+    def prepare(self, examples: tuple[Any, ...], batches: Iterable[int]) -> None:
+        """Compile for inputs like the examples, unless it is done, and make the plans for these batches."""
         if self.reason:
-            return ""
+            return
         try:
             if examples:
                 self._compile(examples, {})
             if self._compiled:
                 self._compiled.prepare(batches)
         except Exception as error:  # a border: whatever a model raises for inputs that are not what it gets
-            self._compiled = None
-            return f"{type(error).__name__}: {error}"
-        return ""
+            self._compiled, self.problem = None, f"{type(error).__name__}: {error}"
 
     def describe(self) -> dict[str, Any]:
         """How the model is run, as plain data."""
@@ -78,6 +76,21 @@ class FastPath:
     def compiled(self) -> CompiledModel | None:
         """The model as the engine has compiled it; None where it has not, yet or at all."""
         return self._compiled
+
+    def require(self) -> CompiledModel:
+        """The model as the engine has compiled it.
+
+        Raises: HandlerError where it has not, with the reason.
+        """
+        if self._compiled:
+            return self._compiled
+        if self.reason or self.problem:
+            told = f"runs eager: {self.reason}" if self.reason else f"cannot be compiled for its inputs: {self.problem}"
+            raise HandlerError(f"the model {told}")
+        raise HandlerError(
+            "the model was not compiled: nothing says what its inputs look like",
+            hint="add engine.inputs or engine.sample to the model's YAML (--config-file)",
+        )
 
     def _run(self, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         with self._lock:

@@ -37,9 +37,9 @@ def prepare(handler: Handler, context: Context, options: EngineOptions | None = 
         return
     base.context = context
     declared = tuple(each.example() for each in options.inputs)
-    problem = base.fast_path.prepare(declared or _known(base, options), batches_of(options, context))
-    if problem and declared:
-        logger.warning("engine.inputs: the model cannot be compiled for them: %s", problem)
+    base.fast_path.prepare(declared or _known(base, options), batches_of(options, context))
+    if base.fast_path.problem and declared:
+        logger.warning("engine.inputs: the model cannot be compiled for them: %s", base.fast_path.problem)
 
 
 def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:

@@ -35,9 +35,12 @@ def handler_text(manifest: dict[str, Any]) -> str:
     return str((manifest.get("model") or {}).get("handler") or DEFAULT_HANDLER)
 
 
-def load_model(model_dir: Path, manifest: dict[str, Any], handler: str) -> tuple[Handler, Context]:
+def load_model(
+    model_dir: Path, manifest: dict[str, Any], handler: str, threads: int | None = None
+) -> tuple[Handler, Context]:
     """A handler as a worker has it after initialize(), and its context; changes to the model's directory, as a worker.
 
+    `threads` are the worker's, all cores unless given.
     Raises: whatever the handler raises.
     """
     entry = manifest.get("model") or {}
@@ -46,18 +49,19 @@ def load_model(model_dir: Path, manifest: dict[str, Any], handler: str) -> tuple
     loaded = load_handler(handler, model_dir)
     size = config.get("batchSize") if isinstance(config, dict) else None
     rows = size if isinstance(size, int) and size >= 1 else 1
-    context = Context(entry.get("modelName", ""), model_dir, manifest, rows, model_yaml_config=config)
+    name = entry.get("modelName", "")
+    context = Context(name, model_dir, manifest, rows, model_yaml_config=config, threads=threads)
     loaded.initialize(context)
     return loaded, context
 
 
-def reported(model_dir: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def reported(model_dir: Path, work: Callable[[], dict[str, Any]], phase: str = "initialize") -> dict[str, Any]:
     """What came of some work with a model: ok, seconds, what it gives, and where it fails phase, error, where, hint."""
     started, failure, found = perf_counter(), None, {}
     try:
         found = work()
     except (Exception, SystemExit) as error:
-        failure = HandlerError.wrap(error, "initialize", model_dir)
+        failure = HandlerError.wrap(error, phase, model_dir)
     return {
         "ok": failure is None,
         "phase": failure and failure.phase,

@@ -33,7 +33,7 @@ def tune(model_dir: Path, output: Path, batches: Sequence[int] = (), threads: Se
     handler, context = load_model(model_dir, manifest, handler_text(manifest))
     base = with_model(handler)
     if base is None:
-        raise HandlerError("the handler is no BaseHandler with a model, so the engine has no part in it", phase="tune")
+        raise HandlerError("the handler is no BaseHandler with a model, so the engine has no part in it")
     options = EngineOptions.of(context)
     sizes, counts = (
         tuple(batches or batches_of(options, context)),
@@ -46,8 +46,7 @@ def tune(model_dir: Path, output: Path, batches: Sequence[int] = (), threads: Se
         chosen = replace(options, threads=count, batches=sizes)
         base.fast_path = FastPath(base.model, chosen, choices)
         prepare(handler, context, chosen)
-        if not base.fast_path.compiled:
-            raise _untunable(base.fast_path)
+        base.fast_path.require()
     choices.save(output)
     return {
         "cpu": cpu_model(), "executor": base.fast_path.describe()["executor"], "threads": list(counts),
@@ -60,16 +59,6 @@ def _likely_threads(config: dict[str, Any]) -> Sequence[int]:
     section = config.get("engine")
     asked = section.get("threads") if isinstance(section, dict) else None
     return [asked] if asked else sorted({1, len(os.sched_getaffinity(0))})
-
-
-def _untunable(path: FastPath) -> HandlerError:
-    if path.reason:
-        return HandlerError(f"the model runs eager: {path.reason}", phase="tune")
-    return HandlerError(
-        "the model was not compiled: nothing says what its inputs look like",
-        phase="tune",
-        hint="add engine.inputs or engine.sample to the model's YAML (--config-file)",
-    )
 
 
 def whole_numbers(text: str) -> list[int]:
@@ -89,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=whole_numbers, default=[], help="such as 1,2")
     options = parser.parse_args(arguments)
     folder, output = options.model_dir.resolve(), options.output.resolve()
-    outcome = reported(folder, lambda: tune(folder, output, options.batches, options.threads))
+    outcome = reported(folder, lambda: tune(folder, output, options.batches, options.threads), "tune")
     print(json.dumps(outcome), flush=True)
     return 0 if outcome["ok"] else 1
 

@@ -152,6 +152,39 @@ def predict_command(model: str, file: str, version: str | None, content_type: st
         raise SystemExit(1)
 
 
+@cli.command("profile")
+@click.argument("model")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Rows of a run.")
+@click.option("--executor", metavar="NAME", help="native, numpy or auto, instead of what the model's YAML says.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads of a run, instead of what the model's YAML says, or 1."
+)
+@click.option("--exact", is_flag=True, help="Only algorithms that round as direct ones do.")
+@click.option("--input", metavar="SHAPE", multiple=True, help="An input's shape without the batch, such as 3,224,224.")
+@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True, help="Runs to measure.")
+@click.option("--html", metavar="FILE", help="Write a page with the graph there.")
+def profile_command(model: str, **flags: Any) -> None:
+    """Show the steps of MODEL's run: algorithms, times, and how far they are from what the machine could do.
+
+    MODEL is an archive, a model of the running server, or one of the engine's own, such as resnet18. The code in an
+    archive is run.
+    """
+    from . import profiling  # unpacks archives, which no other command does
+
+    raise SystemExit(profiling.profile(model, _as_flags(flags)))
+
+
+def _as_flags(options: dict[str, Any]) -> list[str]:
+    """Options as the arguments that say the same."""
+    flags: list[str] = []
+    for name, value in options.items():
+        if value is True:
+            flags.append(f"--{name}")
+        elif value not in (None, False):
+            flags += [f"--{name}={each}" for each in (value if isinstance(value, tuple) else (value,))]
+    return flags
+
+
 def _read(file: str) -> bytes:
     try:
         return Path(file).read_bytes()

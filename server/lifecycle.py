@@ -36,6 +36,7 @@ class State:
     management: str
     metrics: str | None
     logs: str | None
+    model_store: str | None = None
 
 
 def temp_dir(environment: Mapping[str, str]) -> Path:

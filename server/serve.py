@@ -139,6 +139,7 @@ class Server:
             management=str(self._bound["management"].address),
             metrics=str(self._bound["metrics"].address) if "metrics" in self._bound else None,
             logs=str(folder.resolve()) if folder else None,
+            model_store=str(Path(self._settings.model_store).resolve()) if self._settings.model_store else None,
         )
 
     async def _shut_down(

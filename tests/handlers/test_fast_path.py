@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numserve import engine
 from numserve.engine import nn
-from numserve.handlers import fast_path
+from numserve.handlers import HandlerError, fast_path
 from numserve.handlers.engine_options import EngineOptions
 from numserve.handlers.fast_path import PATIENCE, FastPath
 
@@ -65,7 +65,7 @@ def test_the_first_call_compiles() -> None:
 def test_it_can_be_done_before() -> None:
     path = fast(executor="numpy", exact=True, threads=1)
 
-    assert path.prepare((pictures(1),), [1, 3]) == ""
+    path.prepare((pictures(1),), [1, 3])
 
     assert told(path, "mode", "executor", "exact", "threads") == ("plan", "numpy", True, 1)
     assert batches(path) == [1, 3]
@@ -74,7 +74,10 @@ def test_it_can_be_done_before() -> None:
 def test_examples_that_do_not_fit_leave_it_to_the_first_call() -> None:
     path = fast()
 
-    assert "ShapeError" in path.prepare((engine.zeros(1, 5, 8, 8),), [1])
+    path.prepare((engine.zeros(1, 5, 8, 8),), [1])
+    assert "ShapeError" in path.problem
+    with pytest.raises(HandlerError, match="cannot be compiled for its inputs: ShapeError"):
+        path.require()
 
     assert same(path, pictures(1))
     assert told(path, "mode") == ("plan",)
@@ -197,5 +200,6 @@ def test_keywords_reach_the_model() -> None:
 def test_what_is_not_compiled_at_all(model, executor, reason) -> None:
     path = FastPath(model, EngineOptions(executor=executor))
 
-    assert path.prepare((pictures(1),), [1]) == ""
+    path.prepare((pictures(1),), [1])
+
     assert told(path, "mode", "executor", "reason", "plans") == ("eager", executor, reason, [])
