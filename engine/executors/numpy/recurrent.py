@@ -10,7 +10,8 @@ import numpy as np
 from ...dtype import Array
 from ...graph.plan import Step
 from .activation import HALF
-from .workshop import ZERO, Bench, Call, Candidates, Workshop, rows_of
+from .products import Multiply, multipliers, plain
+from .workshop import ZERO, Bench, Call, Candidates, Parts, Workshop, rows_of
 
 
 def is_whole(step: Step) -> bool:
@@ -23,7 +24,13 @@ def is_whole(step: Step) -> bool:
 def recurrent(step: Step, shop: Workshop) -> Candidates:
     """lstm, gru and rnn; one thread, as the times wait for each other."""
     build = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}[step.op]
-    return {"times": lambda: [build(step, shop, shop.benches[0])]}
+    batch, states = _arrays(step)[0].shape[1], step.output.shape[-1]
+    by_panels = multipliers(states, states, shop) if batch > 1 else {}
+
+    def parts(multiply: Multiply) -> Parts:
+        return [build(step, shop, shop.benches[0], multiply)]
+
+    return {f"times by {name}": partial(parts, way) for name, way in {"product": plain, **by_panels}.items()}
 
 
 def _times(step: Step, count: int) -> range:
@@ -48,7 +55,7 @@ def _project(x: Array, weight: Array, bias: Array | None, bench: Bench) -> tuple
     return calls + ([] if bias is None else [partial(np.add, flat, bias, flat)]), gates
 
 
-def _lstm(step: Step, shop: Workshop, bench: Bench) -> list[Call]:
+def _lstm(step: Step, shop: Workshop, bench: Bench, multiply: Multiply) -> list[Call]:
     """Gates in the order i, f, o, g; as sigmoid(x) is (1 + tanh(x / 2)) / 2, one tanh does for all of them."""
     x, h, c, w_ih, w_hh, b_ih, b_hh, _ = _arrays(step)
     outputs, last_h, last_c = step.outputs
@@ -61,8 +68,9 @@ def _lstm(step: Step, shop: Workshop, bench: Bench) -> list[Call]:
     squashed = now[:, : 3 * size]
     calls.append(partial(np.copyto, last_c, c))
     for t in _times(step, len(x)):
+        with bench.again():
+            calls += multiply(h, recurrent, now, bench)
         calls += [
-            partial(np.matmul, h, recurrent, now),
             partial(np.add, now, gates[t], now),
             partial(np.tanh, now, now),
             partial(np.multiply, squashed, HALF, squashed),
@@ -83,7 +91,7 @@ def _for_lstm(weight: Array, size: int) -> Array:
     return np.ascontiguousarray(np.concatenate((i * HALF, f * HALF, o * HALF, g), axis=-1))
 
 
-def _gru(step: Step, shop: Workshop, bench: Bench) -> list[Call]:
+def _gru(step: Step, shop: Workshop, bench: Bench, multiply: Multiply) -> list[Call]:
     """h = n + z (h - n); r and z share one tanh, as in the LSTM."""
     x, h, w_ih, w_hh, b_ih, b_hh = _arrays(step)
     outputs, last_h = step.outputs
@@ -95,7 +103,8 @@ def _gru(step: Step, shop: Workshop, bench: Bench) -> list[Call]:
     both, part = now[:, : 2 * size], now[:, 2 * size :]
     r, z = now[:, :size], now[:, size : 2 * size]
     for t in _times(step, len(x)):
-        calls.append(partial(np.matmul, h, recurrent, now))
+        with bench.again():
+            calls += multiply(h, recurrent, now, bench)
         if bias is not None:
             calls.append(partial(np.add, now, bias, now))
         calls += [
@@ -119,14 +128,16 @@ def _for_gru(weight: Array, size: int) -> Array:
     return np.ascontiguousarray(np.concatenate((weight[..., : 2 * size] * HALF, weight[..., 2 * size :]), axis=-1))
 
 
-def _rnn(step: Step, shop: Workshop, bench: Bench) -> list[Call]:
+def _rnn(step: Step, shop: Workshop, bench: Bench, multiply: Multiply) -> list[Call]:
     x, h, w_ih, w_hh, b_ih, b_hh = _arrays(step)
     outputs, last_h = step.outputs
     inward, recurrent = (shop.packed.get(w, "rnn", partial(np.ascontiguousarray, w.T)) for w in (w_ih, w_hh))
     calls, gates = _project(x, inward, _biases(b_ih, b_hh), bench)
     for t in _times(step, len(x)):
         out = outputs[t]
-        calls += [partial(np.matmul, h, recurrent, out), partial(np.add, out, gates[t], out)]
+        with bench.again():
+            calls += multiply(h, recurrent, out, bench)
+        calls.append(partial(np.add, out, gates[t], out))
         relu = step.attributes.get("nonlinearity", "tanh") == "relu"
         calls.append(partial(np.maximum, out, ZERO, out=out) if relu else partial(np.tanh, out, out))
         h = out
