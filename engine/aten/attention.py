@@ -24,6 +24,14 @@ def _(
     )
 
 
+@aten("_scaled_dot_product_flash_attention_for_cpu")
+def _(
+    query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0, is_causal: bool = False, *,
+    attn_mask: Maybe = None, scale: float | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    return (functional.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale), None)
+
+
 @aten("_native_multi_head_attention")
 def multi_head_attention(
     query: Tensor, key: Tensor, value: Tensor, embed_dim: int, num_head: int, qkv_weight: Tensor, qkv_bias: Tensor,

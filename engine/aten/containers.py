@@ -99,11 +99,6 @@ def _(self: Any, el: Any, *bounds: int) -> int:
     return int(self.count(el, *bounds))
 
 
-@aten("index_of", "aten::index.list")
-def _(self: list[Any], el: Any) -> int:
-    return self.index(el)
-
-
 @aten("copy")
 def _(self: Any, other: Tensor | None = None, *_: Any) -> Any:
     """Of a list or dict; of a tensor, another one's values in its shape and dtype."""

@@ -294,3 +294,16 @@ def _(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = Non
 @aten("multinomial")
 def _(self: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
     return self.multinomial(num_samples, replacement)
+
+
+@aten("randint")
+def _(*args: Any, dtype: Code = None, **ignored: Any) -> Tensor:
+    """(high, size) or (low, high, size)."""
+    low, high, size = args if len(args) == 3 else (0, *args)
+    made = make.full(sizes(size), 0, dtype=dtype_of(dtype) or int64)
+    return made.random_(low, high)
+
+
+@aten("randperm")
+def _(n: int, *, dtype: Code = None, **ignored: Any) -> Tensor:
+    return make.full([n], 0.0).uniform_().argsort().to(dtype_of(dtype) or int64)

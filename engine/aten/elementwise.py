@@ -281,7 +281,7 @@ def _(self: Tensor, other: Tensor) -> bool:
 
 ACTIVATIONS = (
     "celu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu",
-    "relu6", "selu", "silu", "softplus", "softshrink", "softsign", "threshold",
+    "relu6", "selu", "silu", "softplus", "softshrink", "threshold",
 )  # fmt: skip
 for _name in ACTIVATIONS:
     enter(_name, getattr(functional, _name))
@@ -316,7 +316,8 @@ for _synonym, _name in SYNONYMS.items():
     enter(_synonym, OPERATORS[f"aten::{_name}"])
 
 _OWN_FORMS = (
-    "relu", "prelu", "conj", "isfinite", "isinf", "isnan", "glu", "softplus", "softshrink", "softsign", "hardshrink",
+    "relu", "prelu", "conj", "fmax", "fmin", "logaddexp", "maximum", "minimum", "isfinite", "isinf", "isnan", "glu",
+    "softplus", "softshrink", "hardshrink",
 )  # fmt: skip
 IN_PLACE = (
     *(name for name in (*UNARY, *UNARY_OF_NUMBERS, *BINARY, *ACTIVATIONS) if name not in _OWN_FORMS),

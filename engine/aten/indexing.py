@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import OutOfRangeError, UnsupportedOpError
 from ..functions import bucketize, searchsorted
 from ..tensor import Tensor
 from .arguments import number
+from .containers import item_of
 from .table import aten, enter, in_place
 
 _FAR = 1 << 62  # beyond any size: "to the end"
 
 
 @aten("select")
-def _(self: Tensor, dim: int, index: Any) -> Tensor:
-    return self.select(dim, int(number(index)))
+def _(self: Any, dim: int, index: Any = None) -> Any:
+    """Of a tensor; of a list, where `dim` is the index."""
+    return self.select(dim, int(number(index))) if isinstance(self, Tensor) else item_of(self, dim)
 
 
 @aten("slice")
@@ -38,18 +41,17 @@ def _(self: Tensor, dim: int, start: Any, length: int) -> Tensor:
 
 
 def _key(indices: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    return tuple(
-        slice(None) if i is None else i if i.array.ndim else i.reshape(1) if _is_mask(i) else i for i in indices
-    )
+    return tuple(slice(None) if index is None else index for index in indices)
 
 
-def _is_mask(index: Tensor) -> bool:
-    return False
-
-
-@aten("index")
-def _(self: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
-    return self[_key(indices)]
+@aten("index", "_unsafe_index")
+def _(self: Any, indices: Any, *bounds: int) -> Any:
+    """Of a tensor; of a list or text, where an item is."""
+    if isinstance(self, Tensor):
+        return self[_key(indices)]
+    if indices not in self:
+        raise OutOfRangeError("index: the item is not there")
+    return self.index(indices, *(b for b in bounds if b >= 0))
 
 
 @aten("index_put_", "_index_put_impl_")
@@ -105,8 +107,22 @@ def _(self: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
 
 
 @aten("scatter")
-def _(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
-    return self.scatter(dim, index, value if src is None else src)
+def _(
+    self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
+    if reduce is not None and reduce != "add":
+        raise UnsupportedOpError(f"scatter: reduce={reduce!r} is not there; expected 'add'")
+    put = value if src is None else src
+    if reduce is None:
+        return self.scatter(dim, index, put)
+    return self.scatter_add(dim, index, put if isinstance(put, Tensor) else self.new_full(index.array.shape, put))
+
+
+@aten("scatter_reduce")
+def _(self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+    if reduce != "sum" or not include_self:
+        raise UnsupportedOpError(f"scatter_reduce: reduce={reduce!r}, include_self={include_self} is not there")
+    return self.scatter_add(dim, index, src)
 
 
 @aten("scatter_add")

@@ -15,12 +15,11 @@ Maybe = Tensor | None
 Ints = int | Sequence[int]
 
 enter("linear", linear)
-enter("cdist", cdist)
 for _name in ("bmm", "dot", "matmul", "mm", "mv", "outer", "baddbmm", "addmv"):
     enter(_name, getattr(Tensor, _name))
 
 
-@aten("addmm", "addbmm")
+@aten("addmm")
 def _(self: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     return addmm(self, mat1, mat2, beta=beta, alpha=alpha)
 
@@ -32,6 +31,39 @@ for _name in ("addmm", "baddbmm"):
 @aten("einsum")
 def _(equation: str, tensors: Sequence[Tensor], *, path: Sequence[int] | None = None) -> Tensor:
     return einsum(equation, *tensors)
+
+
+@aten("addbmm")
+def _(self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    return self * beta + batch1.bmm(batch2).sum(0) * alpha
+
+
+@aten("cdist")
+def _(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
+    return cdist(x1, x2, p)
+
+
+@aten("inner")
+def _(self: Tensor, other: Tensor) -> Any:
+    return self.matmul(other.transpose(-1, -2)) if min(self.dim(), other.dim()) > 1 else self.dot(other)
+
+
+@aten("tensordot")
+def _(self: Tensor, other: Tensor, dims_self: Sequence[int], dims_other: Sequence[int]) -> Tensor:
+    left, right = ([d % t.dim() for d in dims] for t, dims in ((self, dims_self), (other, dims_other)))
+    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    first = [next(letters) for _ in range(self.dim())]
+    second = [first[left[right.index(d)]] if d in right else next(letters) for d in range(other.dim())]
+    kept = [x for d, x in enumerate(first) if d not in left] + [x for d, x in enumerate(second) if d not in right]
+    return einsum(f"{''.join(first)},{''.join(second)}->{''.join(kept)}", self, other)
+
+
+@aten("_weight_norm")
+def _(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g · v / |v|, each slice along a dim by its own norm."""
+    if dim == -1:
+        return v * (g / v.norm())
+    return v * (g / v.norm(2, [d for d in range(v.dim()) if d != dim % v.dim()], True))
 
 
 enter("bilinear", functional.bilinear)
@@ -188,6 +220,11 @@ def _(input: Tensor, normalized_shape: Sequence[int], weight: Maybe, bias: Maybe
     return layer_norm(input, normalized_shape, weight, bias, eps), None, None
 
 
+@aten("native_group_norm")
+def _(input: Tensor, weight: Maybe, bias: Maybe, N: int, C: int, HxW: int, group: int, eps: float) -> tuple[Any, ...]:
+    return functional.group_norm(input, group, weight, bias, eps), None, None
+
+
 @aten("rms_norm")
 def _(input: Tensor, normalized_shape: Sequence[int], weight: Maybe = None, eps: float | None = None) -> Tensor:
     return functional.rms_norm(input, sizes(normalized_shape), weight, eps)
@@ -219,6 +256,11 @@ for _name, _function in (
 ):  # fmt: skip
     enter(_name, _dropped(_function, False))
     enter(f"{_name}_", _dropped(_function, True))
+
+
+@aten("native_dropout")
+def _(input: Tensor, p: float, train: bool | None) -> tuple[Any, ...]:
+    return (functional.dropout(input, p, True) if train and p else input), None
 
 
 # Embeddings
@@ -281,3 +323,33 @@ for _name in ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_la
 enter("pixel_shuffle", functional.pixel_shuffle)
 enter("pixel_unshuffle", functional.pixel_unshuffle)
 enter("channel_shuffle", functional.channel_shuffle)
+
+
+# Losses; 0, 1, 2 stand for no reduction, the mean and the sum
+
+
+def _loss(function: Any) -> Any:
+    def loss(self: Tensor, target: Tensor, reduction: int = 1, *rest: Any) -> Any:
+        return function(self, target, *rest, reduction=("none", "mean", "sum")[reduction])
+
+    return loss
+
+
+for _name in ("l1_loss", "mse_loss"):
+    enter(_name, _loss(getattr(functional, _name)))
+
+
+@aten("smooth_l1_loss")
+def _(self: Tensor, target: Tensor, reduction: int = 1, beta: float = 1.0) -> Any:
+    return functional.smooth_l1_loss(self, target, reduction=("none", "mean", "sum")[reduction], beta=beta)
+
+
+@aten("cross_entropy_loss")
+def _(
+    self: Tensor, target: Tensor, weight: Maybe = None, reduction: int = 1, ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    return functional.cross_entropy(
+        self, target, weight, ignore_index=ignore_index, reduction=("none", "mean", "sum")[reduction],
+        label_smoothing=label_smoothing,
+    )  # fmt: skip

@@ -118,7 +118,7 @@ def _(a: Tensor) -> bool:
     return a.requires_grad
 
 
-@aten("prim::is_leaf", "is_leaf")
+@aten("is_leaf")
 def _(a: Tensor) -> bool:
     return a.is_leaf
 
@@ -153,13 +153,13 @@ def _no(*_: Any) -> bool:
 
 
 for _name in (
-    "cuda", "hpu", "ipu", "maia", "meta", "mkldnn", "mps", "mtia", "nested", "quantized", "sparse", "sparse_csr",
+    "cuda", "ipu", "maia", "meta", "mkldnn", "mps", "mtia", "nested", "quantized", "sparse", "sparse_csr",
     "vulkan", "xla", "xpu",
 ):  # fmt: skip
     enter(f"prim::is_{_name}", _no)
 for _name in (
-    "is_autocast_enabled", "is_autocast_cpu_enabled", "is_autocast_available", "is_scripting", "_is_tracing",
-    "cudnn_is_acceptable", "is_conj", "is_neg", "is_inference", "is_same_size_nested",
+    "is_autocast_enabled", "is_autocast_cpu_enabled", "is_scripting", "cudnn_is_acceptable", "is_conj", "is_neg",
+    "is_inference",
 ):  # fmt: skip
     enter(_name, _no)
 
@@ -270,3 +270,28 @@ def _(*_: Any, **__: Any) -> None:
 
 refuse("backward", "gradients inside of programs are not there")
 refuse("save", "programs write no files here")
+
+
+# How loops over range(start, stop, step) are written
+
+
+@aten("__range_length")
+def _(lo: int, hi: int, step: int) -> int:
+    if not step:
+        raise EngineError("range: a step of zero")
+    return len(range(lo, hi, step))
+
+
+@aten("__derive_index")
+def _(index: int, start: int, step: int) -> int:
+    return start + index * step
+
+
+@aten("prim::EnumName")
+def _(enum: Any) -> str:
+    return str(enum.name)
+
+
+@aten("prim::EnumValue")
+def _(enum: Any) -> Any:
+    return enum.value

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dtype import DType
-from ..errors import EngineError
-from ..functions import isin, std_mean, var_mean
+from ..errors import EngineError, UnsupportedOpError
+from ..functions import cross, isin, std_mean, var_mean
 from ..nn import functional
 from ..tensor import Tensor
 from .arguments import dtype_of, several
@@ -168,6 +168,7 @@ def _(self: Tensor, dim: int, *, dtype: DType | int | None = None) -> Tensor:
 
 
 enter("cumsum_", in_place("cumsum"))
+enter("cumprod_", in_place("cumprod"))
 
 
 @aten("cummax")
@@ -223,6 +224,38 @@ def _(self: Tensor) -> Tensor:
 def _(self: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
     result = self.unique(sorted, True, True)
     return tuple(result)
+
+
+@aten("unique_consecutive")
+def _(self: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+    if dim is not None and self.dim() > 1:
+        raise UnsupportedOpError("unique_consecutive: along a dim is not there")
+    return tuple(self.unique_consecutive(True, True))
+
+
+@aten("aminmax")
+def _(self: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    return tuple(self.aminmax(dim=dim, keepdim=keepdim))
+
+
+@aten("trace")
+def _(self: Tensor) -> Tensor:
+    return self.trace()
+
+
+@aten("dist")
+def _(self: Tensor, other: Tensor, p: Any = 2) -> Tensor:
+    return (self - other).norm(p)
+
+
+@aten("cross", "linalg_cross")
+def _(self: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    return cross(self, other, -1 if dim is None else dim)
+
+
+@aten("histc")
+def _(self: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
+    return self.histc(bins, min, max)
 
 
 @aten("bincount")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import UnsupportedOpError
 from ..functions import broadcast_tensors, cat, meshgrid, stack
 from ..nn import functional
@@ -112,7 +114,9 @@ def _(self: Tensor, dims: Sequence[int]) -> Tensor:
 
 
 @aten("repeat_interleave")
-def _(self: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def _(self: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+    if repeats is None:  # (repeats) alone: each number that often
+        return Tensor(np.arange(self.size(0))).repeat_interleave(self)
     return self.repeat_interleave(repeats, dim)
 
 
@@ -204,6 +208,45 @@ def _(self: Tensor, indices_or_sections: Any, dim: int = 0) -> list[Tensor]:
 @aten("unbind")
 def _(self: Tensor, dim: int = 0) -> list[Tensor]:
     return list(self.unbind(dim))
+
+
+@aten("atleast_1d")
+def _(self: Tensor) -> Tensor:
+    return self if self.dim() else self.reshape(1)
+
+
+@aten("atleast_2d")
+def _(self: Tensor) -> Tensor:
+    return self if self.dim() > 1 else self.reshape(1, -1)
+
+
+@aten("diff")
+def _(self: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
+    ends = [t for t in (prepend, self, append) if t is not None]
+    return (cat(ends, dim) if len(ends) > 1 else self).diff(n, dim)
+
+
+@aten("diag_embed")
+def _(self: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    size = self.size(-1) + abs(offset)
+    square = self.new_zeros([*self.array.shape[:-1], size, size])
+    square.diagonal(offset, -2, -1).copy_(self)
+    return square.movedim((-2, -1), (dim1, dim2))
+
+
+@aten("fliplr")
+def _(self: Tensor) -> Tensor:
+    return self.fliplr()
+
+
+@aten("flipud")
+def _(self: Tensor) -> Tensor:
+    return self.flipud()
+
+
+@aten("_shape_as_tensor")
+def _(self: Tensor) -> Tensor:
+    return Tensor(np.array(self.array.shape, np.int64))
 
 
 @aten("meshgrid")

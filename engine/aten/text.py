@@ -11,7 +11,7 @@ from ..tensor import Tensor
 from .table import aten, enter
 
 METHODS = (
-    "capitalize", "casefold", "center", "endswith", "expandtabs", "find", "isalnum", "isalpha", "isdecimal", "isdigit",
+    "capitalize", "center", "endswith", "expandtabs", "find", "isalnum", "isalpha", "isdecimal", "isdigit",
     "isidentifier", "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper", "ljust", "lower", "lstrip",
     "rfind", "rindex", "rjust", "rstrip", "startswith", "strip", "swapcase", "title", "upper", "zfill",
 )  # fmt: skip

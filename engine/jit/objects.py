@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from operator import itemgetter
 from typing import Any
 
@@ -22,7 +23,7 @@ class ScriptClass:
         self.name = name
         self.kind = kind
         self.methods: dict[str, Function] = {}
-        self.types: dict[str, str] = {}  # attributes with the text of their types, in order
+        self.types: dict[str, ast.expr] = {}  # attributes with their types, in order
         self.constants: dict[str, Any] = {}
         self.parameters: frozenset[str] = frozenset()
         self.buffers: frozenset[str] = frozenset()

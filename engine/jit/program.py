@@ -151,9 +151,9 @@ def _declare(cls: ScriptClass, node: ast.AnnAssign, file: str, defaults: list[An
         raise FormatError(f"{file}:{node.lineno}: a declaration of something other than a name")
     name = node.target.id
     if node.value is None:
-        cls.types[name] = ast.unparse(node.annotation)
+        cls.types[name] = node.annotation
     elif cls.kind == "tuple":
-        cls.types[name] = ast.unparse(node.annotation)
+        cls.types[name] = node.annotation
         defaults.append(literal(node.value, file))
     else:
         cls.constants[name] = literal(node.value, file)
@@ -164,7 +164,7 @@ def _assign(cls: ScriptClass, node: ast.Assign, file: str) -> None:
     target = node.targets[0]
     if isinstance(target, ast.Subscript) and chain(target.value) == ["__annotations__"]:
         name = literal(target.slice, file)
-        cls.types[str(name)] = ast.unparse(node.value)
+        cls.types[str(name)] = node.value
         return
     if len(node.targets) != 1 or not isinstance(target, ast.Name):
         raise FormatError(f"{file}:{node.lineno}: an assignment to something other than a name in a class")

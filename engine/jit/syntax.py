@@ -9,7 +9,8 @@ import warnings
 from ..errors import FormatError
 from ..formats.limits import quote
 
-MOST_TEXT = 2 << 20  # bytes of one archive's code; a large detection model has 0.5 MB
+MOST_TEXT = 1 << 20  # bytes of one archive's code; a large detection model has 0.5 MB
+_MOST_WORDS = 150_000  # names and numbers in one file; each takes about a kilobyte as a tree
 DEEPEST = 100  # brackets and blocks within one another
 
 
@@ -25,10 +26,11 @@ def parse(text: bytes, name: str) -> list[ast.stmt]:
             warnings.simplefilter("ignore")
             return ast.parse(source, "<archive>").body
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        raise FormatError(f"{name} is not a program: {quote(str(error))}") from error
+        raise FormatError(f"{name} is not a program: {quote(str(error) or type(error).__name__)}") from error
 
 
-_BRACKETS = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|[\[({\])}\n]")
+_MARKS = re.compile(r"\w*'(?:[^'\\\n]|\\.)*'|\w*\"(?:[^\"\\\n]|\\.)*\"|\w+|[\[({\])}]")
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _CHAIN = re.compile(r"(?:\.\w+){200}|[-+~]{200}|(?:\bnot\s+){200}|(?:\*\*\s*\w+\s*){200}")
 
 
@@ -36,15 +38,21 @@ def _check_depth(source: str, name: str) -> None:
     """Refuse what would exhaust the parser's stack before it is given to it."""
     if "\0" in source:
         raise FormatError(f"{name} is not a program: it holds a zero byte")
-    depth = 0
-    for match in _BRACKETS.finditer(source):
+    depth = words = 0
+    for match in _MARKS.finditer(source):
         mark = match.group()
-        if mark in "([{":
+        if mark in _OPENING:
             depth += 1
             if depth > DEEPEST:
                 raise FormatError(f"{name} nests brackets more than {DEEPEST} deep")
-        elif mark in ")]}":
+        elif mark in _CLOSING:
             depth = max(depth - 1, 0)
+        else:
+            words += 1
+            if mark[-1] in "'\"" and mark[0] not in "'\"":
+                raise FormatError(f"{name} has text with a prefix ({quote(mark[:8])}), which is no part of TorchScript")
+    if words > _MOST_WORDS:
+        raise FormatError(f"{name} has more than {_MOST_WORDS} names and numbers; no model's code has")
     if _CHAIN.search(source):
         raise FormatError(f"{name} has an expression that is far too long")
     indents = max((len(line) - len(line.lstrip(" \t")) for line in source.splitlines()), default=0)
