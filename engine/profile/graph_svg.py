@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from .report import Line, Report
+from .table import duration, operations, unit_of
 
 ROW, TOP = 24, 40
 LANES = 26
@@ -30,7 +31,7 @@ def graph_svg(report: Report) -> str:
     width, height = bars + BAR + 190, TOP + ROW * (len(report.lines) + 1) + 10
     head = [f'<text x="{rail + x}" y="22" class="head">{name}</text>' for name, x in COLUMNS]
     head += [
-        f'<text x="{bars}" y="22" class="head">time, ms</text>',
+        f'<text x="{bars}" y="22" class="head">time, {unit_of(report)[0]}</text>',
         f'<text x="{bars + BAR + 110}" y="22" class="head end">GFLOP/s</text>',
         f'<text x="{bars + BAR + 180}" y="22" class="head end">roofline</text>',
     ]
@@ -103,7 +104,7 @@ def _row(report: Report, number: int, line: Line, rail: int, bars: int, longest:
     )
     told = (
         f"step {number}: {line.what} ({line.op}), layer {line.layer}\n{line.shapes}\n{line.algorithm}\n"
-        f"{1e3 * line.seconds:.3f} ms, {line.seconds / report.steps_seconds:.1%} of all; {line.flops / 1e6:.1f} MFLOP,"
+        f"{duration(line.seconds)}, {line.seconds / report.steps_seconds:.1%} of all; {operations(line.flops)},"
         f" {line.bytes / 1e6:.2f} MB\n{line.gflops:.0f} GFLOP/s, {line.gbytes:.1f} GB/s, {share:.0%} of the roofline"
     )
     return (
@@ -112,7 +113,7 @@ def _row(report: Report, number: int, line: Line, rail: int, bars: int, longest:
         f'<circle cx="{rail - 8}" cy="{y}" r="4"/>{cells}'
         f'<rect x="{bars}" y="{y - 7}" width="{long:.1f}" height="14" rx="2" class="taken"/>'
         f'<rect x="{bars}" y="{y - 7}" width="{long * min(1.0, share):.1f}" height="14" rx="2"/>'
-        f'<text x="{bars + long + 6:.0f}" y="{y + 4}" class="number">{1e3 * line.seconds:.3f}</text>'
+        f'<text x="{bars + long + 6:.0f}" y="{y + 4}" class="number">{unit_of(report)[1] * line.seconds:.3f}</text>'
         f'<text x="{bars + BAR + 110}" y="{y + 4}" class="number end">{_rate(line)}</text>'
         f'<text x="{bars + BAR + 180}" y="{y + 4}" class="number end">{share:.0%}</text></g>'
     )

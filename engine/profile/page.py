@@ -8,7 +8,7 @@ from .graph_svg import graph_svg
 from .report import Report
 from .roofline_svg import roofline_svg
 from .style import STYLE
-from .table import counted, size
+from .table import counted, duration, operations, size
 
 ROOFLINE = """A dot is a step, its area the time it takes. The line is what the machine allows, as measured: reading
 memory on the left, arithmetic on the right. Operations are counted for the direct algorithm, so that Winograd gets over
@@ -48,9 +48,10 @@ def _setting(report: Report) -> str:
 
 def _facts(report: Report) -> list[tuple[str, str]]:
     facts = [
-        (f"{1e3 * report.seconds:.2f} ms", "a run"),
-        (f"{report.flops / 1e9:.2f}", "GFLOP"),
+        (duration(report.seconds), "a run"),
+        (operations(report.flops), "operations"),
         (f"{report.flops / report.seconds / 1e9:.0f}", "GFLOP/s"),
+        (str(len(report.lines)), "steps"),
         (f"{report.share_of_all:.0%}", "of the roofline"),
         (f"{report.limits.gflops:.0f}", "GFLOP/s at best"),
         (f"{report.limits.gbytes:.0f}", "GB/s at best"),
@@ -69,7 +70,7 @@ def _kinds(report: Report) -> list[str]:
     shares = {kind: seconds / report.steps_seconds for kind, seconds in report.by_kind().items()}
     bar = "".join(f'<i class="{kind}" style="width:{share:.2%}"></i>' for kind, share in shares.items())
     legend = "".join(
-        f'<li class="{kind}"><i></i>{kind} {share:.1%}, {1e3 * share * report.steps_seconds:.2f} ms</li>'
+        f'<li class="{kind}"><i></i>{kind} {share:.1%}, {duration(share * report.steps_seconds)}</li>'
         for kind, share in shares.items()
     )
     return [f'<div class="stack">{bar}</div>', f'<ul class="legend">{legend}</ul>']

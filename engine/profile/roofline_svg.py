@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from .report import Line, Report
+from .table import duration
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 660, 340, 52, 24, 40
 SMALLEST = 3.0
@@ -22,8 +23,8 @@ def roofline_svg(report: Report) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="the roofline">',
         *axes.ticks(),
         f'<path d="{axes.roof()}" class="roof"/>',
-        f'<text x="{WIDTH - RIGHT - 4}" y="{axes.y(report.limits.gflops) + 16:.0f}" class="dim end">'
-        f"{escape(str(report.limits))}</text>",
+        f'<text x="{WIDTH - RIGHT - 4}" y="{HEIGHT - BOTTOM - 10}" class="dim end">'
+        f"at best {escape(str(report.limits))}</text>",
         *(_dot(report, axes, line, longest) for line in sorted(lines, key=lambda line: -line.seconds)),
         f'<text x="{(LEFT + WIDTH - RIGHT) // 2}" y="{HEIGHT - 6}" class="dim mid">FLOP for each byte</text>',
         f'<text x="14" y="{(HEIGHT - BOTTOM) // 2}" class="dim mid" '
@@ -83,7 +84,7 @@ def _decades(numbers: list[float]) -> tuple[int, int]:
 def _dot(report: Report, axes: _Axes, line: Line, longest: float) -> str:
     radius = max(SMALLEST, LARGEST * math.sqrt(line.seconds / longest))
     told = (
-        f"{line.layer}: {line.what}\n{line.algorithm}\n{1e3 * line.seconds:.3f} ms, {line.gflops:.0f} GFLOP/s,"
+        f"{line.layer}: {line.what}\n{line.algorithm}\n{duration(line.seconds)}, {line.gflops:.0f} GFLOP/s,"
         f" {report.share(line):.0%} of the roofline"
     )
     x = max(axes.x(max(line.flops / max(1, line.bytes), 1e-9)), LEFT)

@@ -126,7 +126,7 @@ def test_the_table() -> None:
 
     assert lines[:3] == [
         "net, batch 1: native executor, 1 thread, a CPU",
-        "a run: 2.00 ms, 0.05 GFLOP, 25 GFLOP/s; 2 steps: 4.00 ms, 14% of the roofline",
+        "a run: 2.00 ms, 50.00 MFLOP, 25 GFLOP/s; 2 steps: 4.00 ms, 14% of the roofline",
         "at best: 100 GFLOP/s, 20 GB/s; memory: weights 12.3 kB, between the steps 4.0 MB, scratch 0.0 kB",
     ]
     assert " ".join(lines[4].split()) == "# layer operation shapes algorithm ms % GFLOP/s GB/s roofline"
