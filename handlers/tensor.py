@@ -70,6 +70,7 @@ class TensorHandler(BaseHandler):
     """
 
     signature = Signature(())
+    opens_envelopes = True
 
     def initialize(self, context: Context) -> None:
         """Load the model, and learn its signature."""

@@ -106,10 +106,74 @@ def test_kserve_names_explanations(context) -> None:
     assert through("kserve", [{"body": {"instances": [1]}}], context)[0] == [{"explanations": [1]}]
 
 
-@pytest.mark.parametrize("name", ["kserve", "kservev2"])
-def test_the_kserve_envelopes_take_one_request(context, name) -> None:
-    with pytest.raises(HandlerError, match="one request at a time, not 2: set batchSize to 1"):
-        through(name, [{"body": {"instances": [1]}}] * 2, context)
+def test_kserve_shares_a_batch_out(context) -> None:
+    context.begin(["a", "b"], [{"explain": "True"}, {}])
+    rows = [{"body": {"instances": [1, 2]}}, {"body": {"instances": [3]}}]
+    answers, given = through("kserve", rows, context)
+    assert (answers, given) == ([{"explanations": [1, 2]}, {"predictions": [3]}], [1, 2, 3])
+
+
+def test_kservev2_shares_a_batch_out(context) -> None:
+    context.begin(["a", "b"], [{}, {}])
+    rows = [
+        {"body": {"id": "7", "inputs": [v2("INT64", [1], [1], "x"), v2("INT64", [2], [1], "y")]}},
+        {"body": {"inputs": [v2("INT64", [3], [1], "z")]}},
+    ]
+    answers, _ = through("kservev2", rows, context, answer=[10, 20, 30])
+    assert [(each["id"], [(o["name"], o["data"]) for o in each["outputs"]]) for each in answers] == [
+        ("7", [("x", [10]), ("y", [20])]),
+        ("b", [("z", [30])]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("json", {"instances": [1]}),
+        ("kserve", {"instances": [1]}),
+        ("kservev2", {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1]}]}),
+    ],
+)
+def test_a_request_that_cannot_be_read_fails_alone(context, name, good) -> None:
+    context.begin(["a", "b"], [{}, {}])
+    answers, given = through(name, [{"body": {"wrong": 1}}, {"body": good}], context)
+    assert answers[0].error_code == 503 and "has the keys ['wrong']" in answers[0].message
+    assert not isinstance(answers[1], Exception) and len(given) == 1
+    answers, given = through(name, [{"body": {"wrong": 1}}] * 2, context)
+    assert [each.error_code for each in answers] == [503, 503] and given is None
+
+
+@pytest.mark.parametrize(("name", "called"), [("kserve", "instances"), ("kservev2", "inputs")])
+def test_a_wrong_number_of_results_for_a_batch_is_noticed(context, name, called) -> None:
+    context.begin(["a", "b"], [{}, {}])
+    body = {"instances": [1], "inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1]}]}
+    with pytest.raises(HandlerError, match=f"3 results for 2 {called}"):
+        through(name, [{"body": body}] * 2, context, answer=[1, 2, 3])
+
+
+def test_kservev2_nests_bytes_as_it_nests_json(context) -> None:
+    described = [
+        {"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}},
+        {"name": "t", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 7}},
+    ]
+    text = json.dumps({"id": "7", "inputs": described}).encode()
+    body = text + np.float32([1, 2]).tobytes() + b"\x03\0\0\0cat"
+    context.begin(["a"], [{"inference-header-content-length": str(len(text))}])
+    answers, given = through("kservev2", [{"body": bytearray(body)}], context, answer=[5])
+    assert [each["data"] for each in given] == [[[1.0, 2.0]], "cat"]
+    assert answers[0]["id"] == "7"
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_a_description_is_not_wrapped(context, name) -> None:
+    context.begin(["a"], [{"describe": "True"}])
+    assert through(name, [{}], context, answer=[{"told": 1}]) == ([{"told": 1}], [{}])
+
+
+def test_a_handler_that_opens_envelopes_itself_gets_none() -> None:
+    handler = Recorder()
+    handler.opens_envelopes = True  # type: ignore[attr-defined]
+    assert wrap_envelope("kserve", handler) is handler
 
 
 def v2(kind: str, data: Any, shape: list[int], name: str = "in") -> dict[str, Any]:
