@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .batches import choose, powers_of_two
+from .batches import Costs, choose, powers_of_two
 from .dtype import Array
 from .errors import EngineError
 from .executors import Choices, Executor, ParallelProgram, Pool, Program, executor_named
@@ -39,6 +40,7 @@ class Programs:
         self.apart = graph.polymorphic and rows_apart(graph)
         self.wanted: set[int] = set()
         self._made: OrderedDict[int, Program] = OrderedDict()
+        self._costs = Costs()
 
     @property
     def constants_bytes(self) -> int:
@@ -81,6 +83,7 @@ class Programs:
         start = 0
         for size in self._pieces(batch):
             program, rows = self.get(size), slice(start, min(start + size, batch))
+            begun = time.perf_counter()
             if size == batch:
                 program.run(inputs, outputs)
             elif rows.stop - start == size:
@@ -89,6 +92,7 @@ class Programs:
                 )
             else:
                 self._run_filled(program, size, inputs, outputs, rows)
+            self._costs.note(size, time.perf_counter() - begun)
             start += size
         return outputs
 
@@ -96,7 +100,7 @@ class Programs:
         if not self.apart:
             return [batch]
         possible = {*powers_of_two(self._largest), *self.wanted}
-        return choose(batch, self._made.keys(), possible, len(self._made) < self.most)
+        return choose(batch, self._made.keys(), possible, len(self._made) < self.most, self._costs)
 
     @cached_property
     def _largest(self) -> int:
