@@ -117,10 +117,16 @@ class CompiledModel:
         """The least time of each step of a batch's program over some rounds, on what the example holds."""
         with self._lock:
             program = self.program(batch)
-            samples = self._planned().resized(self._samples, program.plan.batch)
-            for target, source in zip(program.inputs, samples, strict=True):
+            for target, source in zip(program.inputs, self.sample(program.plan.batch), strict=True):
                 np.copyto(target, source)
             return program.profile(rounds)
+
+    def sample(self, batch: int = 1) -> list[Array]:
+        """The example's arrays, repeated or cut to a batch.
+
+        Raises: EngineError where the module runs eager.
+        """
+        return self._planned().resized(self._samples, batch)
 
     def describe(self) -> dict[str, Any]:
         """How it runs, as plain data."""

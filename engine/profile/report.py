@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..compiled import CompiledModel
+from ..dtype import Array
 from ..executors import ParallelProgram, Program
 from ..executors.choices import cpu_model
 from ..graph.layout import Layout
@@ -57,7 +58,9 @@ class Line:
     @property
     def shapes(self) -> str:
         """The shapes of what goes in, weights left out, and of what comes out."""
-        return f"{' '.join(map(_times, self.inputs))} → {_times(self.output)}".strip()
+        alike = len(self.inputs) > 1 and len(set(self.inputs)) == 1
+        given = f"{len(self.inputs)} of {_times(self.inputs[0])}" if alike else " ".join(map(_times, self.inputs))
+        return f"{given} → {_times(self.output)}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def profile(compiled: CompiledModel, title: str, batch: int = 1, rounds: int = 1
     return Report(
         title=title, batch=batch, executor=compiled.executor, threads=compiled.threads, exact=compiled.exact,
         cpu=cpu_model(), limits=measure(compiled.executor, threads), lines=lines,
-        seconds=_run(program, parts, compiled.threads, rounds), parts=len(parts),
+        seconds=_run(program, compiled.sample(batch), compiled.threads, rounds), parts=len(parts),
         arena_bytes=sum(part.plan.memory.arena for part in parts), scratch_bytes=sum(part.scratch for part in parts),
         weights_bytes=program.plan.memory.constants,
     )  # fmt: skip
@@ -175,9 +178,8 @@ def _union(made: Mapping[str, frozenset[int]], values: object) -> frozenset[int]
     return frozenset().union(*(made.get(value.name, frozenset()) for value in values))  # type: ignore[attr-defined]
 
 
-def _run(program: Program, parts: tuple[Program, ...], threads: int, rounds: int) -> float:
+def _run(program: Program, given: Sequence[Array], threads: int, rounds: int) -> float:
     """The least seconds of whole runs."""
-    given = [np.concatenate([array] * len(parts)) if len(parts) > 1 else array.copy() for array in program.inputs]
     clock = time.thread_time if threads == 1 else time.perf_counter  # what others do at the time is not to count
     best = float("inf")
     for _ in range(2 * rounds):

@@ -217,6 +217,28 @@ def test_what_is_no_known_operation_is_elementwise() -> None:
     assert kind_of(step) == "elementwise"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "shapes"),
+    [
+        (((1, 4),), "1x4 → 2x2"),
+        (((1, 4), (1, 4)), "2 of 1x4 → 2x2"),
+        (((1, 4), ()), "1x4 number → 2x2"),
+        ((), "→ 2x2"),
+    ],
+)
+def test_shapes_in_words(inputs, shapes) -> None:
+    assert line(inputs=inputs, output=(2, 2)).shapes == shapes
+
+
+@pytest.mark.usefixtures("small")
+def test_whole_numbers_stay_what_the_example_has() -> None:
+    """What the steps leave in memory is no input: an index made of it would be out of bounds."""
+    model = nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 8)).eval()
+    compiled = compile_module(model, engine.tensor([[1, 4]]), executor="numpy")
+
+    assert profile.profile(compiled, "net", 3, rounds=2).batch == 3
+
+
 def test_a_model_that_runs_eager_has_no_profile() -> None:
     class Moody(nn.Module):
         def forward(self, x: Any) -> Any:
