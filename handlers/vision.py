@@ -15,6 +15,7 @@ from ..engine.errors import EngineError
 from .base import BaseHandler
 from .context import Context
 from .errors import PredictionException
+from .explaining import integrated_gradients
 from .library import convert, library_of
 from .timing import timed
 
@@ -53,6 +54,11 @@ class VisionHandler(BaseHandler):
         if len(shapes) > 1:
             raise PredictionException(f"the pictures of a batch have different shapes: {sorted(shapes)}", 503)
         return convert(library_of(images[0]).stack(images), self.library)
+
+    def get_insights(self, tensor_data: Any, raw_data: Any, target: Any = 0) -> list[Any]:
+        """How much each pixel counted for the class `target`, by integrated gradients."""
+        insights: list[Any] = integrated_gradients(self.model, tensor_data, target).tolist()
+        return insights
 
     def _image(self, number: int, row: Any) -> Any:
         try:
