@@ -39,15 +39,14 @@ def _attention(node: Node, draft: Draft) -> Node | None:
     scores = _scores(softmax.inputs[0], draft)
     if scores is None or softmax.attributes["dim"] % dims != dims - 1 or dims < 3:
         return None
-    q, turned = scores.product.inputs
+    (q, by), (turned, also) = (_unscaled(operand, draft) for operand in scores.product.inputs)
     keys = draft.maker(turned)
     if keys is None or keys.op != "permute" or not all(_fits(x, node) for x in (q, turned, v)):
         return None
-    q, number = _unscaled(q, draft)
     assert isinstance(turned, Value)
     shape = (*turned.shape[:-2], turned.shape[-1], turned.shape[-2])
     k = draft.add("permute", (turned,), turned, shape, dims=(*range(dims - 2), dims - 1, dims - 2))
-    attributes = {"scale": scores.scale * number, "causal": False}
+    attributes = {"scale": scores.scale * by * also, "causal": False}
     return replace(node, op="scaled_dot_product_attention", inputs=(q, k, v, None), attributes=attributes)
 
 

@@ -19,6 +19,7 @@ from .padding import fold_padding
 from .pools import pool_before_pointwise
 from .products import lower_products, merge_products, unify_products
 from .scaling import fold_scaling, merge_scaling
+from .view_chains import simplify_views
 
 Pass = Callable[[Graph], Graph]
 
@@ -38,16 +39,18 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,
     remove_identities,
     recognise_functions,
-    recognise_attention,
     unify_products,
     unify_joins,
     fold_padding,
     fold_scaling,
+    simplify_views,
+    recognise_attention,
     pool_before_pointwise,
     merge_products,
     to_channels_last,
     remove_identities,
     merge_equal,
+    fold_scaling,
     merge_scaling,
     lower_products,
     fuse_endings,

@@ -24,11 +24,38 @@ class Scaling(NamedTuple):
 
 
 def fold_scaling(graph: Graph) -> Graph:
-    """Fold what scales and shifts channels into the convolution or linear layer before it, or else after it."""
+    """Fold what scales and shifts channels into the convolution or linear layer before it, or else after it.
+
+    What cannot go there, but scales and shifts images more than once, becomes one batch norm.
+    """
     draft = Draft(graph)
     for node in graph.nodes:
-        draft.keep(_into_next(_into_previous(node, draft), draft))
+        node = _as_norm(_into_previous(node, draft), draft)
+        draft.keep(_into_next(node, draft))
     return draft.finish()
+
+
+def _as_norm(node: Node, draft: Draft) -> Node:
+    """Two scalings of an image's channels in a row as a norm."""
+    image = len(node.output.shape) == 4 and node.output.dtype == float32
+    both = _two(node, draft, 1) if image else None
+    if both is None or (len(set(both.scale)) == 1 and len(set(both.shift)) == 1):
+        return node
+    stem, dtype = node.output.name, node.output.dtype.numpy
+    values = (both.scale, both.shift, np.zeros_like(both.scale), np.ones_like(both.scale))
+    names = ("scale", "shift", "mean", "variance")
+    made = (draft.constant(f"{stem}.{n}", v.astype(dtype)) for n, v in zip(names, values, strict=True))
+    return replace(node, op="batch_norm", inputs=(both.x, *made), attributes={"eps": 0.0})
+
+
+def _two(node: Node, draft: Draft, dim: int) -> Scaling | None:
+    """A scaling and the one before it as one; None where there are not two, or something else reads what is between."""
+    later = scaling_of(node, draft, dim)
+    before = draft.maker(later.x) if later else None
+    first = scaling_of(before, draft, dim) if before else None
+    if later is None or first is None or first.x.shape != node.output.shape or not draft.is_between(later.x):
+        return None
+    return Scaling(first.x, first.scale * later.scale, first.shift * later.scale + later.shift)
 
 
 def merge_scaling(graph: Graph) -> Graph:
@@ -40,15 +67,13 @@ def merge_scaling(graph: Graph) -> Graph:
 
 
 def _merged(node: Node, draft: Draft) -> Node | None:
-    later = scaling_of(node, draft, -1) if node.output.dtype == float32 and len(node.output.shape) > 1 else None
-    before = draft.maker(later.x) if later else None
-    first = scaling_of(before, draft, -1) if before else None
-    if later is None or first is None or first.x.shape != node.output.shape or not draft.is_between(later.x):
+    both = _two(node, draft, -1) if node.output.dtype == float32 and len(node.output.shape) > 1 else None
+    if both is None:
         return None
     stem = node.output.name
-    scale = draft.constant(f"{stem}.scale", (first.scale * later.scale).astype(np.float32))
-    shift = draft.constant(f"{stem}.shift", (first.shift * later.scale + later.shift).astype(np.float32))
-    return replace(node, op="affine_nhwc", inputs=(first.x, scale, shift), attributes={"activation": ""})
+    scale = draft.constant(f"{stem}.scale", both.scale.astype(np.float32))
+    shift = draft.constant(f"{stem}.shift", both.shift.astype(np.float32))
+    return replace(node, op="affine_nhwc", inputs=(both.x, scale, shift), attributes={"activation": ""})
 
 
 def scaling_of(node: Node, draft: Draft, dim: int) -> Scaling | None:

@@ -93,6 +93,18 @@ def test_it_stays_where(name: str) -> None:
     assert ops(after) == ops(before)
 
 
+def test_an_image_that_is_scaled_and_shifted_before_padding_has_a_norm() -> None:
+    module = formula(lambda x, conv: conv(x * A + B), conv=nn.Conv2d(4, 4, 3, padding=1))
+
+    assert ops(done(fold_scaling, graph_of(module, IMAGE))) == {"batch_norm": 1, "conv": 1}
+
+
+def test_an_image_that_is_scaled_by_numbers_alone_has_none() -> None:
+    module = formula(lambda x, conv: conv(x * 2 + 1), conv=nn.Conv2d(4, 4, 3, padding=1))
+
+    assert ops(done(fold_scaling, graph_of(module, IMAGE))) == {"mul": 1, "add": 1, "conv": 1}
+
+
 def test_weights_that_are_shared_stay_shared() -> None:
     module = calibrated(
         formula(
