@@ -1,10 +1,13 @@
 import logging
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from numserve.handlers import Context, HandlerError
-from numserve.handlers.engine_options import EngineOptions, Input
+from numserve.handlers.engine_options import READERS, EngineOptions, Input
 
 
 def options(of_worker: int | None = None, /, **section: Any) -> EngineOptions:
@@ -71,3 +74,18 @@ def test_an_example_of_an_input(dtype, kind) -> None:
 
     assert (example.shape, example.array.dtype.kind) == ((2, 3), kind)
     assert (kind == "f") is (len(set(example.array.ravel().tolist())) > 1)
+
+
+@pytest.mark.parametrize("key", READERS)
+def test_the_docs_show_every_key(key) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    (section,) = re.findall(r"```yaml\nengine:\n(.*?)```", page, re.DOTALL)
+
+    assert f"  {key}: " in section
+
+
+def test_the_docs_example_is_right() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    (example,) = re.findall(r"```yaml\n(engine:\n.*?)```", page, re.DOTALL)
+
+    assert options(**yaml.safe_load(example)["engine"]).batches == (1, 8)
