@@ -13,7 +13,10 @@ from ...dtype import Array
 from ...graph.plan import Step
 from .activation import finish
 from .products import ALL, FAR, FEW_PIXELS, NEAR, Multiply, Product, gathered, multipliers, plain, products
-from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, fill, rows_of
+from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, fill, rows_of, sized
+
+COLUMNS = (NEAR, FAR, 4 * FAR)  # bytes of the columns of a block
+TAPS = (NEAR // 4, NEAR)  # bytes of a block of outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +121,17 @@ def by_columns(conv: Conv, shop: Workshop) -> Candidates:
     images, height, width, outputs = conv.y.shape
     pixel = conv.columns * conv.groups * 4
     pixels = images * height * width
-    limits = {max(width, limit // pixel) for limit in (NEAR, FAR, 4 * FAR)}
-    cuts = [blocks(images, height, width, min(limit, -(-pixels // shop.threads))) for limit in sorted(limits)]
+
+    def cut(limit: int) -> list[Block]:
+        return blocks(images, height, width, min(max(width, limit // pixel), -(-pixels // shop.threads)))
+
     if conv.groups > 1:
-        return {f"columns blocks={len(cut)}": partial(shop.each, cut, partial(_grouped, conv, shop)) for cut in cuts}
+        grouped = partial(_grouped, conv, shop)
+        return {name: partial(shop.each, cuts, grouped) for name, cuts in sized("columns", COLUMNS, cut).items()}
     found: Candidates = {}
     for name, multiply in {"columns": plain, **_by_panels(conv, shop)}.items():
-        for cut in cuts:
-            found[f"{name} blocks={len(cut)}"] = partial(shop.each, cut, partial(_dense, conv, multiply))
+        for size, cuts in sized(name, COLUMNS, cut).items():
+            found[size] = partial(shop.each, cuts, partial(_dense, conv, multiply))
         if shop.threads > 1 and pixels <= FEW_PIXELS:
             found[f"{name} channels"] = partial(_by_channels, conv, multiply, shop)
     return found
@@ -186,8 +192,12 @@ def by_taps(conv: Conv, shop: Workshop) -> Candidates:
     """Depthwise: the sum over the window's points of the input there times a weight for each channel."""
     images, height, width, channels = conv.y.shape
     most = -(-images * height * width // shop.threads)
-    cuts = [blocks(images, height, width, max(1, min(limit // (4 * channels), most))) for limit in (NEAR // 4, NEAR)]
-    return {f"taps blocks={len(cut)}": partial(shop.each, cut, partial(_taps, conv, shop)) for cut in cuts}
+
+    def cut(limit: int) -> list[Block]:
+        return blocks(images, height, width, max(1, min(limit // (4 * channels), most)))
+
+    taps = partial(_taps, conv, shop)
+    return {name: partial(shop.each, cuts, taps) for name, cuts in sized("taps", TAPS, cut).items()}
 
 
 def _taps(conv: Conv, shop: Workshop, bench: Bench, block: Block) -> list[Call]:

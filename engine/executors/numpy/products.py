@@ -18,7 +18,10 @@ NEAR, FAR = 400_000, 1_500_000  # bytes that a block and what belongs to it may 
 FEW_ROWS = 16  # up to which the weights are read once and do not fit the cache: a matter of memory's speed
 FEW_PIXELS = 400  # rows up to which columns may be divided rather than rows
 WIDTHS = (64, 32)  # columns of a panel
-WORTH_TURNING = 1 << 24  # bytes of weights that are kept a second time for little gain
+WORTH_PACKING, WORTH_TURNING = (
+    1 << 26,
+    1 << 24,
+)  # bytes of weights that are kept a second time for much gain, for little
 ALL = slice(None)
 
 Multiply = Callable[[Array, Array, Array, Bench], list[Call]]
@@ -37,6 +40,11 @@ class Product:
     activation: str
     low: Array | None = None
     high: Array | None = None
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether there are bounds."""
+        return self.low is not None or self.high is not None
 
     def part(self, multiply: Multiply, rows: slice, columns: slice, bench: Bench) -> list[Call]:
         """Calls that compute a part of y."""
@@ -65,24 +73,25 @@ def products(p: Product, shop: Workshop) -> Candidates:
     """Ways to compute a product: by blocks of rows, so that what follows finds them in the cache, or by columns."""
     count, outputs = p.y.shape
     wide = (p.x.shape[1] + outputs) * 4
-    limits = {min(count, max(64, limit // wide)) for limit in (NEAR, FAR)}
-    limits |= {count} if p.low is None and p.high is None else set()
 
     def by_rows(multiply: Multiply, limit: int) -> Parts:
-        cut = [slice(s, min(s + limit, b)) for _, a, b in shop.shares(count) for s in range(a, b, limit)]
+        most = max(64, limit // wide)
+        cut = [slice(s, min(s + most, b)) for _, a, b in shop.shares(count) for s in range(a, b, most)]
         return shop.each(cut, lambda bench, rows: p.part(multiply, rows, ALL, bench))
 
     def by_columns(multiply: Multiply) -> Parts:
         return [p.part(multiply, ALL, slice(a, b), bench) for bench, a, b in shop.shares(outputs)]
 
-    found: Candidates = {f"product rows={limit}": partial(by_rows, plain, limit) for limit in sorted(limits)}
-    by_panels = multipliers(p.x.shape[1], outputs, shop) if count > 1 else {}
-    for name, way in by_panels.items():
-        for limit in sorted(limits)[:2]:
-            found[f"{name} rows={limit}"] = partial(by_rows, way, limit)
-    if shop.threads > 1 and outputs >= 16 and count <= FEW_PIXELS:
-        found["product columns"] = partial(by_columns, plain)
-        found |= {f"{name} columns": partial(by_columns, way) for name, way in by_panels.items()}
+    found: Candidates = {}
+    by_panels = multipliers(p.x.shape[1], outputs, shop) if count > 1 and p.weight.nbytes <= WORTH_PACKING else {}
+    for name, way in {"product": plain, **by_panels}.items():
+        found[f"{name} 0.4M"] = partial(by_rows, way, NEAR)
+        if count > NEAR // wide:
+            found[f"{name} 1.5M"] = partial(by_rows, way, FAR)
+        if count > FAR // wide and way is plain and not p.is_clipped:
+            found[f"{name} whole"] = partial(by_rows, way, wide * count)
+        if shop.threads > 1 and outputs >= 16 and count <= FEW_PIXELS:
+            found[f"{name} columns"] = partial(by_columns, way)
     return found
 
 

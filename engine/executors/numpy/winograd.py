@@ -22,7 +22,7 @@ from .activation import activated
 from .convolution import Conv, padded
 from .panels import DEEPEST, multiply, multiply_small, panels_of, panels_pay
 from .products import ALL, FEW_PIXELS
-from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, rows_of
+from .workshop import Bench, Block, Call, Candidates, Parts, Workshop, blocks, rows_of, sized
 
 ENOUGH_CHANNELS = 16
 WIDTH = 64  # of a panel
@@ -89,21 +89,26 @@ def suits(conv: Conv) -> bool:
 def winograd(conv: Conv, shop: Workshop) -> Candidates:
     """Candidates of both sizes of tiles, in blocks of lines of tiles."""
     found: Candidates = {}
-    images, height, width, outputs = conv.y.shape
-    channels = conv.x.shape[3]
+    images, height, width, _ = conv.y.shape
     for tile in TILES:
-        lines, columns = -(-height // tile.size), -(-width // tile.size)
-        per_tile = tile.span**2 * (channels + max(channels, outputs)) * 4
-        most = -(-images * lines * columns // shop.threads)
-        paneled = channels <= DEEPEST and panels_pay()
+        paneled = conv.x.shape[3] <= DEEPEST and panels_pay()
         product = partial(_by_panels if paneled else _by_points, conv, tile, shop)
         name = f"winograd{tile.size}{' panels' if paneled else ''}"
-        for limit in BLOCK_BYTES:
-            cut = blocks(images, lines, columns, min(max(columns, limit // per_tile), most))
-            found[f"{name} blocks={len(cut)}"] = partial(shop.each, cut, partial(_block, conv, tile, product))
+        for size, cut in sized(name, BLOCK_BYTES, partial(_cut, conv, tile, shop)).items():
+            found[size] = partial(shop.each, cut, partial(_block, conv, tile, product))
         if shop.threads > 1 and images * height * width <= FEW_PIXELS:
             found[f"{name} channels"] = partial(_by_channels, conv, tile, product, shop)
     return found
+
+
+def _cut(conv: Conv, tile: Tile, shop: Workshop, limit: int) -> list[Block]:
+    """Blocks of lines of tiles that take about `limit` bytes."""
+    images, height, width, outputs = conv.y.shape
+    channels = conv.x.shape[3]
+    lines, columns = -(-height // tile.size), -(-width // tile.size)
+    per_tile = tile.span**2 * (channels + max(channels, outputs)) * 4
+    most = -(-images * lines * columns // shop.threads)
+    return blocks(images, lines, columns, min(max(columns, limit // per_tile), most))
 
 
 def _by_channels(conv: Conv, tile: Tile, product: Multiplied, shop: Workshop) -> Parts:

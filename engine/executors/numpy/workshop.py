@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -114,6 +114,15 @@ def rows_of(x: Array) -> Array:
 def fill(x: Array, value: float) -> Call:
     """A call that fills an array."""
     return partial(x.fill, value) if x.flags.c_contiguous else partial(np.copyto, x, np.float32(value))
+
+
+def sized(name: str, limits: Iterable[int], cut: Callable[[int], list[Block]]) -> dict[str, list[Block]]:
+    """Blocks by a candidate's name and the size they are cut to, without sizes that come to the same blocks."""
+    found: dict[str, list[Block]] = {}
+    for limit in limits:
+        if (cut_so := cut(limit)) not in found.values():
+            found[f"{name} {limit / 1e6:g}M"] = cut_so
+    return found
 
 
 def blocks(images: int, rows: int, pixels: int, limit: int) -> list[Block]:
