@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import FormatError, UnsupportedOpError
+from ..errors import FormatError, MissingOperatorsError
 from ..formats.limits import quote
 from ..formats.mapping import FilePath, map_file
 from .elements import element
@@ -26,12 +26,12 @@ _OPENED = {"", "ai.onnx.ml"}
 def load(path: FilePath) -> OnnxModel:
     """The model of an ONNX file, mapped; data in other files is read from inside its folder alone.
 
-    Raises: FormatError for what is damaged, unsafe or of another version; UnsupportedOpError with the names of all
+    Raises: FormatError for what is damaged, unsafe or of another version; MissingOperatorsError with the names of all
     operators that are missing.
     """
     try:
         return read(memoryview(map_file(path)), Path(path).parent)
-    except (FormatError, UnsupportedOpError) as error:
+    except (FormatError, MissingOperatorsError) as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
@@ -78,7 +78,7 @@ def _check_operators(record: ModelRecord) -> None:
                 missing[f"{node.domain}:{node.op}" if node.domain else node.op] += 1
     if missing:
         names = ", ".join(f"{quote(n)} ({count})" for n, count in sorted(missing.items())[:50])
-        raise UnsupportedOpError(f"the model uses operators that the engine lacks: {names}")
+        raise MissingOperatorsError(f"the model uses operators that the engine lacks: {names}")
     for _, graph in _graphs(record):
         if graph.sparse:
             raise FormatError("the model has sparse initialisers, which are not read")

@@ -14,6 +14,7 @@ from .external import Folder
 from .records import TensorRecord
 
 EXTERNAL = 1
+SMALL = 4096  # bytes that are worth a copy for being aligned; protobuf aligns nothing
 
 
 def array_of(record: TensorRecord, folder: Folder) -> tuple[Array, Element]:
@@ -30,6 +31,8 @@ def array_of(record: TensorRecord, folder: Folder) -> tuple[Array, Element]:
         values = _from_bytes(record, kind, count, np.frombuffer(record.raw, np.uint8))
     else:
         values = _from_numbers(record, kind, count)
+    if not values.flags.aligned and values.nbytes <= SMALL:
+        values = values.copy()
     try:
         return values.reshape(record.dims), kind
     except ValueError as error:

@@ -89,7 +89,7 @@ def _(
 @primitive
 def einsum(*operands: Array, equation: str) -> Array:
     """Products summed over the labels that the result lacks, as Einstein wrote them."""
-    inputs, output = _labels(equation, operands)
+    inputs, output = labels_of(equation, operands)
     arrays, labels = list(operands), list(inputs)
     while len(arrays) > 1:  # in the order given; each pair is one matrix product
         first, second = labels[0], labels[1]
@@ -100,7 +100,7 @@ def einsum(*operands: Array, equation: str) -> Array:
     return np.asarray(np.einsum(f"{labels[0]}->{output}", arrays[0])).copy()
 
 
-def _labels(equation: str, operands: tuple[Array, ...]) -> tuple[list[str], str]:
+def labels_of(equation: str, operands: tuple[Array, ...]) -> tuple[list[str], str]:
     """The labels of each operand and of the result, "..." written out and the result filled in."""
     left, arrow, output = equation.replace(" ", "").partition("->")
     inputs = left.split(",")
@@ -169,7 +169,7 @@ def _arranged(
 
 @einsum.gradient
 def _(g: Array, _out: None, *operands: Array, equation: str, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    inputs, output = _labels(equation, operands)
+    inputs, output = labels_of(equation, operands)
     return tuple(_share(g, output, operands, inputs, n) if needed else None for n, needed in enumerate(needs))
 
 

@@ -1,0 +1,111 @@
+"""Exported files, judged by onnx's checker and run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numserve.engine import Tensor
+from numserve.engine.dtype import of
+from numserve.engine.errors import UnsupportedOpError
+from numserve.engine.graph import Graph, GraphModule, Node, Value, interpret
+from numserve.engine.onnx import export, load
+from numserve.engine.onnx.exporting import RULES
+from numserve.engine.ops import PRIMITIVES
+
+from ..cases import CASES
+from .whole import NAMES, TOLERANCE, error, inputs, pair
+
+pytestmark = pytest.mark.oracle
+ROWS = [
+    pytest.param(name, case, id=f"{name}-{n}") for name in sorted(RULES) for n, case in enumerate(CASES.get(name, []))
+]
+FIRST_WEIGHT = {"rnn": 2, "gru": 2, "lstm": 3}
+
+
+@pytest.fixture(scope="module")
+def runtime() -> ModuleType:
+    return pytest.importorskip("onnxruntime")  # type: ignore[no-any-return]
+
+
+def session(runtime: ModuleType, path: Path) -> Any:
+    onnx = pytest.importorskip("onnx")
+    onnx.checker.check_model(str(path), full_check=True)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def narrow(operand: Any) -> Any:
+    wide = isinstance(operand, np.ndarray) and operand.dtype == np.float64
+    return operand.astype(np.float32) if wide else operand
+
+
+def graph_of(name: str, case: Any) -> tuple[Graph, list[np.ndarray]]:
+    """A graph of one node, whose first operand is an input and whose others are constants, as layers have them."""
+    operands = [narrow(o) for o in case.operands]
+    values, inputs, constants = [], [], {}
+    for n, operand in enumerate(operands):
+        if not isinstance(operand, np.ndarray):
+            values.append(operand)
+            continue
+        value = Value(f"v{n}", operand.shape, of(operand))
+        values.append(value)
+        if n >= FIRST_WEIGHT.get(name, n + 1):
+            constants[value.name] = operand
+        else:
+            inputs.append((value, operand))
+    results = PRIMITIVES[name].run(*operands, **case.attributes)
+    results = results if isinstance(results, tuple) else (np.asarray(results),)
+    outputs = tuple(Value(f"out{n}", r.shape, of(r)) for n, r in enumerate(results))
+    node = Node(name, tuple(values), outputs, case.attributes)
+    return Graph(tuple(v for v, _ in inputs), outputs, (node,), constants), [a for _, a in inputs]
+
+
+@pytest.mark.parametrize(("name", "case"), ROWS)
+def test_every_rule_means_what_its_primitive_does(name: str, case: Any, runtime: ModuleType, tmp_path: Path) -> None:
+    graph, arrays = graph_of(name, case)
+    if not arrays or any(a.dtype.kind == "c" or not a.size for a in arrays):
+        pytest.skip("nothing that ONNX Runtime takes")
+    try:
+        export(GraphModule(graph), tuple(map(Tensor, arrays)), tmp_path / "one.onnx", dynamic_batch=False)
+    except UnsupportedOpError:
+        pytest.skip("refused")
+    try:
+        ours = load(tmp_path / "one.onnx")
+        again = ours(*map(Tensor, arrays))
+    finally:
+        pass
+    expected = interpret(graph, arrays)
+    for met, wanted in zip(again if isinstance(again, tuple) else (again,), expected, strict=True):
+        np.testing.assert_allclose(met.array, wanted, rtol=1e-4, atol=1e-5)
+    try:
+        run = session(runtime, tmp_path / "one.onnx")
+    except Exception as error:
+        if "NOT_IMPLEMENTED" in str(error):
+            pytest.skip(f"ONNX Runtime: {error}"[:200])
+        raise
+    outputs = run.run(None, {v.name: a for v, a in zip(graph.inputs, arrays, strict=True)})
+    for met, wanted in zip(outputs, expected, strict=True):
+        assert met.shape == wanted.shape and met.dtype == wanted.dtype
+        np.testing.assert_allclose(met, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_models_run_elsewhere_for_every_batch(name: str, runtime: ModuleType, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    theirs, ours, shape = pair(name)
+    path = tmp_path / "model.onnx"
+
+    export(ours, Tensor(inputs(shape, 2)), path, input_names=["pictures"], output_names=["answers"])
+
+    run, again = session(runtime, path), load(path)
+    for batch in (1, 3):
+        x = inputs(shape, batch)
+        with torch.no_grad():
+            wanted = theirs(torch.from_numpy(x)).numpy()
+        assert error(run.run(["answers"], {"pictures": x})[0], wanted) <= TOLERANCE
+        assert error(again(Tensor(x)).array, wanted) <= TOLERANCE
