@@ -37,9 +37,11 @@ class Step:
         return self.outputs[0]
 
     def __str__(self) -> str:
-        met = ", ".join(str(i.shape) if isinstance(i, np.ndarray) else str(i) for i in self.inputs)
-        made = ", ".join(str(o.shape) for o in self.outputs)
-        return f"{self.op} {met} -> {made}  # {self.name or '-'}"
+        """Operation, inputs beside constant vectors, outputs, millions of operations on numbers, and the layer."""
+        named = " ".join(filter(None, (self.op, self.attributes.get("activation"))))
+        met = [_met(i) for i, fixed in zip(self.inputs, self.constant, strict=True) if not _is_minor(i, fixed)]
+        flow = f"{', '.join(met)} → {', '.join(map(_met, self.outputs))}"
+        return f"{named:<28} {flow:<48} {self.flops / 1e6:8.1f}  {self.name or '-'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,13 @@ class Plan:
 
     def __str__(self) -> str:
         m = self.memory
-        sizes = [f"{size / 1e6:.1f} MB" for size in (m.arena, m.slabs, m.unshared, m.constants)]
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return "\n".join([
-            f"plan for a batch of {self.batch}, {self.threads} threads: {self.flops / 1e9:.2f} GFLOP",
-            *(f"  {number:3d} {step}" for number, step in enumerate(self.steps)),
-            "  arena {}, {} of it slabs; unshared it would be {}; constants {}".format(*sizes),
+            f"plan for a batch of {self.batch}, {threads}: {len(self.steps)} steps, {self.flops / 1e9:.2f} GFLOP",
+            f"    # {'operation':<28} {'shapes':<48} {'MFLOP':>8}  layer",
+            *(f"{number:5d} {step}" for number, step in enumerate(self.steps)),
+            f"arena {_size(m.arena)} for buffers of {_size(m.unshared)}, of which {_size(m.slabs)} slabs; "
+            f"constants {_size(m.constants)}",
         ])  # fmt: skip
 
 
@@ -115,6 +119,20 @@ def _steps(layout: Layout, arrays: Mapping[str, Array]) -> Iterator[Step]:
         constant = tuple(not isinstance(i, Value) or i.name in layout.constants for i in node.inputs)
         flops = flops_of(node.op, _arrays(inputs), outputs)
         yield Step(node.op, _name(node), inputs, outputs, node.attributes, constant, flops, moved_by(inputs, outputs))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _met(item: Input) -> str:
+    """A shape as 1x224x224x3; a number as it is."""
+    return "x".join(map(str, item.shape)) or "scalar" if isinstance(item, np.ndarray) else str(item)
+
+
+def _is_minor(item: Input, fixed: bool) -> bool:
+    """Whether an input is a bias, scale or bound, or missing."""
+    return item is None or (fixed and isinstance(item, np.ndarray) and item.ndim < 2)
 
 
 def _plain(operand: Operand) -> Input:
