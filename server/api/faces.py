@@ -11,11 +11,10 @@ from starlette.exceptions import HTTPException
 from ...archiver import ArchiveError
 from ..errors import ServingError
 from .errors import NoRoute, NotAllowed, WireError
+from .openapi import COMPONENTS, JSON, VERSION, tidy
 from .responses import PrettyJSON, error_body
 
 ANY = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"]
-VERSION = "3.0.1"
-"""The OpenAPI version that TorchServe's description declares."""
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
@@ -34,6 +33,8 @@ def make_app(title: str, version: str, operator: bool) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.openapi_version = VERSION
+    plain = app.openapi
+    app.openapi = lambda: app.openapi_schema or tidy(plain())  # type: ignore[method-assign]
 
     async def describe() -> Response:
         return PrettyJSON(app.openapi())
@@ -46,21 +47,45 @@ def make_app(title: str, version: str, operator: bool) -> FastAPI:
     return app
 
 
-def operation(identity: str, summary: str, parameters: dict[str, str] | None = None) -> dict[str, Any]:
-    """How one operation describes itself; its query parameters are read by ourselves, leniently."""
+def operation(
+    identity: str, summary: str, parameters: dict[str, str] | None = None, answers: dict[int, Any] | None = None
+) -> dict[str, Any]:
+    """How one operation describes itself; its query parameters are read by ourselves, leniently.
+
+    `answers` are its statuses with the schemas of their JSON.
+    """
     query = [
         {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
         for name, text in (parameters or {}).items()
     ]
     found: dict[str, Any] = {"operation_id": identity, "summary": summary, "response_class": PrettyJSON}
-    return found | ({"openapi_extra": {"parameters": query}} if query else {})
+    if query:
+        found["openapi_extra"] = {"parameters": query}
+    if answers:
+        found["responses"] = {code: _answer(schema) for code, schema in answers.items()}
+    return found
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    """The schema of an object that has all these; a text is the name of a type."""
+    schemas = {name: {"type": kind} if isinstance(kind, str) else kind for name, kind in properties.items()}
+    return {"type": "object", "required": list(properties), "properties": schemas}
+
+
+def _answer(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "The answer", "content": {JSON: {"schema": schema}}}
 
 
 def description_of_model(model: str, paths: dict[str, Any]) -> dict[str, Any]:
     """What OPTIONS tells of one model: of these operations by path those that name a model, with its name put in."""
     named = {path.replace("{model_name}", model): item for path, item in paths.items() if "{model_name}" in path}
     info = {"title": f"RESTful API for: {model}", "version": "1.0.0"}
-    return {"openapi": VERSION, "info": info, "paths": {path: _filled_in(item) for path, item in named.items()}}
+    return {
+        "openapi": VERSION,
+        "info": info,
+        "paths": {path: _filled_in(item) for path, item in named.items()},
+        "components": COMPONENTS,
+    }
 
 
 def _filled_in(operations: dict[str, Any]) -> dict[str, Any]:

@@ -11,16 +11,23 @@ from ..metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from .dispatch import Dispatcher
-from .faces import ANY, description_of_model, make_app, operation
+from .faces import ANY, description_of_model, make_app, object_of, operation
 from .listener import App
 from .open_inference import add_open_inference
+from .openapi import REFUSAL
 from .responses import PrettyJSON
 
 PREDICTIONS = {
     "/predictions/{model_name}": ("predictions", "Predict with the default version"),
     "/predictions/{model_name}/{model_version}": ("version_predictions", "Predict with a version"),
     "/v1/models/{model_name}:predict": ("predictions_v1", "Predict by KServe's v1 path"),
-    "/v2/models/{model_name}/infer": ("predictions_v2", "Predict by KServe's v2 path"),
+    "/explanations/{model_name}": ("explanations", "Explain a prediction of the default version"),
+    "/explanations/{model_name}/{model_version}": ("version_explanations", "Explain a prediction of a version"),
+    "/v2/models/{model_name}/infer": ("predictions_v2", "Predict by the Open Inference Protocol"),
+    "/v2/models/{model_name}/versions/{model_version}/infer": (
+        "version_predictions_v2",
+        "Predict by the Open Inference Protocol with a version",
+    ),
 }
 """What the dispatcher serves, for the description: path → operation id, summary."""
 
@@ -38,7 +45,9 @@ def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics)
         unversioned = {path: item for path, item in app.openapi()["paths"].items() if "{model_version}" not in path}
         return PrettyJSON(description_of_model(model_name, unversioned))
 
-    app.add_api_route("/ping", ping, methods=["GET"], **operation("ping", "Whether every model has its workers"))
+    health = object_of(status={"type": "string", "enum": ["Healthy", "Unhealthy"]})
+    described = operation("ping", "Whether every model has its workers", answers={200: health, 500: health})
+    app.add_api_route("/ping", ping, methods=["GET"], **described)
     app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
     app.add_api_route("/predictions/{model_name}", describe_model, methods=["OPTIONS"], include_in_schema=False)
     add_open_inference(app, registry)
@@ -68,6 +77,9 @@ def _prediction(path: str, identity: str, summary: str) -> dict[str, Any]:
             "summary": summary,
             "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in named],
             "requestBody": {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-            "responses": {"200": {"description": "What the model's handler answers"}},
+            "responses": {
+                "200": {"description": "What the model's handler answers", "content": {"*/*": {"schema": {}}}},
+                "default": REFUSAL,
+            },
         }
     }

@@ -6,17 +6,36 @@ dispatcher's way; their tensors are read where the model runs (handlers/open_inf
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from fastapi import FastAPI, Response
 
 from ... import __version__
 from ..registry import ModelRegistry
-from .faces import operation
+from .faces import object_of, operation
 from .responses import PrettyJSON
 
 EXTENSIONS = ["binary_tensor_data", "classification"]
 PLATFORM = "numserve_handler"
 MODEL = "/v2/models/{model_name}"
 VERSION = MODEL + "/versions/{model_version}"
+Endpoint = Callable[..., Awaitable[Response]]
+TENSOR = object_of(name="string", datatype="string", shape={"type": "array", "items": {"type": "integer"}})
+LIST = {"type": "array", "items": {"type": "string"}}
+SERVER = object_of(name="string", version="string", extensions=LIST)
+LIVE, READY, MODEL_READY = (
+    object_of(live="boolean"),
+    object_of(ready="boolean"),
+    object_of(name="string", ready="boolean"),
+)
+TENSORS = object_of(
+    name="string",
+    versions=LIST,
+    platform="string",
+    inputs={"type": "array", "items": TENSOR},
+    outputs={"type": "array", "items": TENSOR},
+)
 NOT_READY = 400
 """The protocol wants a status from 400 to 499 for "not ready"; this is Triton's."""
 
@@ -25,16 +44,19 @@ def add_open_inference(app: FastAPI, registry: ModelRegistry) -> None:
     """Give the app the protocol's routes."""
     face = _OpenInference(registry)
 
-    def add(path: str, endpoint: object, identity: str, summary: str) -> None:
-        app.add_api_route(path, endpoint, methods=["GET"], **operation(identity, summary))  # type: ignore[arg-type]
-        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)  # type: ignore[arg-type]
+    def add(path: str, endpoint: Endpoint, summary: str, answers: dict[int, Any], identity: str) -> None:
+        app.add_api_route(path, endpoint, methods=["GET"], **operation(identity, summary, answers=answers))
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 
-    add("/v2", face.server, "serverMetadata", "The server's name, version and extensions")
-    add("/v2/health/live", face.live, "serverLive", "Whether the server answers")
-    add("/v2/health/ready", face.ready, "serverReady", "Whether every model can answer")
-    for path, prefix in ((MODEL, ""), (VERSION, "version_")):
-        add(path, face.model, f"{prefix}modelMetadata", "A model's versions, inputs and outputs")
-        add(f"{path}/ready", face.model_ready, f"{prefix}modelReady", "Whether a model can answer")
+    add("/v2", face.server, "The server's name, version and extensions", {200: SERVER}, "serverMetadata")
+    add("/v2/health/live", face.live, "Whether the server answers", {200: LIVE}, "serverLive")
+    add("/v2/health/ready", face.ready, "Whether every model can answer", {200: READY, NOT_READY: READY}, "serverReady")
+    tensors, ready = "A model's versions, inputs and outputs", "Whether a model can answer"
+    add(MODEL, face.model, tensors, {200: TENSORS}, "modelMetadata")
+    add(VERSION, face.version, tensors, {200: TENSORS}, "version_modelMetadata")
+    answers = {200: MODEL_READY, NOT_READY: MODEL_READY}
+    add(f"{MODEL}/ready", face.model_ready, ready, answers, "modelReady")
+    add(f"{VERSION}/ready", face.version_ready, ready, answers, "version_modelReady")
 
 
 class _OpenInference:
@@ -58,14 +80,28 @@ class _OpenInference:
             return PrettyJSON({"ready": True})
         return PrettyJSON({"ready": False, "error": f"not ready: {', '.join(unready)}"}, NOT_READY)
 
-    async def model(self, model_name: str, model_version: str | None = None) -> Response:
-        """A model's versions and tensors."""
+    async def model(self, model_name: str) -> Response:
+        """The default version's tensors."""
+        return self._told(model_name)
+
+    async def version(self, model_name: str, model_version: str) -> Response:
+        """A version's tensors."""
+        return self._told(model_name, model_version)
+
+    async def model_ready(self, model_name: str) -> Response:
+        """Whether the default version has a worker that is ready."""
+        return self._readiness(model_name)
+
+    async def version_ready(self, model_name: str, model_version: str) -> Response:
+        """Whether a version has a worker that is ready."""
+        return self._readiness(model_name, model_version)
+
+    def _told(self, model_name: str, model_version: str | None = None) -> Response:
         model = self._registry.get(model_name, model_version)
         versions = [each.version for each in self._registry.versions(model_name)]
         return PrettyJSON({"name": model_name, "versions": versions, "platform": PLATFORM, **model.signature()})
 
-    async def model_ready(self, model_name: str, model_version: str | None = None) -> Response:
-        """Whether a model has a worker that is ready."""
+    def _readiness(self, model_name: str, model_version: str | None = None) -> Response:
         status = self._registry.get(model_name, model_version).status()
         if status.state == "ready":
             return PrettyJSON({"name": model_name, "ready": True})

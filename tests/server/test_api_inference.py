@@ -346,3 +346,12 @@ async def test_a_full_queue_says_when_to_come_again(serve):
     answers = await asyncio.gather(*(client.predict(content=b"") for _ in range(4)))
     refused = [answer for answer in answers if answer.status_code == 503]
     assert refused and all(answer.headers["retry-after"] == "1" for answer in refused)
+
+
+async def test_the_descriptions_are_valid(serve):
+    validator = pytest.importorskip("openapi_spec_validator")
+    client = await serve()
+    for listener in (client.inference, client.management, client.metrics):
+        validator.validate((await listener.options("/")).json())
+    validator.validate((await client.inference.options("/predictions/m")).json())
+    validator.validate((await client.management.options("/models/m")).json())
