@@ -21,8 +21,8 @@ Change = Callable[[bytearray, random.Random], None]
 PIECES = [
     b"torch", b"ops.prim", b"(", b")", b"self", b"CONSTANTS.c9", b"__torch__", b"[", b"]", b"{", b"}", b":", b",",
     b"  ", b"\n", b"return ", b"if ", b"while True:\n", b"lambda x: x", b"import os\n", b"1" * 30, b"*", b"**",
-    b".__class__", b'getattr(x, "__class__")', b"'", b'"', b"\\", b"=", b"==", b"def f():\n", b"class M(Module):\n", b"@", b"yield",
-    b"None", b"-", b"not ", b"\0", b"\xff", b"a" * 300, b"\x80\x02", b"c", b"R", b"b.", b"}", b"\x81", b"(t",
+    b".__class__", b'getattr(x, "__class__")', b"'", b'"', b"\\", b"=", b"==", b"def f():\n", b"class M(Module):\n",
+    b"@", b"yield", b"None", b"-", b"not ", b"\0", b"\xff", b"a" * 300, b"\x80\x02", b"c", b"R", b"b.", b"}", b"(t",
 ]  # fmt: skip
 
 
