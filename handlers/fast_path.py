@@ -47,6 +47,9 @@ class FastPath:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the model gives."""
+        if self.reason:
+            self._eager_calls += 1
+            return self.model(*args, **named)
         try:
             return self._run(args, named)
         except Exception as error:  # the model's own, which it raises again below, or else the plan's
@@ -114,10 +117,9 @@ class FastPath:
             self._changes += 1
             if self._changes > RECOMPILATIONS:
                 self._give_up("its weights keep changing")
-                return None
         if self._compiled and self._misses >= (PATIENCE if self._used else 1):
             self._forget("its inputs have other shapes")
-        if self._compiled is None:
+        if self._compiled is None and not self.reason:
             self._compile(args, named)
         return self._compiled
 

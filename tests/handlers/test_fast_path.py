@@ -146,6 +146,16 @@ def test_a_wrong_request_is_its_own_fault() -> None:
     assert told(path, "mode") == ("plan",)
 
 
+def test_what_runs_eager_runs_once() -> None:
+    calls = []
+    path = FastPath(lambda x: calls.append(x) or 1 / 0, EngineOptions())
+
+    with pytest.raises(ZeroDivisionError):
+        path(pictures(1))
+
+    assert len(calls) == 1
+
+
 def test_changed_weights_count() -> None:
     path = fast()
     assert same(path, pictures(1))
