@@ -12,9 +12,9 @@ from .autograd import no_grad
 from .dtype import Array
 from .errors import EngineError, ShapeError
 from .executors import Choices, Program, StepTime, executor_named
-from .graph import CaptureError, Graph, capture
+from .graph import CaptureError, Graph, Imported, capture
 from .graph.passes import lower
-from .graph.structure import Structure, StructureError, put_together, take_apart
+from .graph.structure import StructureError, put_together, take_apart
 from .nn.module import Module
 from .programs import PlanError, Programs
 from .tensor import Tensor
@@ -40,10 +40,13 @@ def compile_module(
     known = Choices() if choices is None else choices
     graph, reason = _graph_of(module, examples, named or {})
     programs = Programs(graph, by, threads, exact, known, plans) if graph else None
-    structure, tensors = take_apart([list(examples), dict(named or {})])
-    return CompiledModel(
-        module, programs, structure, [t.array for t in tensors], by.name, threads, exact, known, reason
-    )
+    example = Example(examples, named or {}, _input_names(module, graph))
+    return CompiledModel(module, programs, example, by.name, threads, exact, known, reason)
+
+
+def _input_names(module: Module, graph: Graph | None) -> list[str]:
+    """In which order the graph has inputs that are given by name: its own if it was read from a file, else sorted."""
+    return [value.name for value in graph.inputs] if graph and isinstance(module, Imported) else []
 
 
 def _graph_of(module: Module, examples: Sequence[Any], named: Mapping[str, Any]) -> tuple[Graph | None, str]:
@@ -58,6 +61,26 @@ def _graph_of(module: Module, examples: Sequence[Any], named: Mapping[str, Any])
         return None, f"{type(error).__name__}: {error}"
 
 
+class Example:
+    """What a module was compiled for: the structure of the arguments, and arrays for all tensors in it."""
+
+    def __init__(self, args: Sequence[Any], named: Mapping[str, Any], order: Sequence[str]) -> None:
+        places = {name: place for place, name in enumerate(order)}
+        self.names = sorted(named, key=lambda name: (places.get(name, len(places)), name))
+        self.structure, tensors = take_apart([list(args), {name: named[name] for name in self.names}])
+        self.arrays = [tensor.array.copy() for tensor in tensors]
+
+    def arrays_of(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Array] | None:
+        """The arrays in arguments of the same structure, in the order of the graph's inputs; None for others."""
+        if len(named) != len(self.names) or any(name not in named for name in self.names):
+            return None
+        try:
+            structure, tensors = take_apart([list(args), {name: named[name] for name in self.names}])
+        except StructureError:
+            return None
+        return [tensor.array for tensor in tensors] if structure == self.structure else None
+
+
 class CompiledModel:
     """A module with the programs it is run by; several threads may call it, of which one runs at a time.
 
@@ -66,14 +89,13 @@ class CompiledModel:
     """
 
     def __init__(
-        self, module: Module, programs: Programs | None, structure: Structure, samples: Sequence[Array],
-        executor: str, threads: int, exact: bool, choices: Choices, reason: str = "",
+        self, module: Module, programs: Programs | None, example: Example, executor: str, threads: int, exact: bool,
+        choices: Choices, reason: str = "",
     ) -> None:  # fmt: skip
         self.module, self.reason = module, reason
         self.executor, self.threads, self.exact, self.choices = executor, threads, exact, choices
         self.eager_calls = 0
-        self._programs, self._structure = programs, structure
-        self._samples = [array.copy() for array in samples]
+        self._programs, self._example = programs, example
         self._lock = threading.RLock()
 
     @property
@@ -84,9 +106,10 @@ class CompiledModel:
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the module gives."""
         with self._lock:
-            if self._programs and (arrays := self._fitting(self._programs.graph, args, named)):
+            if self._programs and (fitting := self._fitting(self._programs.graph, args, named)):
                 try:
-                    return self._run(self._programs, arrays)
+                    outputs = self._programs.run(*fitting)
+                    return put_together(self._programs.graph.structure, [Tensor(array) for array in outputs])
                 except PlanError as error:
                     self._give_up(error)
             self.eager_calls += 1
@@ -109,7 +132,7 @@ class CompiledModel:
                     return
                 self._programs.wanted.add(batch)
                 try:
-                    self._programs.run(self._programs.resized(self._samples, batch), batch)
+                    self._programs.run(self.sample(batch), batch)
                 except PlanError as error:
                     self._give_up(error)
 
@@ -126,7 +149,7 @@ class CompiledModel:
 
         Raises: EngineError where the module runs eager.
         """
-        return self._planned().resized(self._samples, batch)
+        return self._planned().resized(self._example.arrays, batch)
 
     def describe(self) -> dict[str, Any]:
         """How it runs, as plain data."""
@@ -143,20 +166,17 @@ class CompiledModel:
                 "eager_calls": self.eager_calls,
             }
 
-    def _fitting(self, graph: Graph, args: Sequence[Any], named: Mapping[str, Any]) -> list[Array] | None:
-        """The arrays of inputs that the graph is for; None for others."""
+    def _fitting(self, graph: Graph, args: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Array], int] | None:
+        """The arrays of inputs that the graph is for, and their batch; None for others."""
+        arrays = self._example.arrays_of(args, named)
+        if arrays is None:
+            return None
         try:
-            structure, tensors = take_apart([list(args), dict(named)])
-            arrays = [tensor.array for tensor in tensors]
             batch = graph.batch_of([array.shape for array in arrays])
-        except (StructureError, ShapeError):
+        except ShapeError:
             return None
         alike = all(a.dtype == value.dtype.numpy for a, value in zip(arrays, graph.inputs, strict=True))
-        return arrays if alike and batch and structure == self._structure else None
-
-    def _run(self, programs: Programs, arrays: Sequence[Array]) -> Any:
-        batch = programs.graph.batch_of([array.shape for array in arrays])
-        return put_together(programs.graph.structure, [Tensor(array) for array in programs.run(arrays, batch)])
+        return (arrays, batch) if alike and batch else None
 
     def _planned(self) -> Programs:
         if self._programs is None:

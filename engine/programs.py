@@ -97,7 +97,7 @@ class Programs:
         return outputs
 
     def _pieces(self, batch: int) -> list[int]:
-        if not self.apart:
+        if not self.apart or batch in self._made:
             return [batch]
         possible = {*powers_of_two(self._largest), *self.wanted}
         return choose(batch, self._made.keys(), possible, len(self._made) < self.most, self._costs)

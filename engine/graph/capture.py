@@ -34,7 +34,8 @@ def capture(
     The module runs several times, with batches of different sizes and contents, so that sizes that follow the batch
     are told from those that do not. The graph is for every batch, or where the module behaves differently for some, for
     the examples' batch alone: `graph.note` then says why. `named` are keyword arguments; `dims` says which dim of each
-    tensor is the batch (None: it has none), by default the first of all that agree with the first tensor's.
+    tensor is the batch (None: it has none), by default the first of all that agree with the first tensor's. The inputs
+    are the tensors in order, those in keyword arguments at the end, sorted by name.
     A module that was imported from a file says its graph itself.
     Raises: CaptureError where what the module does depends on the values, with the line that asks for them.
     """
@@ -73,7 +74,8 @@ class _Subject:
         if module.training:
             raise CaptureError("the module is in training mode; call .eval() first")
         self.module = module
-        self.structure, self.tensors = take_apart([list(args), dict(named)])
+        named = dict(sorted(named.items()))
+        self.structure, self.tensors = take_apart([list(args), named])
         if not self.tensors:
             raise CaptureError("expected at least one tensor as an example")
         self.names = _input_names(module, args, named)
@@ -137,7 +139,9 @@ def _input_names(module: Module, args: Sequence[Any], named: Mapping[str, Any]) 
     """The names of forward()'s parameters, with a number for each further tensor in one."""
     taken = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
     try:
-        given = inspect.signature(module.forward).bind(*args, **named).arguments
+        signature = inspect.signature(module.forward)
+        signature.bind(*args, **named)
+        given = {**signature.bind_partial(*args).arguments, **named}
     except TypeError as error:
         raise CaptureError(f"the examples do not fit {type(module).__name__}.forward(): {error}") from None
     names: list[str] = []

@@ -13,6 +13,7 @@ import pytest
 from numserve import engine
 from numserve.engine import CompiledModel, EngineError, Tensor, compile_module, nn
 from numserve.engine.executors import Choices, ParallelProgram, Program, builtin
+from numserve.engine.graph import GraphModule, capture
 from numserve.engine.nn import functional as F
 
 EXECUTORS = list(builtin.BUILTIN)
@@ -155,6 +156,32 @@ def test_arguments_of_another_structure_run_eager() -> None:
     for met, scale in ((model(x), 2.0), (model(x, 3.0), 3.0), (model(x, scale=4.0), 4.0)):
         agree(met, x * scale)
     assert model.eager_calls == 2
+
+
+def test_arguments_may_be_given_by_name_in_any_order() -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor, *, scale: Tensor, added: Tensor) -> Tensor:
+            return x * scale + added
+
+    module, x, y, z = Scaled().eval(), numbers(2, 3), numbers(2, 3, seed=1), numbers(2, 3, seed=2)
+    model = compile_module(module, x, named={"scale": y, "added": z})
+    for given in ({"scale": y, "added": z}, {"added": z, "scale": y}):
+        agree(model(x, **given), x * y + z)
+    assert model.eager_calls == 0
+
+
+def test_a_graph_read_from_a_file_has_its_own_order() -> None:
+    class Difference(nn.Module):
+        def forward(self, right: Tensor, left: Tensor) -> Tensor:
+            return left - right
+
+    x, y = numbers(2, 3), numbers(2, 3, seed=1)
+    module = GraphModule(capture(Difference().eval(), x, y))
+    assert [value.name for value in module.graph.inputs] == ["right", "left"]
+    model = compile_module(module, named={"left": y, "right": x})
+    agree(model(left=y, right=x), y - x)
+    agree(model(right=x, left=y), y - x)
+    assert model.eager_calls == 0
 
 
 def test_what_the_module_refuses_is_refused() -> None:
