@@ -29,7 +29,8 @@ BATCHES = (2, 3, 5)  # what a graph that follows the batch is tried with: other 
 class OnnxModel(Imported):
     """A model of an ONNX file. The tensors it is given are the file's inputs in order, or by their names.
 
-    It gives a tensor for one output, a tuple for several; a sequence is a list, texts are an array of objects.
+    It gives a tensor for one output, a tuple for several; a sequence is a list, texts are an array of objects. Its
+    parameters are the file's initialisers of floating numbers; the others are shapes, axes and the like.
     """
 
     def __init__(self, record: ModelRecord, initial: Mapping[str, Item]) -> None:
@@ -37,7 +38,7 @@ class OnnxModel(Imported):
         assert record.graph is not None
         self._record, self._outer = record, record.graph
         self._initial = dict(initial)
-        self.keep_state({name: item.array for name, item in initial.items() if item.element is not STRING})
+        self.keep_state({name: item.array for name, item in initial.items() if item.floating and item.ndim})
         self.inputs = [info for info in record.graph.inputs if info.name not in initial]
         self.outputs = record.graph.outputs
 
