@@ -14,7 +14,7 @@ from ..ir import Extent, Graph, Node, Value, each
 from .draft import Draft, without_unread
 
 FEW_BYTES = 1 << 16  # of constants whose content is compared
-MOST_BYTES = 1 << 28  # of a constant that is made out of smaller ones
+MOST_BYTES = 1 << 26  # of a constant that is made out of smaller ones
 
 
 def remove_dead(graph: Graph) -> Graph:
