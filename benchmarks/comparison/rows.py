@@ -12,7 +12,7 @@ import torch
 from oracle_models import Pair
 
 from .engines import ENGINES, OURS, TORCH, Contest, Runner
-from .targets import MAX_ERROR, Target, target
+from .targets import MAX_ERROR, READY, Target, target
 from .timing import Limits, counted, fastest
 
 RATIOS = (("numpy", "eager"), ("numpy", "torch"), ("numpy", "ort"), ("native", "eager"), ("native", "torch"),
@@ -68,6 +68,10 @@ class Row:
         """Of the rate of reading memory, if a run reads every weight once and nothing else."""
         return 1e-9 * self.weights / self.seconds[engine] / self.limits.gbytes
 
+    def ready(self, engine: str) -> Sequence[float]:
+        """Seconds from the module to the first answer: with every algorithm to be timed, and with known choices."""
+        return self.facts.get(engine, {}).get("ready_s", ())
+
     def misses(self) -> Iterator[str]:
         """What this row does not reach, in words."""
         for ratio in self.ratios():
@@ -76,6 +80,9 @@ class Row:
         for engine in OURS:
             if self.errors.get(engine, 0) > MAX_ERROR:
                 yield f"{self.where}: {engine} is off by {self.errors[engine]:.1e} of the output's scale"
+            for seconds, most in zip(self.ready(engine), READY.get((self.model, self.batch), ()), strict=False):
+                if seconds > most:
+                    yield f"{self.where}: {engine} is ready after {seconds:.2f} s, must be after {most:.1f}"
 
     def __str__(self) -> str:
         taken = ", ".join(f"{name} {1e3 * seconds:.3g}" for name, seconds in self.seconds.items())

@@ -9,9 +9,14 @@ from .rows import RATIOS, Ratio, Row
 
 
 def times(rows: Iterable[Row], engines: Sequence[str]) -> str:
-    """Milliseconds of every engine, and of ours the shares of the machine's limits."""
+    """Milliseconds of every engine; of ours the shares of the machine's limits, and how long it took to be ready."""
     mine = [engine for engine in OURS if engine in engines]
-    heads = [*engines, *(f"{e}: arithmetic" for e in mine), *(f"{e}: bandwidth" for e in mine)]
+    heads = [
+        *engines,
+        *(f"{e}: arithmetic" for e in mine),
+        *(f"{e}: bandwidth" for e in mine),
+        *(f"{e}: ready s" for e in mine),
+    ]
     return _table(["ms", *heads], ([_subject(row), *_times(row, engines, mine)] for row in rows))
 
 
@@ -20,6 +25,7 @@ def _times(row: Row, engines: Sequence[str], mine: Sequence[str]) -> list[str]:
         *(f"{1e3 * row.seconds[e]:.3g}" if e in row.seconds else "" for e in engines),
         *(f"{row.share_of_arithmetic(e):.0%}" for e in mine),
         *(f"{row.share_of_bandwidth(e):.0%}" for e in mine),
+        *(", ".join(f"{seconds:.2g}" for seconds in row.ready(e)) for e in mine),
     ]
 
 

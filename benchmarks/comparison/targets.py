@@ -7,6 +7,7 @@ from typing import NamedTuple
 CLASSICS = ("resnet18", "vgg16", "densenet161", "inception_v3", "squeezenet1_0", "alexnet")
 BATCH_ONE = ("encoder", "mlp")  # what has targets at batch 1 only
 MAX_ERROR = 1e-4  # of the output's scale, against torch
+READY = {("resnet18", 1): (2.0, 0.3)}  # seconds to be ready at most, the first time and with the choices of then
 
 
 class Target(NamedTuple):

@@ -22,7 +22,7 @@ Call = Callable[[], Any]
 
 def fastest(calls: Mapping[str, Call], rounds: int, threads: int) -> dict[str, float]:
     """The least seconds of each call, taken in turns: of the thread where there is one, else by the clock."""
-    clock = time.thread_time if threads == 1 else time.perf_counter
+    clock = clock_for(threads)
     rough = {name: _seconds(call, 1, time.perf_counter) for name, call in calls.items()}
     repeats = {name: max(1, int(SAMPLE / max(1e-6, seconds))) for name, seconds in rough.items()}
     best = dict.fromkeys(calls, float("inf"))
@@ -39,6 +39,11 @@ def fastest(calls: Mapping[str, Call], rounds: int, threads: int) -> dict[str, f
     return best
 
 
+def clock_for(threads: int) -> Callable[[], float]:
+    """What one thread does is told by its CPU time, also where the machine is busy; what several do, by the clock."""
+    return time.thread_time if threads == 1 else time.perf_counter
+
+
 def _seconds(call: Call, repeats: int, clock: Callable[[], float]) -> float:
     start = clock()
     for _ in range(repeats):
@@ -52,8 +57,8 @@ class Limits:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.gflops = 2e-9 * 2048**3 * threads / _together(threads, _product)
-        self.gbytes = 1e-9 * 4 * 2**25 * threads / _together(threads, _reading)
+        self.gflops = 2e-9 * 2048**3 * _rate(threads, _product)
+        self.gbytes = 4e-9 * 2**25 * _rate(threads, _reading)
 
     def __str__(self) -> str:
         return f"{self.gflops:.0f} GFLOP/s, {self.gbytes:.0f} GB/s"
@@ -69,20 +74,20 @@ def _reading() -> Call:
     return lambda: np.dot(x, x)
 
 
-def _together(threads: int, make: Callable[[], Call], rounds: int = 7) -> float:
-    """The least seconds in which so many threads make one call each."""
-    calls = [make() for _ in range(threads)]
-    best = float("inf")
-    for _ in range(rounds):
-        workers = [threading.Thread(target=call) for call in calls[1:]]
-        start = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        calls[0]()
-        for worker in workers:
-            worker.join()
-        best = min(best, time.perf_counter() - start)
-    return best
+def _rate(threads: int, make: Callable[[], Call], rounds: int = 7) -> float:
+    """Calls a second that so many threads make at the same time, each by the least CPU time of its rounds."""
+    least = [float("inf")] * threads
+
+    def work(number: int, call: Call) -> None:
+        for _ in range(rounds):
+            least[number] = min(least[number], _seconds(call, 1, time.thread_time))
+
+    workers = [threading.Thread(target=work, args=(number, make())) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(1 / seconds for seconds in least)
 
 
 def counted(threads: int) -> str:
