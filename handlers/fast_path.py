@@ -15,6 +15,7 @@ from ..engine.executors import Choices, executor_named
 from .context import Context
 from .engine_options import EAGER, EngineOptions
 from .errors import HandlerError
+from .model_watch import ModelWatch, hooked_layer
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,8 @@ CHOICES_FILE = "MAR-INF/choices.json"
 PATIENCE = 8
 """Calls in a row with inputs of other shapes, after which a plan is made for those."""
 RECOMPILATIONS = 3
-"""Times that weights may change after the model was compiled, before it is left eager."""
+"""Times that a model may change after it was compiled, before it is left eager."""
+HOOKED = "{} has a hook around its forward, which a plan would not call"
 NOT_YET = "not compiled yet: the first request that BaseHandler.inference() runs says which shapes the inputs have"
 
 
@@ -42,8 +44,8 @@ class FastPath:
         self._lock = threading.Lock()
         self._eager_calls = self._misses = self._changes = 0
         self._used = False
-        self._weights: list[list[int]] = []
-        self._stamp = 0
+        self._watch: ModelWatch | None = None
+        self._hook: str | None = None
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the model gives."""
@@ -64,7 +66,7 @@ class FastPath:
             return
         try:
             if examples:
-                self._compile(examples, {})
+                self._compiled_for(examples, {})
             if self._compiled:
                 self._compiled.prepare(batches)
         except Exception as error:  # a border: whatever a model raises for inputs that are not what it gets
@@ -112,16 +114,23 @@ class FastPath:
     def _compiled_for(self, args: tuple[Any, ...], named: dict[str, Any]) -> CompiledModel | None:
         if self.reason or self.model.training:
             return None
-        if self._compiled and self._stamp != self._stamp_of():
-            self._forget("its weights have changed")
-            self._changes += 1
-            if self._changes > RECOMPILATIONS:
-                self._give_up("its weights keep changing")
+        if self._watch is None or self._watch.changed():
+            self._look_again()
         if self._compiled and self._misses >= (PATIENCE if self._used else 1):
             self._forget("its inputs have other shapes")
-        if self._compiled is None and not self.reason:
+        if self._compiled is None and self._hook is None and not self.reason:
             self._compile(args, named)
         return self._compiled
+
+    def _look_again(self) -> None:
+        """The model is not what it was: what was made of it may not be right any more."""
+        self._watch, self._hook = ModelWatch(self.model), hooked_layer(self.model)
+        if self._compiled is None:
+            return
+        self._forget("it was changed")
+        self._changes += 1
+        if self._changes > RECOMPILATIONS:
+            self._give_up("it keeps changing")
 
     def _compile(self, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         options = self.options
@@ -133,21 +142,16 @@ class FastPath:
         if compiled.graph is None:
             self._give_up(compiled.reason)
             return
-        self._weights = [tensor.version for tensor in [*self.model.parameters(), *self.model.buffers()]]
-        self._stamp = self._stamp_of()
         self._compiled = compiled
 
     def _described_eager(self) -> dict[str, Any]:
         """What CompiledModel.describe() would say, were there one."""
-        options, reason = self.options, self.reason or NOT_YET
+        hook = HOOKED.format(self._hook or "the model itself") if self._hook is not None else ""
+        options, reason = self.options, self.reason or hook or NOT_YET
         return {
             "mode": "eager", "reason": reason, "executor": options.executor, "threads": options.threads,
             "exact": options.exact, "plans": [], "constants_bytes": 0, "eager_calls": 0,
         }  # fmt: skip
-
-    def _stamp_of(self) -> int:
-        """A number that grows with every change of a weight in place."""
-        return sum(version[0] for version in self._weights)
 
     def _forget(self, why: str) -> None:
         logger.info("the model is compiled again: %s", why)

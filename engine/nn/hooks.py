@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from .changes import CHANGES
+
 _IDS = itertools.count()
 
 
@@ -29,6 +31,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook away; once is enough."""
+        CHANGES.count += 1
         self._hooks.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
@@ -40,6 +43,7 @@ class RemovableHandle:
 
 def register(hooks: Hooks, hook: Hook, prepend: bool) -> RemovableHandle:
     """Add a hook behind the others, or before them."""
+    CHANGES.count += 1
     handle = RemovableHandle(hooks)
     others = dict(hooks) if prepend else {}
     if prepend:

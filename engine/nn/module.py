@@ -11,6 +11,7 @@ from ..dtype import DType, bfloat16, cast, float16, float32, float64
 from ..errors import DtypeError
 from ..tensor import Tensor
 from . import state
+from .changes import CHANGES
 from .hooks import Hook, Hooks, RemovableHandle, after_forward, before_forward, register
 from .parameter import Buffer, Parameter
 from .state import IncompatibleKeys
@@ -54,6 +55,7 @@ class Module:
         self._check_name(name, self._parameters, "parameter")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"parameter {name!r}: expected a Parameter or None, met {type(param).__name__}")
+        CHANGES.count += 1
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -61,6 +63,7 @@ class Module:
         self._check_name(name, self._buffers, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"buffer {name!r}: expected a Tensor or None, met {type(tensor).__name__}")
+        CHANGES.count += 1
         self._buffers[name] = tensor
         self._transient_buffers.discard(name)
         if not persistent:
@@ -71,6 +74,7 @@ class Module:
         self._check_name(name, self._modules, "module")
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"module {name!r}: expected a Module or None, met {type(module).__name__}")
+        CHANGES.count += 1
         self._modules[name] = module
 
     add_module = register_module
@@ -82,6 +86,7 @@ class Module:
             raise KeyError(f"{type(self).__name__} has an attribute {name!r} already; the {kind} needs another name")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        CHANGES.count += 1
         kind = next((home for home, cls in _HOMES.items() if isinstance(value, cls)), None)
         if kind is not None and "_parameters" not in vars(self):
             raise AttributeError(f"cannot assign {name!r} before {type(self).__name__} calls super().__init__()")
@@ -104,6 +109,7 @@ class Module:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def __delattr__(self, name: str) -> None:
+        CHANGES.count += 1
         home = self._home(name)
         if home is None:
             object.__delattr__(self, name)

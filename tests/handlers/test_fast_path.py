@@ -156,28 +156,106 @@ def test_what_runs_eager_runs_once() -> None:
     assert len(calls) == 1
 
 
-def test_changed_weights_count() -> None:
-    path = fast()
-    assert same(path, pictures(1))
+class Other(nn.Module):
+    """Adds something to what it is given."""
 
+    def forward(self, x: Any) -> Any:
+        return x + 1
+
+
+def scaled(net: Any) -> None:
     with engine.no_grad():
-        path.model.conv.weight.mul_(2)
-    assert same(path, pictures(1))
-    path.model.load_state_dict(Net().state_dict())
-    assert same(path, pictures(1))
+        net.conv.weight.mul_(2)
 
+
+def given(net: Any) -> None:
+    net.conv.weight.data = net.conv.weight.data * 2
+
+
+CHANGES: dict[str, Any] = {
+    "a weight in place": scaled,
+    "the memory of a weight": given,
+    "all weights": lambda net: net.load_state_dict(Changing().state_dict()),
+    "a buffer": lambda net: net.norm.running_mean.fill_(0.5),
+    "a weight for another": lambda net: setattr(net.conv, "bias", nn.Parameter(engine.ones(4))),
+    "a part for another": lambda net: setattr(net, "conv", nn.Conv2d(3, 4, 5)),
+    "a part within": lambda net: net.parts.append(Other()),
+    "a number": lambda net: setattr(net, "times", 3.0),
+}
+
+
+class Changing(Net):
+    """Has a bit of everything that can be changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+        self.parts = nn.Sequential(Other())
+        self.times = 1.0
+
+    def forward(self, x: Any) -> Any:
+        return self.parts(self.norm(self.conv(x)).relu().mean((2, 3))) * self.times
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_counts(change) -> None:
+    path = fast(Changing())
+    before = path(pictures(1)).array
+
+    CHANGES[change](path.model)
+
+    assert same(path, pictures(1))
+    assert not np.allclose(path(pictures(1)).array, before, atol=1e-5)
     assert told(path, "mode", "eager_calls") == ("plan", 0)
 
 
-def test_weights_that_keep_changing_are_left_alone() -> None:
+def test_what_is_set_to_what_it_was_does_not_count(caplog) -> None:
+    path = fast()
+    path(pictures(1))
+    compiled = path.compiled
+
+    for _ in range(10):
+        path.model.eval()
+        assert same(path, pictures(1))
+
+    assert path.compiled is compiled
+
+
+def test_a_model_that_keeps_changing_is_left_alone() -> None:
     path = fast()
     for _ in range(fast_path.RECOMPILATIONS + 2):
         assert same(path, pictures(1))
-        with engine.no_grad():
-            path.model.conv.weight.mul_(2)
+        scaled(path.model)
 
     assert same(path, pictures(1))
-    assert told(path, "mode", "reason") == ("eager", "its weights keep changing")
+    assert told(path, "mode", "reason") == ("eager", "it keeps changing")
+
+
+def test_hooks_are_called() -> None:
+    path, seen = fast(), []
+    assert same(path, pictures(1))
+
+    with path.model.conv.register_forward_hook(lambda *given: seen.append(given)):
+        path(pictures(1))
+        assert len(seen) == 1
+        assert told(path, "mode", "reason") == (
+            "eager", "conv has a hook around its forward, which a plan would not call",
+        )  # fmt: skip
+    path(pictures(1))
+
+    assert len(seen) == 1
+    assert told(path, "mode", "eager_calls") == ("plan", 1)
+
+
+def test_a_model_with_hooks_is_not_compiled_before() -> None:
+    path = fast()
+    path.model.register_forward_pre_hook(lambda *given: None)
+
+    path.prepare((pictures(1),), [1])
+
+    assert told(path, "mode", "reason") == (
+        "eager", "the model itself has a hook around its forward, which a plan would not call",
+    )  # fmt: skip
 
 
 def test_training_is_eager() -> None:
