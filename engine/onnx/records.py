@@ -112,7 +112,7 @@ class Reader:
     """Turns messages into records, counting them."""
 
     def __init__(self) -> None:
-        self._left = MESSAGES
+        self._left = self._most = MESSAGES
 
     def _fields(self, value: int | memoryview) -> Any:
         self._count()
@@ -121,11 +121,7 @@ class Reader:
     def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise FormatError(f"an ONNX file of more than {MESSAGES} nodes, attributes, tensors and names")
-
-    def _text(self, value: int | memoryview) -> str:
-        self._count()
-        return wire.text(value)
+            raise FormatError(f"an ONNX file of more than {self._most} nodes, attributes and tensors")
 
     def model(self, data: memoryview) -> ModelRecord:
         """ModelProto."""
@@ -178,9 +174,9 @@ class Reader:
         node = NodeRecord()
         for number, _, part in self._fields(value):
             if number == 1:
-                node.inputs.append(self._text(part))
+                node.inputs.append(wire.text(part))
             elif number == 2:
-                node.outputs.append(self._text(part))
+                node.outputs.append(wire.text(part))
             elif number == 3:
                 node.name = wire.text(part)
             elif number == 4:
@@ -202,11 +198,11 @@ class Reader:
             if number == 1:
                 function.name = wire.text(part)
             elif number == 4:
-                function.inputs.append(self._text(part))
+                function.inputs.append(wire.text(part))
             elif number == 5:
-                function.outputs.append(self._text(part))
+                function.outputs.append(wire.text(part))
             elif number == 6:
-                function.attributes.append(self._text(part))
+                function.attributes.append(wire.text(part))
             elif number == 7:
                 function.nodes.append(self._node(part, 0))
             elif number == 9:

@@ -7,6 +7,7 @@ are not): what does not depend on the inputs, such as the arithmetic on shapes, 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -15,13 +16,14 @@ import numpy as np
 
 from ..dtype import Array, of
 from ..errors import EngineError, FormatError
-from ..graph.inference import VIEWS, outlines_of
+from ..graph.inference import ELEMENTWISE, RULES, outlines_of
 from ..graph.recording import CaptureError, Event, Recording, Ref, Slot
 from ..ops import PRIMITIVES
 from .elements import Element, element_of
 from .items import Item, Operand, known
 
-MOST_STEPS = 200_000  # nodes that one run passes, those of loops once for each turn
+# Nodes that one run passes, those of loops once for each turn: into a graph, and eager.
+MOST_RECORDED, MOST_STEPS = 200_000, 5_000_000
 MOST_FOLDED = 1 << 30  # bytes of one constant that a file asks us to make
 WORTH_KEEPING = 64
 SCALARS = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
@@ -58,13 +60,15 @@ class Run:
         self._folds = folds
         self._constants: dict[int, int] = {}
         self._kept: list[Array] = []
-        self._steps = MOST_STEPS
+        self._most = self._left = MOST_STEPS if folds is None else MOST_RECORDED
 
     def step(self) -> None:
-        """Count a node; FormatError where a file asks for more than any model has."""
-        self._steps -= 1
-        if self._steps < 0 and self._folds is not None:
-            raise CaptureError(f"runs eager: its loops, unrolled, are more than {MOST_STEPS} nodes")
+        """Count a node; EngineError where there are more than any model has."""
+        self._left -= 1
+        if self._left < 0 and self._folds is not None:
+            raise CaptureError(f"runs eager: its loops, unrolled, are more than {self._most} nodes")
+        if self._left < 0:
+            raise EngineError(f"the model's loops go on for more than {self._most} nodes")
 
     def input(self, name: str, array: Array, element: Element) -> Item:
         """An input of the recording."""
@@ -89,6 +93,7 @@ class Run:
 
     def _folded(self, name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> tuple[Array, ...]:
         if self._folds is None:
+            _refuse_large(name, arrays, attributes)
             return _run(name, arrays, attributes)
         found = self._folds.get(name, arrays, attributes)
         if found is None:
@@ -138,16 +143,22 @@ def _run(name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> tuple[
 
 
 def _refuse_large(name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> None:
-    """FormatError before a constant is made that no honest file asks for."""
-    if name in VIEWS:
+    """FormatError before something is made that no honest file asks for."""
+    if name not in RULES and name not in ELEMENTWISE:
         return
-    given = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
+    given = sum(_held(a) for a in arrays if isinstance(a, np.ndarray))
     try:
         size = sum(o.size * o.itemsize for o in outlines_of(name, arrays, attributes))
     except EngineError:
         return  # the values tell, and what they tell is no more than they are
     if size > max(MOST_FOLDED, 4 * given):
-        raise FormatError(f"{name} makes a constant of {size} bytes; at most {MOST_FOLDED} are allowed")
+        raise FormatError(f"{name} makes {size} bytes of {given}; more than {MOST_FOLDED} are not made of so few")
+
+
+def _held(array: Array) -> int:
+    """The bytes that an array has in memory: what is stretched counts once."""
+    sizes = (size for size, stride in zip(array.shape, array.strides, strict=True) if stride)
+    return int(math.prod(sizes) * array.itemsize)
 
 
 def _element(array: Array, operands: Sequence[Operand]) -> Element:

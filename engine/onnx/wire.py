@@ -22,7 +22,11 @@ def fields(data: memoryview) -> Iterator[Field]:
     """Each field as (number, wire type, value): an unsigned number for varints, else the bytes. Nothing is copied."""
     position, end = 0, len(data)
     while position < end:
-        tag, position = _varint(data, position, end)
+        tag = data[position]
+        if tag < 0x80:
+            position += 1
+        else:
+            tag, position = _varint(data, position, end)
         number, kind = tag >> 3, tag & 7
         if not number:
             raise FormatError("protobuf: a field with the number 0")
