@@ -28,6 +28,7 @@ __all__ = [
 BUILTIN = {
     "checkpoint-legacy": "numserve.engine.formats.legacy:LegacyCheckpoint",
     "checkpoint-zip": "numserve.engine.formats.checkpoint:ZipCheckpoint",
+    "graph": "numserve.engine.graph.store:StoredGraph",
     "safetensors": "numserve.engine.formats.safetensors:Safetensors",
     "torchscript": "numserve.engine.jit.reader:TorchScript",
 }

@@ -10,7 +10,7 @@ from .mapping import FilePath, map_file
 from .zip import Archive
 
 CHECKPOINT_ZIP, CHECKPOINT_LEGACY, SAFETENSORS = "checkpoint-zip", "checkpoint-legacy", "safetensors"
-TORCHSCRIPT, PT2, ONNX, PICKLE, TAR, UNKNOWN = "torchscript", "pt2", "onnx", "pickle", "tar", "unknown"
+GRAPH, TORCHSCRIPT, PT2, ONNX, PICKLE, TAR, UNKNOWN = "graph", "torchscript", "pt2", "onnx", "pickle", "tar", "unknown"
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
 _MAGIC_BINARY = b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little") + b"."
@@ -57,7 +57,9 @@ def _kind_of_zip(data: mmap) -> str:
         return PT2
     if "bytecode.pkl" in archive or ("constants.pkl" in archive and _has_code(archive)):
         return TORCHSCRIPT
-    return CHECKPOINT_ZIP if "data.pkl" in archive else UNKNOWN
+    if "data.pkl" in archive:
+        return CHECKPOINT_ZIP
+    return GRAPH if "graph.json" in archive else UNKNOWN
 
 
 def _has_code(archive: Archive) -> bool:

@@ -16,12 +16,14 @@ import numpy as np
 
 from ..dtype import Array, of
 from ..errors import EngineError, FormatError
+from ..formats.detection import GRAPH, detect
 from ..formats.limits import quote
 from ..formats.mapping import FilePath, map_file
 from ..formats.writing import add_record, replacing
 from ..formats.zip import Archive
 from ..ops import PRIMITIVES
 from .ir import Graph, Node, Value
+from .module import GraphModule
 from .notation import check_structure, known, parts_of, read_item, read_value, text, write_item, write_value
 from .shapes import check_shapes
 
@@ -75,6 +77,18 @@ def load(path: FilePath) -> Graph:
         return _Reader(Archive(map_file(path))).graph()
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
+
+
+class StoredGraph:
+    """Reads a file into a module that runs the graph."""
+
+    def matches(self, path: FilePath) -> bool:
+        """Whether the content is of this form."""
+        return detect(path) == GRAPH
+
+    def load(self, path: FilePath) -> GraphModule:
+        """The graph, as a module for inference."""
+        return GraphModule(load(path))
 
 
 class _Reader:

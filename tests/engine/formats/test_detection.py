@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numserve.engine import Tensor, formats
 from numserve.engine.errors import FormatError
+from numserve.engine.graph import Graph, save_graph
 from numserve.plugins import resolve
 
 Write = Callable[..., Path]
@@ -114,11 +115,13 @@ def test_an_unreadable_path_is_refused() -> None:
 
 def test_every_built_in_reader_takes_its_own_format_only(checkpoints: Path, tmp_path: Path) -> None:
     formats.save_file({"a": Tensor(np.zeros(2, np.float32))}, tmp_path / "c")
+    save_graph(Graph((), (), ()), tmp_path / "g")
     files = {
         "checkpoint-zip": checkpoints / "training.pth",
         "checkpoint-legacy": checkpoints / "values_legacy.pth",
         "safetensors": tmp_path / "c",
         "torchscript": checkpoints.parent / "torchscript" / "exported.pt",
+        "graph": tmp_path / "g",
     }
     assert files.keys() == formats.BUILTIN.keys()
     for kind in formats.BUILTIN:

@@ -116,6 +116,15 @@ def test_what_cannot_be_written_is_refused_before_a_file_is_there(tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_engine_load_gives_a_module_that_runs_the_graph(graph: Graph, tmp_path: Path) -> None:
+    save(graph, tmp_path / "net.graph")
+    module = engine.load(tmp_path / "net.graph")
+    met = module(Tensor(example(3)))
+    expected = interpret(graph, [example(3)])
+    np.testing.assert_array_equal(met["logits"].numpy(), expected[0])
+    assert met["parts"][1] is None
+
+
 # Files that are not what they should be
 
 
