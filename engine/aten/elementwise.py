@@ -10,7 +10,7 @@ from ..dtype import DType
 from ..errors import EngineError
 from ..functions import where
 from ..nn import functional
-from ..ops import comparison, elementwise
+from ..ops import activation, comparison, elementwise
 from ..tensor import Tensor, apply
 from .arguments import dtype_of, number
 from .table import OPERATORS, Function, aten, before, enter, in_place
@@ -289,11 +289,8 @@ enter("log_sigmoid", functional.logsigmoid)
 
 
 @aten("elu")
-def _(self: Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Tensor:
-    if input_scale != 1:
-        self = self * input_scale
-    bent = functional.elu(self, alpha)
-    return bent if scale == 1 else bent * scale
+def _(self: Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Any:
+    return apply(activation.elu, self, alpha=alpha, scale=scale, input_scale=input_scale)
 
 
 @aten("softmax", "_softmax", "special_softmax")

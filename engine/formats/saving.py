@@ -30,7 +30,7 @@ def save(value: object, path: FilePath) -> None:
     Tensors that are the same window on the same memory stay tied. Containers are written as often as they occur.
     Raises: FormatError for a value of another type.
     """
-    pickler = _Pickler()
+    pickler = Pickler()
     pickle = pickler.pickle(value)
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         add_record(archive, file, "archive/data.pkl", pickle)
@@ -40,7 +40,7 @@ def save(value: object, path: FilePath) -> None:
         add_record(archive, file, "archive/version", b"3\n")
 
 
-class _Pickler:
+class Pickler:
     """Writes one value; tensors' elements are put aside as storages."""
 
     def __init__(self) -> None:

@@ -13,10 +13,11 @@ from typing import Any, NoReturn, Protocol
 from ..aten import OPERATORS, shown, to_bool, to_float, to_int
 from ..errors import FormatError, ScriptError
 from ..formats.limits import quote
-from . import objects
+from . import access
 from .functions import FIRST, OUTER, RESULT, Block, Expression, Frame, Function, Statement
 from .syntax import DEEPEST, chain
 from .types import NUMBERS, test_of
+from .values import ScriptClass
 
 _CONVERSIONS: dict[str, Callable[..., Any]] = {
     "int": to_int, "float": to_float, "bool": to_bool, "complex": OPERATORS["aten::Complex"], "str": shown,
@@ -121,7 +122,7 @@ class _Compiler:
             owner, name = self.expression(target.value), target.attr
 
             def change(f: Frame) -> bool:
-                objects.change_attribute(owner(f), name, value(f))
+                access.change_attribute(owner(f), name, value(f))
                 return False
 
             return change
@@ -207,11 +208,11 @@ class _Compiler:
 
         def enter(f: Frame) -> bool:
             entered = manager(f)
-            objects.call_method(entered, "__enter__", [], {})
+            access.call_method(entered, "__enter__", [], {})
             try:
                 return body(f)
             finally:
-                objects.call_method(entered, "__exit__", [None, None, None], {})
+                access.call_method(entered, "__exit__", [None, None, None], {})
 
         return enter
 
@@ -280,7 +281,7 @@ class _Compiler:
                 function = self._operator(names, node)
                 return lambda f: function
         owner, name = self.expression(node.value), node.attr
-        return lambda f: objects.attribute(owner(f), name)
+        return lambda f: access.attribute(owner(f), name)
 
     def _resolved(self, name: str, node: ast.AST) -> Any:
         try:
@@ -336,9 +337,9 @@ class _Compiler:
         """A function of the program, a named tuple, or __new__ of a class."""
         if names[-1] == "__new__":
             cls = self._resolved(".".join(names[:-1]), node)
-            return lambda f: objects.new(cls)
+            return lambda f: access.new(cls)
         value = self._resolved(".".join(names), node)
-        if isinstance(value, objects.ScriptClass):
+        if isinstance(value, ScriptClass):
             if value.tuple_type is None:
                 self.refuse(node, f"{value.name} is called, which is no named tuple")
             return self._calling(value.tuple_type, node)
@@ -348,7 +349,7 @@ class _Compiler:
 
     def _calling_method(self, target: ast.Attribute, node: Any) -> Expression:
         owner, name, (args, named) = self.expression(target.value), target.attr, self._arguments(node)
-        return lambda f: objects.call_method(owner(f), name, [a(f) for a in args], {k: v(f) for k, v in named})
+        return lambda f: access.call_method(owner(f), name, [a(f) for a in args], {k: v(f) for k, v in named})
 
     def tuple_of(self, node: Any) -> Expression:
         items = self.expressions(node.elts)
@@ -407,11 +408,11 @@ class _Compiler:
 
     def got(self, node: Any) -> Expression:
         owner, name = self._owner_and_name(node)
-        return lambda f: objects.attribute(owner(f), name)
+        return lambda f: access.attribute(owner(f), name)
 
     def has(self, node: Any) -> Expression:
         owner, name = self._owner_and_name(node)
-        return lambda f: objects.has_attribute(owner(f), name)
+        return lambda f: access.has_attribute(owner(f), name)
 
     def _owner_and_name(self, node: Any) -> tuple[Expression, str]:
         if len(node.args) != 2 or not isinstance(node.args[1], ast.Constant) or type(node.args[1].value) is not str:

@@ -12,8 +12,8 @@ from ..errors import FormatError, MissingOperatorsError
 from ..formats.limits import quote
 from .compiler import compile_function, literal, parameters_of
 from .functions import Function
-from .objects import Member, ScriptClass, tuple_type
 from .syntax import MOST_TEXT, chain, parse
+from .values import Member, ScriptClass, tuple_type
 from .watching import counted
 
 _KINDS = {

@@ -12,7 +12,7 @@ from ..formats.limits import DEFAULT, Limits, quote
 from ..formats.mapping import FilePath, map_file
 from ..formats.zip import Archive
 from ..tensor import Tensor
-from .objects import ScriptModule
+from .module import ScriptModule
 from .program import Program
 from .unpickling import Objects
 

@@ -9,8 +9,9 @@ from typing import Any
 from ..device import device
 from ..errors import FormatError
 from ..tensor import Tensor
-from .objects import Member, NamedResult, ScriptClass, ScriptModule, ScriptObject
+from .module import ScriptModule
 from .syntax import chain
+from .values import Member, NamedResult, ScriptClass, ScriptObject
 
 Test = Callable[[Any], bool]
 

@@ -20,8 +20,9 @@ from ..formats.results import RawTensor, to_tensor
 from ..formats.storage import QuantizedRecord, SparseRecord, Storage, TensorRecord
 from ..formats.zip import Archive
 from ..nn.parameter import Parameter
-from .objects import ScriptClass, ScriptModule, ScriptObject
+from .module import ScriptModule
 from .program import Program
+from .values import ScriptClass, ScriptObject
 
 _PLAIN = (str, bool, int, float, complex, type(None), device)
 

@@ -1,0 +1,136 @@
+"""ScriptModule, a module of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import FormatError, ScriptError
+from ..formats.limits import quote
+from ..formats.mapping import FilePath
+from ..graph import CaptureError
+from ..nn.module import Module
+from ..nn.parameter import Parameter
+from ..tensor import Tensor
+from ..tracing import TRACING
+from .functions import Function
+from .saving import save
+from .values import ScriptClass
+
+
+class Method:
+    """A method of an object, bound to it."""
+
+    __slots__ = ("function", "owner")
+
+    def __init__(self, owner: Any, function: Function) -> None:
+        self.owner, self.function = owner, function
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run it."""
+        return self.function(self.owner, *args, **named)
+
+    def __repr__(self) -> str:
+        return f"<method {self.function.name}>"
+
+
+class ScriptModule(Module):
+    """A module of a program: parameters, buffers and parts as any module has them, and methods that run compiled code.
+
+    What else the program keeps (numbers, lists, objects) are attributes, which it may change as it runs.
+    """
+
+    def __init__(self, cls: ScriptClass) -> None:
+        super().__init__()
+        own = vars(self)
+        own["_class"] = cls
+        own["_values"] = {}
+        own["_where"] = {}
+        if "forward" in cls.methods:
+            own["forward"] = Method(self, cls.methods["forward"])
+
+    @property
+    def original_name(self) -> str:
+        """The name of the class it was made of."""
+        name: str = self._class.name
+        return name.rpartition(".")[2]
+
+    def hold(self, values: dict[str, Any], shared: dict[int, Parameter]) -> None:
+        """Take the attributes that the file gives it; `shared` are parameters by the tensors that they were made of."""
+        own, cls = vars(self), self._class
+        for name, value in values.items():
+            if not name or "." in name:
+                raise FormatError(f"{cls.name} has an attribute named {quote(name)}")
+            if isinstance(value, Module):
+                home = own["_modules"]
+            elif name in cls.parameters:
+                home = own["_parameters"]
+                value = value if value is None else _parameter(value, shared, cls, name)
+            elif name in cls.buffers:
+                home = own["_buffers"]
+            elif name == "training":
+                home, value = own, bool(value)
+            else:
+                home = own["_values"]
+            home[name] = value
+            own["_where"][name] = home
+
+    def held(self) -> dict[str, Any]:
+        """The attributes by name, as the program sees them."""
+        return {name: home[name] for name, home in self._where.items()}
+
+    def save(self, f: FilePath, _extra_files: Mapping[str, bytes | str] | None = None) -> None:
+        """Write the program with its present state as an archive. Source: torch.jit.ScriptModule.save."""
+        save(self, f, _extra_files)
+
+    def look_up(self, name: str) -> Any:
+        """An attribute, as the program asks for it."""
+        home = self._where.get(name)
+        if home is not None:
+            return home[name]
+        cls = self._class
+        if name in cls.constants:
+            return cls.constants[name]
+        if name == "training":
+            return self.training
+        raise ScriptError(f"{cls.name} has no attribute {name!r}")
+
+    def change(self, name: str, value: Any) -> None:
+        """Change an attribute, as the program asks."""
+        home = self._where.get(name)
+        if home is None:
+            raise ScriptError(f"{self._class.name} has no attribute {name!r}")
+        if TRACING.watcher is not None and home[name] is not value:
+            raise CaptureError(f"runs eager: the module changes {name!r}, which it keeps")
+        home[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        own = vars(self)
+        for home in ("_values", "_parameters", "_buffers", "_modules"):
+            if name in own.get(home, ()):
+                return own[home][name]
+        cls = own.get("_class")
+        if cls is not None and name in cls.methods:
+            return Method(self, cls.methods[name])
+        if cls is not None and name in cls.constants:
+            return cls.constants[name]
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        values = vars(self).get("_values")
+        if values is not None and name in values:
+            values[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def extra_repr(self) -> str:
+        """The class it was made of."""
+        return f"original_name={self.original_name}"
+
+
+def _parameter(value: Any, shared: dict[int, Parameter], cls: ScriptClass, name: str) -> Parameter:
+    if not isinstance(value, Tensor):
+        raise FormatError(f"parameter {quote(name)} of {cls.name} is {quote(value)}; expected a tensor")
+    if id(value) not in shared:
+        shared[id(value)] = Parameter(value, requires_grad=value.requires_grad)
+    return shared[id(value)]

@@ -1,0 +1,229 @@
+"""trace() and script(): what a module of the engine does, written as a TorchScript program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import EngineError, FormatError
+from ..graph import Graph, capture
+from ..nn.module import Module
+from ..nn.parameter import Parameter
+from ..tensor import Tensor
+from .emitter import Emitter
+from .module import ScriptModule
+from .program import Program
+from .rules import RULES
+from .saving import OPERATORS
+
+_ROOT = "__torch__"
+_PARTS = "__torch__.parts"
+
+
+def trace(
+    module: Module, example_inputs: Any, strict: bool = True, check_trace: bool = True, **unused: Any
+) -> ScriptModule:
+    """A program of what the module does to inputs like the examples (a tensor, or a tuple of arguments).
+
+    It is right for every batch where the module treats batches alike. The weights are shared with the module.
+    Raises: CaptureError where what the module does depends on values. Source: torch.jit.trace.
+    """
+    arguments = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    if isinstance(module, ScriptModule):
+        return module
+    return program_of(module, capture(module, *arguments))
+
+
+def script(module: Module, example_inputs: Sequence[tuple[Any, ...]] | None = None) -> ScriptModule:
+    """A program of what the module does, which must not depend on values. Source: torch.jit.script.
+
+    The engine learns what a module does by running it, so that an example is needed: [(input, …)].
+    Raises: CaptureError where what the module does depends on values.
+    """
+    if isinstance(module, ScriptModule):
+        return module
+    if not example_inputs:
+        raise EngineError(
+            f"script: {type(module).__name__} is run to see what it does; pass example_inputs=[(tensor, …)], or use "
+            "trace(module, example)"
+        )
+    return trace(module, tuple(example_inputs[0]))
+
+
+def program_of(module: Module, graph: Graph) -> ScriptModule:
+    """The program of a module whose forward() a graph stands for."""
+    return _Writer(module, graph).program()
+
+
+@dataclass
+class _Part:
+    """What one module of the tree holds."""
+
+    kind: str
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    parts: dict[str, _Part] = field(default_factory=dict)
+
+    def at(self, path: Sequence[str]) -> _Part:
+        """The part at a path, made where it is not there."""
+        here = self
+        for name in path:
+            here = here.parts.setdefault(name, _Part("Module"))
+        return here
+
+
+class _Writer:
+    """Writes one captured module."""
+
+    def __init__(self, module: Module, graph: Graph) -> None:
+        self._module, self._graph = module, graph
+        self._state = dict([*module.named_parameters(remove_duplicate=False), *_buffers(module)])
+        self._constants: list[Tensor] = []
+        self._classes: list[str] = []
+        self._counts: dict[str, int] = {}
+
+    def program(self) -> ScriptModule:
+        """The program, compiled and with the weights in place."""
+        tree = self._tree()
+        root = f"{_ROOT}.{_identifier(type(self._module).__name__)}"
+        forward = self._forward(root)
+        names: dict[int, str] = {}
+        self._declare(tree, root, names, forward)
+        texts = {_ROOT: self._classes.pop().encode()}
+        if self._classes:
+            texts[_PARTS] = "".join(self._classes).encode()
+        program = Program(texts, self._constants, OPERATORS)
+        made = self._made(tree, names, program, {})
+        vars(made)["_program"] = program
+        return made.eval()
+
+    def _tree(self) -> _Part:
+        root = _Part(type(self._module).__name__)
+        for path, part in self._module.named_modules(remove_duplicate=False):
+            root.at(path.split(".") if path else []).kind = type(part).__name__
+        for name, tensor in self._state.items():
+            *above, last = name.split(".")
+            root.at(above).tensors[last] = tensor
+        return root
+
+    # Code
+
+    def _forward(self, root: str) -> list[str]:
+        """The lines of forward()."""
+        lines: list[str] = []
+        names: dict[str, str] = {}
+        taken = {v.name for v in self._graph.inputs}
+        for number, (name, array) in enumerate(self._graph.constants.items()):
+            short = f"w{number}"
+            while short in taken:
+                short += "_"
+            taken.add(short)
+            names[name] = short
+            if name in self._state:
+                lines.append(f"{short} = {_access(name)}")
+            else:
+                self._constants.append(Tensor(np.array(array)))
+                lines.append(f"{short} = CONSTANTS.c{len(self._constants) - 1}")
+        emitter = Emitter(self._graph, names)
+        lines += emitter.body(RULES)
+        result, kind = self._result(emitter, self._graph.structure)
+        given = "".join(f",\n    {name}: Tensor" for name in emitter.inputs)
+        return [f"def forward(self: {root}{given}) -> {kind}:", *(f"  {line}" for line in lines), f"  return {result}"]
+
+    def _result(self, emitter: Emitter, structure: Any) -> tuple[str, str]:
+        """(the expression of the result, its type)."""
+        if structure is None:
+            outputs = emitter.operands(self._graph.outputs)
+            if len(outputs) == 1:
+                return outputs[0], "Tensor"
+            return f"({', '.join(outputs)})", f"Tuple[{', '.join(['Tensor'] * len(outputs))}]"
+        ((kind, content),) = structure.items()
+        if kind == "output":
+            return emitter.operand(self._graph.outputs[content]), "Tensor"
+        if kind == "value":
+            return emitter.text(content), "NoneType" if content is None else type(content).__name__
+        if kind in ("tuple", "list"):
+            return self._sequence(emitter, kind, content)
+        if kind == "dict":
+            return self._dict(emitter, content)
+        parts = [self._result(emitter, part) for part in content.values()]
+        name = f"{_PARTS}.{_identifier(kind.partition(':')[2])}"
+        fields = "".join(f"  {f} : {t}\n" for f, (_, t) in zip(content, parts, strict=True))
+        self._classes.append(f"class {name.rpartition('.')[2]}(NamedTuple):\n{fields}")
+        return f"{name}({', '.join(text for text, _ in parts)})", name
+
+    def _sequence(self, emitter: Emitter, kind: str, content: Any) -> tuple[str, str]:
+        parts = [self._result(emitter, part) for part in content]
+        inner = ", ".join(text for text, _ in parts)
+        kinds = [t for _, t in parts]
+        if kind == "tuple":
+            return f"({inner}{',' if len(parts) == 1 else ''})", f"Tuple[{', '.join(kinds)}]"
+        if len(set(kinds)) > 1:
+            raise FormatError(f"the module gives a list of {' and '.join(sorted(set(kinds)))}; a program's are alike")
+        return f"annotate(List[{(kinds or ['Tensor'])[0]}], [{inner}])", f"List[{(kinds or ['Tensor'])[0]}]"
+
+    def _dict(self, emitter: Emitter, content: Mapping[str, Any]) -> tuple[str, str]:
+        parts = {name: self._result(emitter, part) for name, part in content.items()}
+        kinds = sorted({t for _, t in parts.values()}) or ["Tensor"]
+        if len(kinds) > 1:
+            raise FormatError(f"the module gives a dict of {' and '.join(kinds)}; a program's values are alike")
+        inner = ", ".join(f"{emitter.text(name)}: {text}" for name, (text, _) in parts.items())
+        return f"annotate(Dict[str, {kinds[0]}], {{{inner}}})", f"Dict[str, {kinds[0]}]"
+
+    def _declare(self, part: _Part, name: str, names: dict[int, str], methods: Sequence[str]) -> None:
+        """The class of a part, after those of its own parts."""
+        names[id(part)] = name
+        types = {}
+        for attribute, child in part.parts.items():
+            kind = _identifier(child.kind)
+            number = self._counts[kind] = self._counts.get(kind, -1) + 1
+            types[attribute] = f"{_PARTS}.{kind}_{number}"
+            self._declare(child, types[attribute], names, ())
+        parameters = [a for a, t in part.tensors.items() if isinstance(t, Parameter)]
+        buffers = [a for a in part.tensors if a not in parameters]
+        lines = [f"class {name.rpartition('.')[2]}(Module):"]
+        lines += [f"  __parameters__ = [{_listed(parameters)}]", f"  __buffers__ = [{_listed(buffers)}]"]
+        lines += [_declared(a, "Tensor") for a in part.tensors]
+        lines += ["  training : bool", *(_declared(a, kind) for a, kind in types.items())]
+        lines += [f"  {line}" for line in methods]
+        self._classes.append("\n".join(lines) + "\n")
+
+    # Weights
+
+    def _made(
+        self, part: _Part, names: Mapping[int, str], program: Program, shared: dict[int, Parameter]
+    ) -> ScriptModule:
+        module = ScriptModule(program.class_of(names[id(part)]))
+        parts = {name: self._made(child, names, program, shared) for name, child in part.parts.items()}
+        shared |= {id(t): t for t in part.tensors.values() if isinstance(t, Parameter)}
+        module.hold({**part.tensors, "training": False, **parts}, shared)
+        return module
+
+
+def _buffers(module: Module) -> list[tuple[str, Tensor]]:
+    """All buffers, each under every name that it has."""
+    return list(module.named_buffers(remove_duplicate=False))
+
+
+def _identifier(name: str) -> str:
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return plain if plain[:1].isalpha() else f"M{plain}"
+
+
+def _access(name: str) -> str:
+    """self.layer1.0.weight, where names that are none in code are asked for by getattr."""
+    here = "self"
+    for part in name.split("."):
+        here = f"{here}.{part}" if part.isidentifier() else f'getattr({here}, "{part}")'
+    return here
+
+
+def _declared(name: str, kind: str) -> str:
+    return f"  {name} : {kind}" if name.isidentifier() else f'  __annotations__["{name}"] = {kind}'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "".join(f'"{name}", ' for name in names)
