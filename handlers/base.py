@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from .context import Context
 from .engine_options import EngineOptions
 from .errors import HandlerError, PredictionException
+from .fast_forward import attach
 from .fast_path import FastPath, stored_choices
 from .labels import MAPPING_FILE, load_label_mapping
 from .library import library_of
@@ -58,15 +59,15 @@ class BaseHandler:
 
     @property
     def fast_path(self) -> FastPath:
-        """What inference() calls: `model`, compiled where that is possible. Another model gets another one."""
+        """What runs `model`, compiled where that is possible; another model gets another one."""
         if self._fast_path is None or self._fast_path.model is not self.model:
             context = getattr(self, "context", None)  # a subclass need not have called our constructor
-            self._fast_path = FastPath(self.model, EngineOptions.of(context), stored_choices(context))
+            self._fast_path = attach(FastPath(self.model, EngineOptions.of(context), stored_choices(context)))
         return self._fast_path
 
     @fast_path.setter
     def fast_path(self, path: FastPath) -> None:
-        self._fast_path = path
+        self._fast_path = attach(path)
 
     def initialize(self, context: Context) -> None:
         """Load the model and the names of its classes.

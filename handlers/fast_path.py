@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ PATIENCE = 8
 RECOMPILATIONS = 3
 """Times that a model may change after it was compiled, before it is left eager."""
 HOOKED = "{} has a hook around its forward, which a plan would not call"
-NOT_YET = "not compiled yet: the first request that BaseHandler.inference() runs says which shapes the inputs have"
+NOT_YET = "not compiled yet: the first call without gradients says which shapes the inputs have"
 
 
 class FastPath:
@@ -42,6 +42,7 @@ class FastPath:
         """Why prepare() could not compile the model for its examples; the first call tries again."""
         self._compiled: CompiledModel | None = None
         self._lock = threading.Lock()
+        self._inside = threading.local()
         self._eager_calls = self._misses = self._changes = 0
         self._used = False
         self._watch: ModelWatch | None = None
@@ -49,16 +50,20 @@ class FastPath:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the model gives."""
-        if self.reason:
-            self._eager_calls += 1
-            return self.model(*args, **named)
+        return self.call(self.model, args, named)
+
+    def call(self, eager: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """What the model gives; `eager` is what runs it where there is no plan."""
+        self._inside.running = True
         try:
-            return self._run(args, named)
-        except Exception as error:  # the model's own, which it raises again below, or else the plan's
-            problem = error
-        result = self.model(*args, **named)
-        self._give_up(f"{type(problem).__name__}: {problem}", problem)
-        return result
+            return self._call(eager, args, named)
+        finally:
+            self._inside.running = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the present thread is within a call."""
+        return getattr(self._inside, "running", False)
 
     def prepare(self, examples: tuple[Any, ...], batches: Iterable[int]) -> None:
         """Compile for inputs like the examples, unless it is done, and make the plans for these batches."""
@@ -97,12 +102,24 @@ class FastPath:
             hint="add engine.inputs or engine.sample to the model's YAML (--config-file)",
         )
 
-    def _run(self, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def _call(self, eager: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self.reason:
+            self._eager_calls += 1
+            return eager(*args, **named)
+        try:
+            return self._run(eager, args, named)
+        except Exception as error:  # the model's own, which it raises again below, or else the plan's
+            problem = error
+        result = eager(*args, **named)
+        self._give_up(f"{type(problem).__name__}: {problem}", problem)
+        return result
+
+    def _run(self, eager: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         with self._lock:
             compiled = self._compiled_for(args, named)
         if compiled is None:
             self._eager_calls += 1
-            return self.model(*args, **named)
+            return eager(*args, **named)
         eager_calls = compiled.eager_calls
         result = compiled(*args, **named)
         if compiled.eager_calls == eager_calls:

@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine import nn
 from .base import BaseHandler, Handler
 from .context import Context
 from .engine_options import EngineOptions
 from .envelopes import EnvelopedHandler
 from .errors import HandlerError
+from .fast_forward import FastForward, attach
+from .fast_path import FastPath, stored_choices
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +33,16 @@ def prepare(handler: Handler, context: Context, options: EngineOptions | None = 
     Raises: HandlerError where the `engine` section of the model's YAML is wrong; nothing for the model's sake.
     """
     options = options or EngineOptions.of(context)
+    inner = inside(handler)
+    path = path_of(inner, context)
     if options.sample:
         _send(handler, context, options.sample)
-    base = with_model(handler)
-    if base is None:
+    if path is None:
         return
-    base.context = context
     declared = tuple(each.example() for each in options.inputs)
-    base.fast_path.prepare(declared or _known(base, options), batches_of(options, context))
-    if base.fast_path.problem and declared:
-        logger.warning("engine.inputs: the model cannot be compiled for them: %s", base.fast_path.problem)
+    path.prepare(declared or _known(inner, options), batches_of(options, context))
+    if path.problem and declared:
+        logger.warning("engine.inputs: the model cannot be compiled for them: %s", path.problem)
 
 
 def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:
@@ -49,21 +52,49 @@ def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:
 
 def engine_of(handler: Handler) -> dict[str, Any] | None:
     """What there is to tell about the engine's part in a handler; None where it has none."""
-    base = with_model(handler)
-    return base.fast_path.describe() if base else None
+    path = path_of(inside(handler))
+    return path.describe() if path else None
 
 
-def _known(handler: BaseHandler, options: EngineOptions) -> tuple[Any, ...]:
+def inside(handler: Handler) -> Handler:
+    """The handler inside its envelope, if it is in one."""
+    return handler.handler if isinstance(handler, EnvelopedHandler) else handler
+
+
+def path_of(handler: Handler, context: Context | None = None) -> FastPath | None:
+    """What runs the `model` of a handler, of whatever class; with a context made where there is none yet."""
+    model = getattr(handler, "model", None)
+    if isinstance(handler, BaseHandler) and model is not None:
+        handler.context = context or handler.context
+        return handler.fast_path
+    if not isinstance(model, nn.Module):
+        return None
+    forward = FastForward.of(model)
+    if forward is None and context is not None:
+        return attach(FastPath(model, EngineOptions.of(context), stored_choices(context)))
+    return forward.path if forward else None
+
+
+def require_path(handler: Handler, context: Context) -> FastPath:
+    """What runs the model of a handler. Raises: HandlerError where it has none."""
+    path = path_of(inside(handler), context)
+    if path is None:
+        raise HandlerError("the handler has no attribute `model` with a model of the engine's")
+    return path
+
+
+def run_by(handler: Handler, path: FastPath) -> None:
+    """Have a handler's model run by this path instead of its own."""
+    if isinstance(handler, BaseHandler):
+        handler.fast_path = path
+    else:
+        attach(path)
+
+
+def _known(handler: Handler, options: EngineOptions) -> tuple[Any, ...]:
     """What the handler knows of the model's inputs; nothing where it has seen some, or calls the model in its way."""
-    if options.sample or type(handler).inference is not BaseHandler.inference:
-        return ()
-    return handler.example_inputs()
-
-
-def with_model(handler: Handler) -> BaseHandler | None:
-    """The handler inside its envelope, where it is one of ours and has a model."""
-    inner = handler.handler if isinstance(handler, EnvelopedHandler) else handler
-    return inner if isinstance(inner, BaseHandler) and getattr(inner, "model", None) is not None else None
+    own = not isinstance(handler, BaseHandler) or type(handler).inference is not BaseHandler.inference
+    return () if own or options.sample else handler.example_inputs()  # type: ignore[attr-defined]
 
 
 def _send(handler: Handler, context: Context, name: str) -> None:

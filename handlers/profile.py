@@ -20,7 +20,7 @@ from ..engine.profile import as_html, as_text, profile
 from .engine_options import EngineOptions, Input
 from .errors import HandlerError
 from .fast_path import FastPath, stored_choices
-from .preparing import prepare, with_model
+from .preparing import inside, prepare, require_path, run_by
 from .standalone import handler_text, load_model, manifest_of
 
 PICTURE, LARGE_PICTURE = (3, 224, 224), (3, 299, 299)
@@ -31,14 +31,11 @@ def of_archive(model_dir: Path, asked: argparse.Namespace) -> tuple[str, Compile
     """The name and the compiled model of an unpacked archive."""
     manifest = manifest_of(model_dir)
     handler, context = load_model(model_dir, manifest, handler_text(manifest), threads=1)
-    base = with_model(handler)
-    if base is None:
-        raise HandlerError("the handler is no BaseHandler with a model, so the engine has no part in it")
-    base.context = context
     options = _changed(EngineOptions.of(context), asked)
-    base.fast_path = FastPath(base.model, options, stored_choices(context))
+    path = FastPath(require_path(handler, context).model, options, stored_choices(context))
+    run_by(inside(handler), path)
     prepare(handler, context, options)
-    return context.model_name or model_dir.name, base.fast_path.require()
+    return context.model_name or model_dir.name, path.require()
 
 
 def of_network(name: str, asked: argparse.Namespace) -> tuple[str, CompiledModel]:

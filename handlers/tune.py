@@ -18,9 +18,8 @@ from typing import Any
 
 from ..engine.executors.choices import cpu_model
 from .engine_options import EngineOptions
-from .errors import HandlerError
 from .fast_path import FastPath, stored_choices
-from .preparing import batches_of, prepare, with_model
+from .preparing import batches_of, inside, prepare, require_path, run_by
 from .standalone import handler_text, load_model, manifest_of, reported
 
 
@@ -31,9 +30,7 @@ def tune(model_dir: Path, output: Path, batches: Sequence[int] = (), threads: Se
     """
     manifest = manifest_of(model_dir)
     handler, context = load_model(model_dir, manifest, handler_text(manifest))
-    base = with_model(handler)
-    if base is None:
-        raise HandlerError("the handler is no BaseHandler with a model, so the engine has no part in it")
+    path = require_path(handler, context)
     options = EngineOptions.of(context)
     sizes, counts = (
         tuple(batches or batches_of(options, context)),
@@ -42,14 +39,14 @@ def tune(model_dir: Path, output: Path, batches: Sequence[int] = (), threads: Se
     choices = stored_choices(context)
     choices.forget()
     for count in counts:
-        base.context = context
         chosen = replace(options, threads=count, batches=sizes)
-        base.fast_path = FastPath(base.model, chosen, choices)
+        path = FastPath(path.model, chosen, choices)
+        run_by(inside(handler), path)
         prepare(handler, context, chosen)
-        base.fast_path.require()
+        path.require()
     choices.save(output)
     return {
-        "cpu": cpu_model(), "executor": base.fast_path.describe()["executor"], "threads": list(counts),
+        "cpu": cpu_model(), "executor": path.describe()["executor"], "threads": list(counts),
         "batches": list(sizes), "choices": len(choices),
     }  # fmt: skip
 

@@ -152,13 +152,44 @@ def test_wrong_options_stop_the_load(tmp_path) -> None:
         ready(tmp_path, ROWS, threads="two")
 
 
-def test_a_handler_may_call_the_model_itself(tmp_path) -> None:
-    source = SMALL + "\n    def inference(self, data):\n        return self.model(data)\n"
+@pytest.mark.parametrize(("mode", "told"), [("no_grad", "plan"), ("inference_mode", "plan"), ("enable_grad", "eager")])
+def test_a_handler_may_call_the_model_itself(tmp_path, mode, told) -> None:
+    source = SMALL + (
+        "\n    def inference(self, data):\n"
+        "        from numserve import engine\n"
+        f"        with engine.{mode}():\n"
+        "            return self.model(data)\n"
+    )
 
     handler = ready(tmp_path, source, features=48)
 
     assert len(handled(handler, [[[0.5] * 4] * 4] * 3)) == 1
-    assert engine_of(handler)["mode"] == "eager"  # type: ignore[index]
+    assert engine_of(handler)["mode"] == told  # type: ignore[index]
+
+
+OWN_CLASS = """
+from model import Net
+from numserve import engine
+
+class Own:
+    def initialize(self, context):
+        self.context, self.model = context, Net().eval()
+
+    def handle(self, data, context):
+        with engine.no_grad():
+            return self.model(engine.tensor([row["body"] for row in data])).tolist()
+"""
+
+
+@pytest.mark.parametrize(("section", "first", "then"), [({"inputs": [[1, 2]]}, [1, 4], [1, 4]), ({}, [], [1])])
+def test_a_class_of_its_own_is_fast_too(tmp_path, section, first, then) -> None:
+    handler = ready(tmp_path, OWN_CLASS, **section)
+    assert plans(handler) == first
+
+    assert len(handled(handler, [1.0, 2.0])) == 1
+
+    assert plans(handler) == then
+    assert engine_of(handler)["eager_calls"] == 0  # type: ignore[index]
 
 
 def test_its_own_inference_may_go_the_fast_path(tmp_path) -> None:
@@ -179,6 +210,7 @@ def test_the_model_stays_a_module(tmp_path) -> None:
     assert handler.model.eval() is handler.model
     handler.model(engine.zeros(1, 2)).sum().backward()
     assert handler.model.fc.weight.grad is not None
+    assert plans(handler) == [1, 4]
 
 
 def test_another_model_gets_plans_of_its_own(tmp_path) -> None:

@@ -83,4 +83,4 @@ def test_a_name_that_nothing_has(capsys, name, hint) -> None:
 
 def test_a_handler_without_a_model(tmp_path, capsys) -> None:
     assert main([str(archive(write(tmp_path, handler="def handle(data, context): return data")))]) == 1
-    assert "the engine has no part in it" in capsys.readouterr().err
+    assert "has no attribute `model`" in capsys.readouterr().err

@@ -60,4 +60,4 @@ def test_a_handler_without_a_model_has_nothing_to_tune(tmp_path) -> None:
     said = tune(archive(write(tmp_path, handler="def handle(data, context): return data")))
 
     assert (said["ok"], said["phase"]) == (False, "tune")
-    assert "the engine has no part in it" in said["error"]
+    assert "has no attribute `model`" in said["error"]
