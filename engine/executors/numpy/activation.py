@@ -24,6 +24,8 @@ HALF, ONE, THREE, SIX, INFINITY = map(number, (0.5, 1, 3, 6, math.inf))
 
 
 def _relu(x: Array, out: Array, _bench: Bench) -> list[Call]:
+    if x.size <= WIDE:
+        return [partial(np.maximum, x, np.zeros(x.shape, np.float32), out=out)]
     return [partial(x.clip, ZERO, INFINITY, out)]  # np.maximum with a single number takes NumPy's slow loop
 
 

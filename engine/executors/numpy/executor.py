@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import compress
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from .convolution import Conv, by_columns, by_taps, pointwise
 from .elementwise import BINARY, binary, clamp, copied, embedding, is_plain, is_unary, join, unary
 from .pooling import mean, pool
 from .products import gemm
-from .race import built, fastest, sample
+from .race import Surroundings, built, fastest, reads_weights, sample
 from .recurrent import is_whole, recurrent
 from .rowwise import affine, layer_norm, softmax
 from .winograd import share_of, suits, winograd
@@ -89,15 +88,15 @@ class NumpyExecutor:
     def compile(self, plan: Plan, choices: Choices | None = None) -> Program:
         """Choose an algorithm for every step, then build all of them over one piece of scratch memory."""
         choices = Choices() if choices is None else choices
-        trial, shop = self.workshop(), self.workshop()
+        trial, shop, around = self.workshop(), self.workshop(), Surroundings(plan.memory.constants)
         units = []
         with np.errstate(all="ignore"):
             for step in plan.steps:
-                name, _built = self.choose(step, trial, choices)
+                name, _built = self.choose(step, trial, choices, around)
                 units.append(self.build(step, name, shop))
         return Program(plan, units, shop.scratch_bytes)
 
-    def choose(self, step: Step, trial: Workshop, choices: Choices) -> tuple[str, Call | None]:
+    def choose(self, step: Step, trial: Workshop, choices: Choices, around: Surroundings) -> tuple[str, Call | None]:
         """The fastest algorithm, as is remembered or found out now, and what keeps its packed weights until then."""
         candidates = self.candidates(step, trial)
         if len(candidates) == 1:
@@ -107,8 +106,8 @@ class NumpyExecutor:
         if known is not None and known in candidates:
             return known, None
         some = sample(step, self.threads)
-        weights = sum(i.nbytes for i in compress(step.inputs, step.constant) if isinstance(i, np.ndarray))
-        name, call = fastest(self.candidates(some, trial), trial, partial(self._floor, some), weights)
+        driven_out = around if reads_weights(some) else None
+        name, call = fastest(self.candidates(some, trial), trial, partial(self._floor, some), driven_out)
         if name not in candidates:  # the size came to the same as another for some images, and does not for all
             name = next(n for n in candidates if n.rpartition(" ")[0] == name.rpartition(" ")[0])
         choices.put(key, name)

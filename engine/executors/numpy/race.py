@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -16,23 +16,36 @@ from .workshop import Call, Candidates, Parts, Workshop
 
 ROUNDS = 4  # further timings of the candidates that are near the best, of which the least counts
 PROMISING, NEAR = 1.3, 1.12  # times the best so far: ways worth trying in other sizes, candidates worth another round
-COLD_ROUNDS = 2
-LARGE = 1 << 20  # bytes of weights that a model's run does not find in the second-level cache
+LARGE = 1 << 18  # bytes of weights that a model's run does not find in the second-level cache
+FEW = 32  # operations a byte of weights, below which reading these is what takes the time
 SAMPLE = 150_000_000  # operations that take long enough to be timed, most of a millisecond
-CACHES = 1 << 25  # bytes that drive everything else out of the caches
+CACHES = 1 << 25  # bytes that drive everything else out of all caches
+
+
+@dataclass
+class Surroundings:
+    """The rest of a model, in bytes: it drives a step's weights out of the caches, or only out of the nearer ones."""
+
+    size: int
+    _memory: Array | None = None
+
+    def pass_by(self) -> None:
+        """Read as much as the rest of the model."""
+        if self._memory is None:
+            self._memory = np.ones(min(self.size, CACHES) // 4 + 1, np.float32)
+        np.add.reduce(self._memory)
 
 
 def fastest(
-    candidates: Candidates, shop: Workshop, floor: Callable[[str], float], weights: int = 0
+    candidates: Candidates, shop: Workshop, floor: Callable[[str], float], around: Surroundings | None
 ) -> tuple[str, Call]:
     """The name of the fastest candidate, and what it was built to.
 
     `floor` says how many seconds a candidate must take at least: one that cannot win is not even built.
-
-    A candidate's name ends with its size ("rows=64"); the first of every way stands for all of its sizes, which are
-    tried only if it is promising. What reads many bytes of `weights` is timed with these out of the caches.
+    A candidate's name ends with its size ("0.4M"); the first of every way stands for all of its sizes, which are
+    tried only if it is promising. Where there are surroundings they pass by before each timing.
     """
-    race = _Race(candidates, shop, floor, weights)
+    race = _Race(candidates, shop, floor, around)
     ways: dict[str, list[str]] = {}
     for name in candidates:
         ways.setdefault(name.rpartition(" ")[0], []).append(name)
@@ -65,8 +78,10 @@ def _first(count: int, x: Input) -> Input:
 class _Race:
     """Times by name, and the calls of those that may still win."""
 
-    def __init__(self, candidates: Candidates, shop: Workshop, floor: Callable[[str], float], weights: int) -> None:
-        self.candidates, self.shop, self.floor, self.weights = candidates, shop, floor, weights
+    def __init__(
+        self, candidates: Candidates, shop: Workshop, floor: Callable[[str], float], around: Surroundings | None
+    ) -> None:
+        self.candidates, self.shop, self.floor, self.around = candidates, shop, floor, around
         # One thread's own time is the same on a busy machine; of several threads the wall's time is all there is.
         self.clock = time.thread_time if shop.threads == 1 else time.perf_counter
         self.times: dict[str, float] = {}
@@ -93,18 +108,22 @@ class _Race:
             for name, call in self.calls.items():
                 self.times[name] = min(self.times[name], self.seconds(call))
 
-    def seconds(self, call: Call, cold: bool = False) -> float:
-        if cold:
-            np.add.reduce(_ballast())
+    def seconds(self, call: Call) -> float:
+        if self.around:
+            self.around.pass_by()
         start = self.clock()
         call()
         return self.clock() - start
 
     def winner(self) -> tuple[str, Call]:
-        if len(self.calls) > 1 and self.weights >= LARGE:
-            self.times = {n: min(self.seconds(c, cold=True) for _ in range(COLD_ROUNDS)) for n, c in self.calls.items()}
         name = min(self.calls, key=self.times.__getitem__)
         return name, self.calls[name]
+
+
+def reads_weights(step: Step) -> bool:
+    """Whether a step's time depends on where its weights are."""
+    weights = sum(i.nbytes for i in compress(step.inputs, step.constant) if isinstance(i, np.ndarray))
+    return weights >= LARGE and step.flops <= FEW * weights
 
 
 def built(make: Callable[[], Parts], shop: Workshop) -> Parts:
@@ -112,8 +131,3 @@ def built(make: Callable[[], Parts], shop: Workshop) -> Parts:
     for bench in shop.benches:
         bench.clear()
     return make()
-
-
-@lru_cache(maxsize=1)
-def _ballast() -> Array:
-    return np.ones(CACHES // 4, np.float32)
