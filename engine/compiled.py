@@ -13,6 +13,7 @@ from .dtype import Array
 from .errors import EngineError, ShapeError
 from .executors import Choices, Program, StepTime, executor_named
 from .graph import CaptureError, Graph, Imported, capture
+from .graph.capture import agree
 from .graph.passes import lower
 from .graph.structure import StructureError, put_together, take_apart
 from .nn.module import Module
@@ -85,7 +86,8 @@ class CompiledModel:
     """A module with the programs it is run by; several threads may call it, of which one runs at a time.
 
     Results have the structure of the module's, and no history. Inputs that the graph is not for (other shapes, dtypes,
-    another structure) run eager, and are counted.
+    another structure) run eager, and are counted. The first results of the plans are compared with the module's: where
+    they differ, it is left eager.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class CompiledModel:
         self.module, self.reason = module, reason
         self.executor, self.threads, self.exact, self.choices = executor, threads, exact, choices
         self.eager_calls = 0
+        self._proven = False
         self._programs, self._example = programs, example
         self._lock = threading.RLock()
 
@@ -108,7 +111,7 @@ class CompiledModel:
         with self._lock:
             if self._programs and (fitting := self._fitting(self._programs.graph, args, named)):
                 try:
-                    outputs = self._programs.run(*fitting)
+                    outputs = self._results(self._programs, *fitting)
                     return put_together(self._programs.graph.structure, [Tensor(array) for array in outputs])
                 except PlanError as error:
                     self._give_up(error)
@@ -132,7 +135,7 @@ class CompiledModel:
                     return
                 self._programs.wanted.add(batch)
                 try:
-                    self._programs.run(self.sample(batch), batch)
+                    self._results(self._programs, self.sample(batch), batch)
                 except PlanError as error:
                     self._give_up(error)
 
@@ -177,6 +180,24 @@ class CompiledModel:
             return None
         alike = all(a.dtype == value.dtype.numpy for a, value in zip(arrays, graph.inputs, strict=True))
         return (arrays, batch) if alike and batch else None
+
+    def _results(self, programs: Programs, arrays: list[Array], batch: int) -> list[Array]:
+        """The outputs; those of the first run are compared with the module's.
+
+        Raises: PlanError where there is no program, or it does not give what the module does.
+        """
+        outputs = programs.run(arrays, batch)
+        if not self._proven:
+            for value, output, expected in zip(programs.graph.outputs, outputs, self._eager(arrays), strict=True):
+                if not agree(output, expected):
+                    raise PlanError(f"{value.name} by the plan is not what the module gives")
+            self._proven = True
+        return outputs
+
+    def _eager(self, arrays: Sequence[Array]) -> list[Array]:
+        args, named = put_together(self._example.structure, [Tensor(array.copy()) for array in arrays])
+        with no_grad():
+            return [tensor.array for tensor in take_apart(self.module(*args, **named))[1]]
 
     def _planned(self) -> Programs:
         if self._programs is None:

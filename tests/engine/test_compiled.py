@@ -6,6 +6,7 @@ import gc
 import threading
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from numserve import engine
 from numserve.engine import CompiledModel, EngineError, Tensor, compile_module, nn
 from numserve.engine.executors import Choices, ParallelProgram, Program, builtin
-from numserve.engine.graph import GraphModule, capture
+from numserve.engine.graph import Graph, GraphModule, capture
+from numserve.engine.graph.passes import lower
 from numserve.engine.nn import functional as F
 
 EXECUTORS = list(builtin.BUILTIN)
@@ -202,6 +204,21 @@ def test_a_plan_that_cannot_be_made_leaves_the_module_eager(monkeypatch: pytest.
     monkeypatch.setattr("numserve.engine.programs.plan", None)
     agree(model(example(2)), module(example(2)).detach())
     assert model.describe()["mode"] == "eager" and "TypeError" in model.reason
+
+
+def test_a_plan_that_gives_something_else_leaves_the_module_eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(graph: Graph) -> Graph:
+        name = next(name for name, array in graph.constants.items() if array.ndim == 4)
+        return replace(graph, constants={**graph.constants, name: graph.constants[name] * 2})
+
+    monkeypatch.setattr("numserve.engine.compiled.lower", lambda graph: wrong(lower(graph)))
+    module, example = convnet()
+    for prepare in (False, True):
+        model = compile_module(module, example(1))
+        if prepare:
+            model.prepare([2])
+        agree(model(example(2)), module(example(2)).detach())
+        assert model.describe()["mode"] == "eager" and "is not what the module gives" in model.reason
 
 
 def test_a_graph_that_cannot_be_lowered_leaves_the_module_eager(monkeypatch: pytest.MonkeyPatch) -> None:
