@@ -12,6 +12,7 @@ from numserve.engine.data import DataLoader, Subset
 from numserve.engine.formats import load
 from numserve.engine.nn import Module
 from numserve.engine.optim import SGD, Adam
+from numserve.handlers.modules import ModelDirectory
 from PIL import Image
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -21,6 +22,7 @@ FILES = ("model", "handler", "train")
 @pytest.fixture
 def part(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     """Imports a file of the example by name, as its neighbours do."""
+    ModelDirectory.leave()  # an archive of another test may have files of these names
     monkeypatch.syspath_prepend(str(DIGITS))
     yield importlib.import_module
     for name in FILES:
