@@ -116,6 +116,12 @@ class Draft:
         return without_unread(self.graph, outputs, self._nodes, self.constants)
 
 
+def bias_beside(weight: Value) -> str:
+    """The name of a bias that a layer has from now on, by its weight's."""
+    stem = weight.name.partition("~")[0]
+    return f"{stem.removesuffix('weight')}bias" if stem.endswith("weight") else f"{stem}.bias"
+
+
 def without_unread(graph: Graph, outputs: tuple[Any, ...], nodes: list[Node], constants: Mapping[str, Array]) -> Graph:
     """A graph of those nodes and constants that the outputs need."""
     needed = {value.name for value in outputs}

@@ -11,7 +11,9 @@ from ...dtype import Array, float32
 from ...ops.upsampling import matrices
 from ..ir import Node, Value
 from ..memory import at_home
+from .draft import bias_beside
 from .layouts import Layouts, Rule, image_shape
+from .scaling import scaling_of
 
 
 def _pair(values: tuple[int, ...], fill: int) -> tuple[int, int]:
@@ -35,7 +37,7 @@ def _convolution(node: Node, draft: Layouts) -> bool:
     turned = draft.derived(weight.name, ("image", weight.name), lambda: _image_weight(array))
     if not isinstance(bias, Value):
         count = len(array)
-        bias = draft.derived(f"{weight.name.removesuffix('weight')}bias", ("none", count), lambda: _zeros(count))
+        bias = draft.derived(bias_beside(weight), ("none", count), lambda: _zeros(count))
     return draft.write(
         node, "conv_nhwc", (draft.images(x), turned, bias, None, None, None), stride=_pair(a["stride"], 1),
         padding=_sides(a["padding"]), dilation=_pair(a["dilation"], 1), groups=a["groups"], activation="",
@@ -94,10 +96,8 @@ def _spread(node: Node, draft: Layouts) -> bool:
     assert array is not None and isinstance(weight, Value) and isinstance(x, Value)
     (n, height, width, _), (_, outputs, kh, kw) = image_shape(x.shape), array.shape
     turned = draft.derived(weight.name, ("spread", weight.name), lambda: _spread_weight(array))
-    shift = draft.derived(
-        f"{weight.name.removesuffix('weight')}bias", ("spread", weight.name, bias),
-        lambda: np.tile(_zeros(outputs) if offset is None else offset, kh * kw),
-    )  # fmt: skip
+    shifts = _zeros(outputs) if offset is None else offset
+    shift = draft.derived(bias_beside(weight), ("spread", weight.name, bias), lambda: np.tile(shifts, kh * kw))
     pixels = draft.add(
         "conv_nhwc", (draft.images(x), turned, shift, None, None, None), node.output,
         (n, height, width, kh * kw * outputs), layer=node.layer, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1),
@@ -197,27 +197,27 @@ def _even_parts(x: Value, y: Value) -> tuple[int, int] | None:
 
 def _mean(node: Node, draft: Layouts) -> bool:
     x, a = node.inputs[0], node.attributes
-    dim = a.get("dim")
-    if not draft.is_image(x) or not draft.prefers_last(x) or a.get("dtype") not in (None, float32) or dim is None:
-        return False
-    assert isinstance(x, Value)
-    dims = {d % len(x.shape) for d in ((dim,) if isinstance(dim, int) else dim)}
-    if dims != set(range(2, len(x.shape))):
+    if not _is_over_images(node, draft) or a.get("dtype") not in (None, float32):
         return False
     if not a.get("keepdim", False):
         return draft.write_plain(node, "mean_nhwc", (draft.images(x),))
     mean = draft.add("mean_nhwc", (draft.images(x),), node.output, node.output.shape[:2], layer=node.layer)
-    shape = image_shape(node.output.shape)
-    return draft.write(node, "reshape", (mean,), shape=shape)
+    return draft.write(node, "reshape", (mean,), shape=image_shape(node.output.shape))
+
+
+def _is_over_images(node: Node, draft: Layouts) -> bool:
+    """Whether a reduction gives one number for each channel of an image."""
+    x, dim = node.inputs[0], node.attributes.get("dim")
+    if not isinstance(x, Value) or not draft.is_image(x) or not draft.prefers_last(x) or dim is None:
+        return False
+    dims = len(x.shape)
+    return {d % dims for d in ((dim,) if isinstance(dim, int) else dim)} == set(range(2, dims))
 
 
 def _greatest(node: Node, draft: Layouts) -> bool:
     """The greatest value of each channel: a pool with one window."""
-    x, dim = node.inputs[0], node.attributes.get("dim")
-    if not draft.is_image(x) or not draft.prefers_last(x) or dim is None:
-        return False
-    assert isinstance(x, Value)
-    if {d % len(x.shape) for d in ((dim,) if isinstance(dim, int) else dim)} != set(range(2, len(x.shape))):
+    x = node.inputs[0]
+    if not isinstance(x, Value) or not _is_over_images(node, draft):
         return False
     n, height, width, channels = image_shape(x.shape)
     image = draft.add(
@@ -231,23 +231,17 @@ def _greatest(node: Node, draft: Layouts) -> bool:
 
 
 def _norm(node: Node, draft: Layouts) -> bool:
-    x, *rest = node.inputs
-    if node.output.dtype != float32 or len(node.output.shape) not in (2, 3, 4) or not isinstance(x, Value):
+    x = node.inputs[0]
+    found = scaling_of(node, draft, 1) if node.output.dtype == float32 else None
+    rows = len(node.output.shape) == 2
+    if found is None or not (rows or draft.is_image(x)):
         return False
-    if any(operand is not None and draft.array(operand) is None for operand in rest):
-        return False
-    weight, bias, mean, variance = (None if o is None else np.asarray(draft.array(o), np.float64) for o in rest)
-    assert mean is not None and variance is not None and isinstance(rest[2], Value)
-    scale = (1 if weight is None else weight) / np.sqrt(variance + node.attributes["eps"])
-    shift = (0 if bias is None else bias) - mean * scale
-    stem = rest[2].name.removesuffix("running_mean")
-    values = (
-        draft.constant(f"{stem}scale", scale.astype(np.float32)),
-        draft.constant(f"{stem}shift", shift.astype(np.float32)),
-    )
-    if len(x.shape) == 2:
-        return draft.write_plain(node, "affine_nhwc", (draft.plain(x), *values), activation="")
-    return draft.is_image(x) and draft.write(node, "affine_nhwc", (draft.images(x), *values), activation="")
+    stem = node.layer or node.output.name
+    scale = draft.constant(f"{stem}.scale", found.scale.astype(np.float32))
+    shift = draft.constant(f"{stem}.shift", found.shift.astype(np.float32))
+    if rows:
+        return draft.write_plain(node, "affine_nhwc", (draft.plain(x), scale, shift), activation="")
+    return draft.write(node, "affine_nhwc", (draft.images(x), scale, shift), activation="")
 
 
 IMAGE_RULES: Mapping[str, Rule] = {

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from ...dtype import Array, float32
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Node, Operand, Value
 from ..memory import at_home
-from .draft import Draft
+from .draft import Draft, bias_beside
 
 
 def unify_products(graph: Graph) -> Graph:
@@ -34,26 +34,28 @@ def merge_products(graph: Graph) -> Graph:
     These are the queries, keys and values of attention: parts of one product's rows are as good to it as rows.
     """
     draft = Draft(graph)
-    users = graph.users()
-    together: dict[str, list[Node]] = {}
+    groups = _groups(graph, draft)
+    merged: dict[int, Value] = {}
     for node in graph.nodes:
-        if _is_product(node, draft) and all(map(_is_view, users.get(node.output.name, ()))):
-            x, weight = node.inputs[:2]
-            assert isinstance(x, Value) and isinstance(weight, Value)
-            if node.output.name not in {v.name for v in graph.outputs}:
-                together.setdefault(x.name, []).append(node)
-    merged: dict[str, Value] = {}
-    for node in graph.nodes:
-        x = node.inputs[0] if node.inputs else None
-        group = together.get(x.name, []) if isinstance(x, Value) else []
-        if len(group) < 2 or node not in group:
+        group = groups.get(node.output.name, [])
+        if len(group) < 2:
             draft.keep(node)
             continue
-        assert isinstance(x, Value)
-        if x.name not in merged:
-            merged[x.name] = _merged(group, draft)
-        draft.keep(_part_of(merged[x.name], node, group))
+        if id(group) not in merged:
+            merged[id(group)] = _merged(group, draft)
+        draft.keep(_part_of(merged[id(group)], node, group))
     return draft.finish()
+
+
+def _groups(graph: Graph, draft: Draft) -> dict[str, list[Node]]:
+    """The layers that can be computed together with each layer, itself among them."""
+    users, outputs = graph.users(), {value.name for value in graph.outputs}
+    by_input: dict[Operand, list[Node]] = {}
+    for node in graph.nodes:
+        name = node.output.name
+        if _is_product(node, draft) and name not in outputs and all(map(_is_view, users.get(name, ()))):
+            by_input.setdefault(node.inputs[0], []).append(node)
+    return {node.output.name: group for group in by_input.values() for node in group}
 
 
 def _is_view(node: Node) -> bool:
@@ -116,6 +118,5 @@ def _product(node: Node, draft: Draft) -> Node:
     turned = draft.derived(weight.name, ("turned", weight.name), lambda: at_home(array.T))
     if bias is None:
         count = len(array)
-        stem = f"{weight.name.partition('~')[0].removesuffix('weight')}bias"
-        bias = draft.derived(stem, ("none", count), lambda: np.zeros(count, np.float32))
+        bias = draft.derived(bias_beside(weight), ("none", count), lambda: np.zeros(count, np.float32))
     return replace(node, op="gemm", inputs=(x, turned, bias, None), attributes={"activation": ""})

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...dtype import Array, float32, float64
 from ..ir import Graph, Node, Operand, Value
-from .draft import Draft
+from .draft import Draft, bias_beside
 
 NORMS = ("batch_norm", "affine_nhwc")
 WEIGHTED = ("conv", "linear")
@@ -174,7 +174,7 @@ def _names(layer: Node) -> tuple[Value, Value | None, str, str]:
     """The weight, the bias, and the names of what they become."""
     weight, bias = layer.inputs[1], layer.inputs[2] if len(layer.inputs) > 2 else None
     assert isinstance(weight, Value) and (bias is None or isinstance(bias, Value))
-    return weight, bias, weight.name, f"{weight.name.removesuffix('weight')}bias" if bias is None else bias.name
+    return weight, bias, weight.name, bias_beside(weight) if bias is None else bias.name
 
 
 def _scaled_after(layer: Node, node: Node, found: Scaling, draft: Draft) -> Node:

@@ -159,8 +159,7 @@ def _linear(node: Node, draft: Layouts) -> bool:
         return False
     assert isinstance(weight, Value)
     source, image = draft.flat[x.name]
-    _, channels, *sizes = image.shape
-
+    channels = image.shape[1]
     assert isinstance(channels, int)
     order = draft.derived(weight.name, ("flat", weight.name, channels), lambda: _by_pixel(array, channels))
     draft.keep(replace(node, inputs=(source, order, *node.inputs[2:])))
