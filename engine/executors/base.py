@@ -121,10 +121,14 @@ class ParallelProgram(Program):
         """As Program.run(); the outputs are joined, so that they need memory of their own where none is given."""
         for program, part in zip(self.programs, self._parts, strict=True):
             program.feed([source[part] for source in inputs])
-        self.pool.run(self._jobs)
+        self._quiet.run(self.execute)
         if outputs is None:
             outputs = [np.empty((len(o) * len(self.programs), *o.shape[1:]), o.dtype) for o in self.outputs]
         for program, part in zip(self.programs, self._parts, strict=True):
             for joined, source in zip(outputs, program.outputs, strict=True):
                 np.copyto(joined[part], source)
         return list(outputs)
+
+    def execute(self) -> None:
+        """Run the parts over what lies in the inputs of each."""
+        self.pool.run(self._jobs)

@@ -291,6 +291,15 @@ def test_threads_of_numpy_are_given_whole_images() -> None:
     assert not isinstance(model.program(1), ParallelProgram)
 
 
+def test_overflows_go_unsaid_in_every_thread(executor: str) -> None:
+    class Exploding(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * 1e30).exp() / (x - x)
+
+    model = compile_module(Exploding().eval(), numbers(2, 8), executor=executor, threads=2)
+    assert not np.isfinite(model(numbers(4, 8)).numpy()).any()  # a warning would be an error here
+
+
 # Telling
 
 
