@@ -45,15 +45,20 @@ class Choices:
 
     @classmethod
     def load(cls, path: Path | str) -> Choices:
-        """What save() wrote; nothing where the file is missing, unreadable or of another version."""
+        """What save() wrote; nothing where the file is missing, of another version, or holds anything else."""
         choices = cls()
         try:
             stored = json.loads(Path(path).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return choices
-        if isinstance(stored, dict) and stored.get("version") == VERSION:
-            choices._table = {str(cpu): dict(table) for cpu, table in stored.get("choices", {}).items()}
+        tables = stored.get("choices") if isinstance(stored, dict) and stored.get("version") == VERSION else None
+        if isinstance(tables, dict) and all(map(_is_table, tables.values())):
+            choices._table = tables
         return choices
+
+
+def _is_table(thing: object) -> bool:
+    return isinstance(thing, dict) and all(isinstance(name, str) for name in thing.values())
 
 
 def key_of(step: Step, executor: str, threads: int, exact: bool = False) -> str:
