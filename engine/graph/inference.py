@@ -296,6 +296,12 @@ def _lstm(x: Outline, h: Outline, c: Outline, *rest: Any, **attributes: Any) -> 
     return (*_recurrent(x, h), _like(c))
 
 
+def _sampled(x: Outline, grid: Outline, **_attributes: Any) -> Outline:
+    if x.ndim != grid.ndim or grid.shape[:1] != x.shape[:1] or grid.shape[-1] != x.ndim - 2:
+        raise ShapeError(f"grid_sample: input {x.shape} by a grid of {grid.shape}")
+    return outline((*x.shape[:2], *grid.shape[1:-1]), x.dtype)
+
+
 def _one_hot(x: Outline, *, num_classes: int = -1) -> Outline:
     if num_classes < 0:
         raise EngineError("one_hot: the number of classes depends on the values")
@@ -321,7 +327,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "max_dim": _one_of, "min_dim": _one_of, "median": _one_of, "kthvalue": _one_of,
     "matmul": _matmul, "linear": _linear, "conv": _conv, "conv_transpose": _conv_transpose,
     "max_pool": _pooled, "avg_pool": _pooled, "max_pool_indices": _pooled_places,
-    "adaptive_max_pool": _resized, "interpolate": _resized,
+    "adaptive_max_pool": _resized, "grid_sample": _sampled, "interpolate": _resized,
     "batch_norm": _normalised, "layer_norm": _normalised, "rms_norm": _normalised, "group_norm": _normalised,
     "local_response_norm": _normalised, "scaled_dot_product_attention": _attention,
     "rnn": _recurrent, "gru": _recurrent, "lstm": _lstm, "one_hot": _one_hot,
