@@ -156,6 +156,22 @@ def test_rows_and_sequences_are_lowered_and_planned_without_copies(name: str) ->
             close(executor_named(executor).compile(planned, Choices()).run([x]), outputs_of(module, x))
 
 
+def test_attention_as_torch_exports_it_is_found_behind_its_views() -> None:
+    def forward(x: Tensor, packed: nn.Linear, out: nn.Linear) -> Tensor:
+        rows = packed(x.transpose(0, 1))
+        apart = rows.reshape(1, 5, -1, 3, 8).permute(3, 1, 2, 0, 4).squeeze(3)
+        q, k, v = (
+            apart[n].reshape(5, -1, 4).transpose(0, 1).reshape(-1, 2, 5, 4) for n in range(3)
+        )  # with heads merged into the batch for a while
+        seen = (q * 0.7 @ (k.transpose(2, 3) * 0.7)).softmax(-1) @ v
+        joined = out(seen.permute(2, 0, 1, 3).reshape(-1, 8)).reshape(5, -1, 8)
+        return x + joined.transpose(0, 1)
+
+    lowered = done(lower, graph_of(formula(forward, packed=nn.Linear(8, 24), out=nn.Linear(8, 8)), (2, 5, 8)))
+
+    assert [step.op for step in plan(lowered, 2).steps] == ["gemm", "scaled_dot_product_attention", "gemm"]
+
+
 def test_all_outputs_of_a_model_are_kept_in_their_order() -> None:
     def forward(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, fc: nn.Linear) -> Any:
         y = conv(x)

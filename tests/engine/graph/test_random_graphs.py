@@ -14,7 +14,7 @@ from numserve.engine.graph import interpret
 from numserve.engine.graph.passes import PASSES, lower
 from numserve.engine.graph.plan import plan
 
-from .made import close, formula, graph_of, numbers, same_meaning
+from .made import close, formula, graph_of, numbers
 
 F = nn.functional
 Dice = np.random.Generator
@@ -128,18 +128,19 @@ def random_model(shape: tuple[int, ...], seed: int) -> nn.Module:
     return formula(forward, head=head, **{f"layer{n}": layer for n, layer in enumerate(layers)}).eval()
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("shape", [IMAGE, ROWS])
 def test_every_pass_keeps_what_a_model_means(shape: tuple[int, ...], seed: int) -> None:
     graph = graph_of(random_model(shape, seed), (2, *shape))
+    x = numbers(2, *shape, seed=3)
+    wanted = interpret(graph, [x])
     for apply in PASSES:
-        after = apply(graph)
-        same_meaning(graph, after, batches=(2,))
-        graph = after
+        graph = apply(graph).validate()
+        close(interpret(graph, [x]), wanted)
     assert graph.polymorphic
 
 
-@pytest.mark.parametrize("seed", range(40, 60))
+@pytest.mark.parametrize("seed", range(30, 42))
 @pytest.mark.parametrize("shape", [IMAGE, ROWS])
 def test_a_plan_of_the_lowered_graph_gives_the_same(shape: tuple[int, ...], seed: int) -> None:
     graph = graph_of(random_model(shape, seed), (2, *shape))
