@@ -180,7 +180,7 @@ def activated(x: Array, out: Array, activation: str, bench: Bench) -> list[Call]
 
 def finish(y: Array, bias: Array | None, residual: Array | None, activation: str, bench: Bench) -> list[Call]:
     """Calls that complete rows in place: + bias + residual, then the activation."""
-    calls = [] if bias is None else [add_to_rows(y, bias)]
+    calls = [] if bias is None else on_rows(np.add, y, bias, bench)
     if residual is not None:
         calls.append(partial(np.add, y, residual, y))
     if activation:
@@ -189,10 +189,15 @@ def finish(y: Array, bias: Array | None, residual: Array | None, activation: str
     return calls
 
 
-def add_to_rows(y: Array, bias: Array) -> Call:
-    """A call that adds a bias to every row, to several at once where they lie without gaps."""
+def on_rows(function: np.ufunc, y: Array, row: Array, bench: Bench) -> list[Call]:
+    """Calls that add a row to every row in place, or multiply by it: to many at once where they lie without gaps.
+
+    Over rows that are short NumPy's loops take longer to begin than to run, and what they read goes through buffers.
+    """
     rows, width = y.shape
-    several = next((n for n in range(min(rows, WIDE // width), 1, -1) if rows % n == 0), 1)
-    if several > 1 and y.flags.c_contiguous:
-        y, bias = y.reshape(-1, several * width), np.tile(bias, several)
-    return partial(np.add, y, bias, y)
+    several = min(rows, CHUNK // max(1, width))
+    if several < 2 or not y.flags.c_contiguous:
+        return [partial(function, y, row, y)]
+    whole, line = y.reshape(-1), bench.packed.get(row, ("line", several), lambda: np.tile(row, several))
+    parts = [whole[start : start + line.size] for start in range(0, whole.size, line.size)]
+    return [partial(function, part, line[: part.size], part) for part in parts]

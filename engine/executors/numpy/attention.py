@@ -8,9 +8,11 @@ import numpy as np
 
 from ...dtype import Array
 from ...graph.plan import Step
+from .activation import number
 from .workshop import Bench, Call, Candidates, Parts, Workshop
 
 LEAST = np.finfo(np.float32).min
+NEAR = 600_000  # bytes of scores that stay in the cache
 
 
 def matmul(step: Step, shop: Workshop) -> Candidates:
@@ -37,7 +39,10 @@ def _along(x: Array, dim: int, start: int, stop: int) -> Array:
 
 
 def attention(step: Step, shop: Workshop) -> Candidates:
-    """softmax(q k' · scale + mask) v, with the division by the sums done on the result, which is smaller."""
+    """softmax(q k' · scale + mask) v, with the division by the sums done on the result, which is smaller.
+
+    Scores are (…, keys, queries), as maxima and sums along rows would go through NumPy's slow loops.
+    """
     q, k, v, mask = step.inputs
     assert isinstance(q, np.ndarray) and isinstance(k, np.ndarray) and isinstance(v, np.ndarray)
     scale, causal = step.attributes["scale"], step.attributes.get("causal", False)
@@ -47,12 +52,16 @@ def attention(step: Step, shop: Workshop) -> Candidates:
         if q.ndim < 3:
             return [_attend(q, k, v, seen, scale, step.output, shop.benches[0])]
         dim = max(range(q.ndim - 2), key=lambda d: q.shape[d])
-        made: Parts = []
-        for bench, a, b in shop.shares(q.shape[dim], step.flops // 8):
-            some_q, some_k, some_v, out = (_along(x, dim, a, b) for x in (q, k, v, step.output))
-            some = None if seen is None else seen.along(dim - q.ndim, a, b)
-            made.append(_attend(some_q, some_k, some_v, some, scale, out, bench))
-        return made
+        each = q[..., :1].size * k.shape[-2] // q.shape[dim] * 4
+        some = max(1, NEAR // max(1, each))
+
+        def block(bench: Bench, at: slice) -> list[Call]:
+            some_q, some_k, some_v, out = (_along(x, dim, at.start, at.stop) for x in (q, k, v, step.output))
+            mask = None if seen is None else seen.along(dim - q.ndim, at.start, at.stop)
+            return _attend(some_q, some_k, some_v, mask, scale, out, bench)
+
+        shares = shop.shares(q.shape[dim], step.flops // 8)
+        return shop.each([slice(s, min(s + some, b)) for _, a, b in shares for s in range(a, b, some)], block)
 
     return {"softmax fused": parts}
 
@@ -61,8 +70,8 @@ class _Mask:
     """What is added to scores: fixed where the mask is a constant, else brought up to date in every run."""
 
     def __init__(self, mask: object, causal: bool, shape: tuple[int, int]) -> None:
-        self.mask = mask if isinstance(mask, np.ndarray) else None
-        self.causal = np.where(np.tri(*shape, dtype=np.bool_), 0, -np.inf).astype(np.float32) if causal else None
+        self.mask = np.atleast_2d(mask) if isinstance(mask, np.ndarray) else None
+        self.causal = np.where(np.tri(*shape, dtype=np.bool_), 0, -np.inf).astype(np.float32).T if causal else None
 
     def along(self, dim: int, start: int, stop: int) -> _Mask:
         part = object.__new__(_Mask)
@@ -78,9 +87,9 @@ class _Mask:
         if self.mask is not None and self.mask.dtype == np.bool_:
             hidden = bench.take(-(-self.mask.size // 4)).view(np.bool_)[: self.mask.size].reshape(self.mask.shape)
             made.append(partial(np.logical_not, self.mask, hidden))
-            made.append(partial(_hide, scores, hidden))
+            made.append(partial(_hide, scores, np.swapaxes(hidden, -1, -2)))
         elif self.mask is not None:
-            made.append(partial(np.add, scores, self.mask, scores))
+            made.append(partial(np.add, scores, np.swapaxes(self.mask, -1, -2), scores))
         return made
 
 
@@ -90,31 +99,32 @@ def _hide(scores: Array, hidden: Array) -> None:
 
 def _attend(q: Array, k: Array, v: Array, mask: _Mask | None, scale: float, out: Array, bench: Bench) -> list[Call]:
     scaled = bench.take(*q.shape)
-    scores = bench.take(*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
-    edge = bench.take(*scores.shape[:-1], 1)
+    scores = bench.take(*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), k.shape[-2], q.shape[-2])
+    edge = bench.take(*scores.shape[:-2], 1, scores.shape[-1])
     masked = [] if mask is None else mask.calls(scores, bench)
     return [
-        partial(np.multiply, q, np.float32(scale), scaled),
-        partial(np.matmul, scaled, np.swapaxes(k, -1, -2), scores),
+        partial(np.multiply, q, number(scale), scaled),
+        partial(np.matmul, k, np.swapaxes(scaled, -1, -2), scores),
         *masked,
-        *powers(scores, edge, guarded=bool(masked)),
-        partial(np.matmul, scores, v, out),
-        partial(np.divide, out, edge, out),
+        *_softmax_of_keys(scores, edge, bool(masked)),
+        partial(np.matmul, np.swapaxes(scores, -1, -2), v, out),
+        partial(np.divide, out, np.swapaxes(edge, -1, -2), out),
     ]
 
 
-def powers(scores: Array, edge: Array, guarded: bool = False) -> list[Call]:
-    """exp(scores - their maximum) in place, over the last dim; the sums go to `edge`, which has 1 there.
+def _softmax_of_keys(scores: Array, edge: Array, guarded: bool) -> list[Call]:
+    """exp(scores - their maximum) in place, over the last dim but one; the sums go to `edge`, which has 1 there.
 
-    Guarded: rows that hold -inf alone give zeros, and a sum that divides them into zeros.
+    Guarded: what holds -inf alone gives zeros, and a sum that divides them into zeros.
     """
-    calls: list[Call] = [partial(np.maximum.reduce, scores, -1, None, edge, True)]
+    calls: list[Call] = [partial(np.maximum.reduce, scores, -2, None, edge, True)]
     if guarded:
         calls.append(partial(np.maximum, edge, LEAST, out=edge))
+    ones = np.ones((1, scores.shape[-2]), np.float32)
     calls += [
         partial(np.subtract, scores, edge, scores),
         partial(np.exp, scores, scores),
-        partial(np.add.reduce, scores, -1, None, edge, True),
+        partial(np.matmul, ones, scores, edge),
     ]
     if guarded:
         calls.append(partial(np.maximum, edge, np.finfo(np.float32).tiny, out=edge))

@@ -29,7 +29,7 @@ Panel = tuple[int, Array]  # the first of its columns, and (…, depths, panels,
 @lru_cache(maxsize=1)
 def panels_pay() -> bool:
     """Whether this BLAS multiplies a few rows faster in panels than at once, as tried the first time."""
-    x, weight, y, bench = aligned((16, 256)), aligned((256, 256)), aligned((16, 256)), Bench()
+    x, weight, y, bench = aligned((16, 256)), aligned((256, 256)), aligned((16, 256)), Bench(Packed())
     x.fill(1)
     weight.fill(1)
     (cut,) = multiply(x, panels_of(weight, 64, Packed()), y, bench)

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 
 from ...graph.plan import Step
-from .activation import finish
-from .attention import powers
+from .activation import finish, on_rows
 from .workshop import Bench, Call, Candidates, Workshop, rows_of
 
 BLOCK = 65_536  # elements
@@ -43,8 +42,10 @@ def layer_norm(step: Step, shop: Workshop) -> Candidates:
             partial(np.sqrt, edge, edge),
             partial(np.divide, out, edge, out),
         ]
-        calls += [partial(np.multiply, out, scale, out)] if scale is not None else []
-        return calls + ([partial(np.add, out, shift, out)] if shift is not None else [])
+        for function, row in ((np.multiply, scale), (np.add, shift)):
+            if row is not None:
+                calls += on_rows(function, out, row, bench)
+        return calls
 
     return {"products": lambda: shop.each(_cut(shop, len(source), width), block)}
 
@@ -65,7 +66,14 @@ def softmax(step: Step, shop: Workshop) -> Candidates:
         edge = bench.take(*part.shape[:-1], 1)
         calls: list[Call] = [partial(np.copyto, target, part)]
         if not logarithm:
-            return [*calls, *powers(target, edge), partial(np.divide, target, edge, target)]
+            return [
+                *calls,
+                partial(np.maximum.reduce, target, -1, None, edge, True),
+                partial(np.subtract, target, edge, target),
+                partial(np.exp, target, target),
+                partial(np.add.reduce, target, -1, None, edge, True),
+                partial(np.divide, target, edge, target),
+            ]
         raised = bench.take(*part.shape)
         return [
             partial(np.maximum.reduce, part, -1, None, edge, True),

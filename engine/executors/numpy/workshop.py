@@ -30,7 +30,8 @@ ZERO = np.zeros((), np.float32)  # arrays are cheaper for a ufunc to take than n
 class Bench:
     """One thread's scratch memory, taken piece by piece, and taken again once what used it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, packed: Packed) -> None:
+        self.packed = packed
         self._memory: Array | None = None
         self._used = self.most = 0
 
@@ -63,7 +64,7 @@ class Workshop:
     def __init__(self, pool: Pool | None, packed: Packed, exact: bool = False) -> None:
         self.pool, self.packed, self.exact = pool, packed, exact
         self.threads = pool.threads if pool else 1
-        self.benches = [Bench() for _ in range(self.threads)]
+        self.benches = [Bench(packed) for _ in range(self.threads)]
 
     @property
     def scratch_bytes(self) -> int:
