@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..engine import nn
+from ..engine import Tensor, nn
 from ..engine.compiled import CompiledModel, compile_module
 from ..engine.errors import EngineError
 from ..engine.executors import Choices, executor_named
@@ -19,9 +19,13 @@ from .model_watch import ModelWatch, hooked_layer
 
 logger = logging.getLogger(__name__)
 
+Signature = tuple[Any, ...]
+
 CHOICES_FILE = "MAR-INF/choices.json"
 PATIENCE = 8
-"""Calls in a row with inputs of other shapes, after which a plan is made for those."""
+"""Calls in a row with the same other shapes of inputs, after which the model is compiled for those."""
+RESHAPINGS = 4
+"""Times that it is, at most: where shapes go on changing, they run eager."""
 RECOMPILATIONS = 3
 """Times that a model may change after it was compiled, before it is left eager."""
 HOOKED = "{} has a hook around its forward, which a plan would not call"
@@ -43,7 +47,8 @@ class FastPath:
         self._compiled: CompiledModel | None = None
         self._lock = threading.Lock()
         self._inside = threading.local()
-        self._eager_calls = self._misses = self._changes = 0
+        self._eager_calls = self._misses = self._changes = self._reshapings = 0
+        self._missed: Signature = ()
         self._used = False
         self._watch: ModelWatch | None = None
         self._hook: str | None = None
@@ -125,16 +130,22 @@ class FastPath:
         if compiled.eager_calls == eager_calls:
             self._used, self._misses = True, 0
         else:
-            self._misses += 1
+            self._miss(_signature(args, named))
         return result
+
+    def _miss(self, signature: Signature) -> None:
+        """The model was compiled for other inputs than these."""
+        self._misses = self._misses + 1 if signature == self._missed else 1
+        self._missed = signature
 
     def _compiled_for(self, args: tuple[Any, ...], named: dict[str, Any]) -> CompiledModel | None:
         if self.reason or self.model.training:
             return None
         if self._watch is None or self._watch.changed():
             self._look_again()
-        if self._compiled and self._misses >= (PATIENCE if self._used else 1):
+        if self._compiled and self._misses >= (PATIENCE if self._used else 1) and self._reshapings < RESHAPINGS:
             self._forget("its inputs have other shapes")
+            self._reshapings += 1
         if self._compiled is None and self._hook is None and not self.reason:
             self._compile(args, named)
         return self._compiled
@@ -181,6 +192,14 @@ class FastPath:
             self._eager_calls += self._compiled.eager_calls
         self._compiled, self.reason = None, reason
         logger.warning("the model runs eager: %s", reason, exc_info=error)
+
+
+def _signature(args: tuple[Any, ...], named: dict[str, Any]) -> Signature:
+    """What tells inputs apart, whatever their batch."""
+    return tuple(
+        (tuple(item.shape[1:]), str(item.dtype)) if isinstance(item, Tensor) else type(item).__name__
+        for item in (*args, *named.values())
+    )
 
 
 def stored_choices(context: Context | None) -> Choices:

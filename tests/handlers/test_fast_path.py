@@ -102,6 +102,30 @@ def test_other_shapes_run_eager_until_they_are_the_rule() -> None:
     assert told(path, "eager_calls") == (1 + PATIENCE,)
 
 
+def test_shapes_that_go_on_changing_run_eager(monkeypatch) -> None:
+    """As when a text grows by a word with each call."""
+    path = fast()
+    path(pictures(1, 8))
+    compiled = path.compiled
+
+    for size in range(9, 9 + 3 * PATIENCE):
+        assert same(path, pictures(1, size))
+
+    assert path.compiled is compiled
+    assert told(path, "eager_calls") == (3 * PATIENCE,)
+
+
+def test_it_is_not_compiled_for_other_shapes_for_ever() -> None:
+    path = fast()
+    sizes = [8 + number for number in range(fast_path.RESHAPINGS + 3)]
+
+    for size in sizes:
+        assert all(same(path, pictures(count % 3 + 1, size)) for count in range(PATIENCE + 1))
+
+    assert path._reshapings == fast_path.RESHAPINGS
+    assert same(path, pictures(1, sizes[fast_path.RESHAPINGS]))
+
+
 def test_what_cannot_be_captured_runs_eager_and_says_why(caplog) -> None:
     path = fast(Moody())
 
