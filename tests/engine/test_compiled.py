@@ -226,6 +226,18 @@ def test_a_graph_that_cannot_be_lowered_leaves_the_module_eager(monkeypatch: pyt
     assert "TypeError" in compile_module(nn.ReLU().eval(), numbers(1)).reason
 
 
+def test_what_nobody_saw_is_noticed_at_the_first_run() -> None:
+    class Hidden(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            y = x + 0
+            y.array[...] = np.tanh(y.array)
+            return y + 1
+
+    model = compile_module(Hidden().eval(), numbers(2, 3))
+    agree(model(numbers(2, 3)), np.tanh(numbers(2, 3)) + Tensor(np.float32(1)))
+    assert model.describe()["mode"] == "eager" and "is not what the module gives" in model.reason
+
+
 # Batches
 
 
