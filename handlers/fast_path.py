@@ -79,6 +79,8 @@ class FastPath:
                 self._compiled_for(examples, {})
             if self._compiled:
                 self._compiled.prepare(batches)
+                if self._compiled.graph is None:
+                    self._give_up(self._compiled.reason)
         except Exception as error:  # a border: whatever a model raises for inputs that are not what it gets
             self._compiled, self.problem = None, f"{type(error).__name__}: {error}"
 
@@ -129,6 +131,8 @@ class FastPath:
         result = compiled(*args, **named)
         if compiled.eager_calls == eager_calls:
             self._used, self._misses = True, 0
+        elif compiled.graph is None:
+            self._give_up(compiled.reason)
         else:
             self._miss(_signature(args, named))
         return result

@@ -148,6 +148,21 @@ def test_a_plan_that_fails_costs_no_request(caplog, monkeypatch) -> None:
     assert caplog.text.count("the model runs eager") == 1
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_plans_that_cannot_be_made_leave_it_eager(monkeypatch, caplog, before) -> None:
+    monkeypatch.setattr("numserve.engine.programs.plan", lambda *_: 1 / 0)
+    path = fast()
+    if before:
+        path.prepare((pictures(1),), [1])
+
+    assert all(same(path, pictures(1)) for _ in range(3))
+
+    mode, reason, eager_calls = told(path, "mode", "reason", "eager_calls")
+    assert (mode, eager_calls) == ("eager", 3)
+    assert "division by zero" in reason
+    assert caplog.text.count("the model runs eager") == 1
+
+
 def test_compiling_that_fails_costs_no_request(monkeypatch) -> None:
     monkeypatch.setattr(fast_path, "compile_module", lambda *_, **__: 1 / 0)
     path = fast()
