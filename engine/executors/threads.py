@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,18 +17,25 @@ Job = Sequence[Callable[[], Any]]
 class Pool:
     """`threads` threads, the caller's among them; run() gives each its job and returns when all are done.
 
-    Nothing spins, so that a busy machine slows it down in proportion. It ends with the last reference to it.
+    Nothing spins, so that a busy machine slows it down in proportion. It ends with the last reference to it, and begins
+    anew in a process that was forked.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._hands = [_Hand() for _ in range(threads - 1)]
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._hands = [_Hand() for _ in range(self.threads - 1)]
         weakref.finalize(self, _end, self._hands)
         for hand in self._hands:
             _thread.start_new_thread(hand.work, ())
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run up to `threads` jobs at the same time; the first exception of any is raised here."""
+        if self._process != os.getpid():
+            self._begin()
         for hand, job in zip(self._hands, jobs[1:], strict=False):
             hand.job = job
             hand.ready.release()
