@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,15 @@ ARENA_BYTES = 256 << 20  # a larger batch is cut, where it can be: it would be n
 
 class PlanError(EngineError):
     """A graph that no program could be made of."""
+
+
+@contextmanager
+def _planning() -> Iterator[None]:
+    """Tell what goes wrong with a plan from what goes wrong in a run: the model itself may still be run."""
+    try:
+        yield
+    except Exception as error:
+        raise PlanError(f"{type(error).__name__}: {error}") from error
 
 
 class Programs:
@@ -68,10 +78,8 @@ class Programs:
         batch = batch if self.graph.polymorphic else 1
         program = self._made.pop(batch, None)
         if program is None:
-            try:
+            with _planning():
                 program = self._make(batch)
-            except Exception as error:  # whatever is wrong with a plan, the model itself may still run
-                raise PlanError(f"{type(error).__name__}: {error}") from error
         self._made[batch] = program
         while len(self._made) > self.most:
             self._made.popitem(last=False)
@@ -99,7 +107,8 @@ class Programs:
     def _pieces(self, batch: int) -> list[int]:
         if not self.apart or batch in self._made:
             return [batch]
-        possible = {*powers_of_two(self._largest), *self.wanted}
+        with _planning():
+            possible = {*powers_of_two(self._largest), *self.wanted}
         return choose(batch, self._made.keys(), possible, len(self._made) < self.most, self._costs)
 
     @cached_property
