@@ -56,8 +56,9 @@ class Server:
 
     def start(self, *models: str) -> None:
         """Start over the store and learn the addresses."""
+        loaded = ("--models", *models) if models else ()
         done = self.run(
-            "numserve", "--start", "--ncs", "--model-store", str(self.store), "--models", *models,
+            "numserve", "--start", "--ncs", "--model-store", str(self.store), *loaded,
             "--ts-config", str(self.config), "--enable-model-api",
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,104 @@
+"""Contract: inference API, section 7: queues, time limits, workers that are not there."""
+
+import time
+
+import pytest
+
+
+def test_a_full_queue_refuses_at_once(contract, deviates):
+    contract.model("narrow", "steer", jobQueueSize=1)
+    answers = contract.at_once(*[lambda: contract.json("/predictions/narrow", {"sleep": 1})] * 6)
+    refused = [answer for answer in answers if answer.status == 503]
+    assert [answer.status for answer in answers].count(200) == 2 and len(refused) == 4
+    assert {answer.error[1] for answer in refused} == {"ServiceUnavailableException"}
+    assert {answer["retry-after"] for answer in refused} == {"1"}
+    deviates("queue full")
+
+
+def test_the_server_wide_queue_size_counts_where_the_model_says_nothing(strict):
+    strict.model("slow", "tell")
+    assert strict.management("GET", "/models/slow").json()[0]["jobQueueStatus"]["remainingCapacity"] == 1
+
+
+def test_a_model_given_up_refuses_instead_of_keeping_clients_waiting(contract, deviates):
+    contract.model("gone", "steer", maxRetryTimeoutInSec=0)
+    assert contract.json("/predictions/gone", {"exit": 1}).status == 500
+    contract.eventually(lambda: contract.json("/predictions/gone", {}).status == 503)
+    deviates("a model none of whose workers will ever serve")
+    assert contract.management("DELETE", "/models/gone").status == 200
+
+
+def test_a_request_waits_while_a_worker_comes_back(contract):
+    contract.model("back", "steer")
+    assert contract.json("/predictions/back", {"exit": 1}).status == 500
+    assert contract.json("/predictions/back", {"answer": "here again"}).body == b"here again"
+
+
+def test_a_client_timeout_is_answered(contract, deviates):
+    contract.model("hasty", "steer", clientTimeoutInMills=200)
+    began = time.monotonic()
+    assert contract.json("/predictions/hasty", {"sleep": 1}).error[:2] == (504, "RequestTimeoutException")
+    assert time.monotonic() - began < 1
+    deviates("`clientTimeoutInMills`")
+
+
+def test_scaling_down_lets_a_request_in_flight_finish(contract, deviates):
+    contract.model("leaving", "steer", workers=2)
+    scaled, served = contract.at_once(
+        lambda: time.sleep(0.3) or contract.management("PUT", "/models/leaving?min_worker=1&synchronous=true"),
+        lambda: contract.json("/predictions/leaving", {"sleep": 1, "answer": "served"}),
+    )
+    assert (scaled.status, served.status, served.body) == (200, 200, b"served")
+    deviates("scale-down, unregister")
+
+
+def test_unregistering_lets_requests_in_flight_finish(contract):
+    contract.model("going", "steer")
+    removed, served = contract.at_once(
+        lambda: time.sleep(0.3) or contract.management("DELETE", "/models/going"),
+        lambda: contract.json("/predictions/going", {"sleep": 1, "answer": "served"}),
+    )
+    assert (removed.status, served.status) == (200, 200)
+    contract.forget("going")
+
+
+def test_a_lone_request_of_a_batching_model_pays_the_delay(contract):
+    contract.model("patient", "tell", batchSize=8, maxBatchDelay=300)
+    began = time.monotonic()
+    assert contract.post("/predictions/patient").json()["batch"] == 1
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_full_batch_goes_at_once(contract):
+    contract.model("full", "tell", batchSize=3, maxBatchDelay=20000)
+    began = time.monotonic()
+    answers = contract.at_once(*[lambda: contract.post("/predictions/full")] * 3)
+    assert [answer.json()["batch"] for answer in answers] == [3, 3, 3]
+    assert time.monotonic() - began < 20
+
+
+def test_explanations_share_no_batch(contract, deviates):
+    contract.model("apart", "tell", batchSize=2, maxBatchDelay=1000)
+    answers = contract.at_once(
+        lambda: contract.post("/predictions/apart"),
+        lambda: contract.post("/explanations/apart"),
+        lambda: contract.post("/predictions/apart"),
+    )
+    assert answers[1].json()["batch"] == 1
+    assert [answer.json()["explain"] for answer in answers] == ["False", "True", "False"]
+    deviates("explanations in a batch")
+
+
+@pytest.mark.slow
+def test_a_client_that_hangs_up_takes_its_request_along(contract, deviates):
+    contract.model("alone", "steer")
+    connection = contract.connect()
+    connection.request("POST", "/predictions/alone", b'{"sleep": 2}', {"Content-Type": "application/json"})
+    waiting = contract.connect()
+    waiting.request("POST", "/predictions/alone", b'{"sleep": 30}', {"Content-Type": "application/json"})
+    time.sleep(0.5)
+    waiting.close()
+    connection.getresponse().read()
+    connection.close()
+    assert contract.json("/predictions/alone", {"answer": "next"}).body == b"next"
+    deviates("a client that hangs up")
