@@ -30,6 +30,7 @@ BUILTIN = {
     "checkpoint-zip": "numserve.engine.formats.checkpoint:ZipCheckpoint",
     "graph": "numserve.engine.graph.store:StoredGraph",
     "safetensors": "numserve.engine.formats.safetensors:Safetensors",
+    "pt2": "numserve.engine.export.reader:ExportArchive",
     "torchscript": "numserve.engine.jit.reader:TorchScript",
 }
 
@@ -49,7 +50,7 @@ class Reader(Protocol):
 def load(path: FilePath) -> Any:
     """What a file holds: a state_dict as it was saved, nested containers, a dict of tensors (safetensors), or a module.
 
-    A program (TorchScript) comes as a module that can be called, as torch.load gives one.
+    A program (TorchScript, torch.export) comes as a module that can be called, as torch.load gives one.
 
     Raises: FormatError, which says what was found and what to do.
     """

@@ -120,6 +120,7 @@ def test_every_built_in_reader_takes_its_own_format_only(checkpoints: Path, tmp_
         "checkpoint-zip": checkpoints / "training.pth",
         "checkpoint-legacy": checkpoints / "values_legacy.pth",
         "safetensors": tmp_path / "c",
+        "pt2": checkpoints.parent / "export" / "convolutions.pt2",
         "torchscript": checkpoints.parent / "torchscript" / "exported.pt",
         "graph": tmp_path / "g",
     }
