@@ -82,6 +82,24 @@ _NORMAL = (
 )  # fmt: skip
 
 
+def _erf(x: Array, out: Array, bench: Bench) -> list[Call]:
+    """tanh(√2 x p(2 x²)), with the p of GELU."""
+    wide, square, gate = bench.take(*x.shape), bench.take(*x.shape), bench.take(*x.shape)
+    calls: list[Call] = [
+        partial(np.multiply, x, number(math.sqrt(2)), wide),
+        partial(np.multiply, wide, wide, square),
+        partial(np.multiply, square, number(_NORMAL[-1]), gate),
+    ]
+    for coefficient in _NORMAL[-2:0:-1]:
+        calls += [partial(np.add, gate, number(coefficient), gate), partial(np.multiply, gate, square, gate)]
+    calls.append(partial(np.add, gate, number(_NORMAL[0]), gate))
+    return [*calls, partial(np.multiply, gate, wide, gate), partial(np.tanh, gate, out)]
+
+
+def _rsqrt(x: Array, out: Array, _bench: Bench) -> list[Call]:
+    return [partial(np.sqrt, x, out), partial(np.reciprocal, out, out)]
+
+
 def _gelu_tanh(x: Array, out: Array, bench: Bench) -> list[Call]:
     gate, root = bench.take(*x.shape), math.sqrt(2 / math.pi)
     return [
@@ -139,6 +157,23 @@ def _mish(x: Array, out: Array, bench: Bench) -> list[Call]:
     ]
 
 
+def _softplus(beta: float, threshold: float) -> Function:
+    """log(1 + exp(beta x)) / beta, which beyond the threshold is x to the last digit or nearly so."""
+
+    def calls(x: Array, out: Array, bench: Bench) -> list[Call]:
+        smooth = bench.take(*x.shape)
+        return [
+            partial(np.multiply, x, number(beta), smooth),
+            partial(smooth.clip, -INFINITY, number(threshold), smooth),
+            partial(np.exp, smooth, smooth),
+            partial(np.log1p, smooth, smooth),
+            partial(np.multiply, smooth, number(1 / beta), smooth),
+            partial(np.maximum, smooth, x, out=out),  # beyond the threshold x is larger than what was kept below it
+        ]
+
+    return calls
+
+
 Function = Callable[[Array, Array, Bench], list[Call]]
 FUNCTIONS: dict[str, Function] = {
     "relu": _relu,
@@ -151,8 +186,15 @@ FUNCTIONS: dict[str, Function] = {
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "mish": _mish,
+    "rsqrt": _rsqrt,
+    "erf": _erf,
 }
-WITH_NUMBERS: dict[str, Callable[..., Function]] = {"leaky_relu": _leaky_relu, "clamp": _clamp, "elu": _elu}
+WITH_NUMBERS: dict[str, Callable[..., Function]] = {
+    "leaky_relu": _leaky_relu,
+    "clamp": _clamp,
+    "elu": _elu,
+    "softplus": _softplus,
+}
 FEW_PASSES = frozenset({"relu", "relu6", "clamp", "tanh"})
 
 

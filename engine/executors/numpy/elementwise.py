@@ -1,4 +1,4 @@
-"""Steps element by element, and those that move elements: arithmetic, activations, copies, lookups."""
+"""Steps element by element: arithmetic, functions, bounds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ...dtype import Array
-from ...errors import OutOfRangeError
 from ...graph.plan import Step
 from .activation import activated, function_of, number
 from .workshop import Call, Candidates, Parts, Workshop
@@ -21,6 +20,7 @@ BINARY = {
 UNARY = {
     "neg": np.negative, "abs": np.abs, "square": np.square, "reciprocal": np.reciprocal, "exp": np.exp,
     "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
+    "tan": np.tan, "exp2": np.exp2, "log2": np.log2, "log10": np.log10, "sinh": np.sinh, "cosh": np.cosh,
     "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
 }  # fmt: skip
 
@@ -73,6 +73,8 @@ def activation_of(step: Step) -> str:
         return f"leaky_relu:{step.attributes.get('negative_slope', 0.01)}"
     if step.op == "elu" and step.attributes.get("scale", 1) == step.attributes.get("input_scale", 1) == 1:
         return f"elu:{step.attributes.get('alpha', 1.0)}"
+    if step.op == "softplus":
+        return "softplus:{}:{}".format(*(step.attributes.get(n, d) for n, d in (("beta", 1.0), ("threshold", 20.0))))
     if step.op == "gelu" and step.attributes.get("approximate", "none") == "tanh":
         return "gelu_tanh"
     return step.op
@@ -106,59 +108,3 @@ def clamp(step: Step, shop: Workshop) -> Candidates:
     low, high = (step.attributes.get(name) for name in ("min", "max"))
     low, high = number(-math.inf if low is None else low), number(math.inf if high is None else high)
     return {"in place": lambda: [[partial(x.clip, low, high, out)]]}
-
-
-def join(step: Step, shop: Workshop) -> Candidates:
-    """cat: the parts that are not in place already, each copied to where it belongs."""
-    dim, out = step.attributes.get("dim", 0) % step.output.ndim, step.output
-    calls: list[Call] = []
-    start = 0
-    for part in step.inputs:
-        assert isinstance(part, np.ndarray)
-        if part.shape == (0,):
-            continue
-        target = out[(slice(None),) * dim + (slice(start, start + part.shape[dim]),)]
-        start += part.shape[dim]
-        if not _same(part, target):
-            calls.append(partial(np.copyto, target, part))
-    return {"copies": lambda: [calls]}
-
-
-def _same(a: Array, b: Array) -> bool:
-    return (a.ctypes.data, a.strides, a.shape) == (b.ctypes.data, b.strides, b.shape)
-
-
-def copied(step: Step, shop: Workshop) -> Candidates:
-    """Views that could not stay views: reshape, permute, getitem, expand; and copies as such."""
-    x, out = step.inputs[0], step.output
-    assert isinstance(x, np.ndarray)
-    if step.op == "reshape":
-        target, source = (out.reshape(x.shape), x) if out.flags.c_contiguous else (out, x.reshape(out.shape))
-    else:
-        target, source = out, _shown(step, x)
-    return {"copy": lambda: [[partial(np.copyto, target, source, casting="unsafe")]]}
-
-
-def _shown(step: Step, x: Array) -> Array:
-    a = step.attributes
-    if step.op == "permute":
-        return x.transpose(a["dims"])
-    if step.op == "getitem":
-        return np.asarray(x[(*a["index"], ...)])
-    return np.broadcast_to(x, step.output.shape)
-
-
-def embedding(step: Step, shop: Workshop) -> Candidates:
-    """Rows of a table; positions are checked before any is used."""
-    table, index = step.inputs
-    assert isinstance(table, np.ndarray) and isinstance(index, np.ndarray)
-    out = step.output
-
-    def look_up() -> None:
-        low, high = index.min(), index.max()
-        if low < 0 or high >= len(table):
-            wrong = low if low < 0 else high
-            raise OutOfRangeError(f"embedding: index {wrong} is out of bounds for a table of {len(table)} rows")
-        np.take(table, index, 0, out, "clip")  # "raise" would go through a buffer
-
-    return {"lookup": lambda: [[look_up]]}

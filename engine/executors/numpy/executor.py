@@ -18,12 +18,14 @@ from ..threads import Pool
 from .activation import function_of
 from .attention import attention, matmul
 from .convolution import Conv, by_columns, by_taps, pointwise
-from .elementwise import BINARY, binary, clamp, copied, embedding, is_plain, is_unary, join, unary
+from .elementwise import BINARY, binary, clamp, is_plain, is_unary, unary
+from .moves import can_move, chosen, copied, embedding, join, padded
 from .pooling import mean, pool
 from .products import gemm
 from .race import Surroundings, built, fastest, reads_weights, sample
 from .recurrent import is_whole, recurrent
-from .rowwise import affine, layer_norm, softmax
+from .reduction import REDUCTIONS, reduction
+from .rowwise import affine, group_norm, layer_norm, rms_norm, softmax
 from .winograd import share_of, suits, winograd
 from .workshop import Call, Candidates, Parts, Workshop
 
@@ -47,16 +49,19 @@ BUILDERS: dict[str, Builder] = {
     "conv_nhwc": conv, "gemm": gemm, "affine_nhwc": affine, "max_pool_nhwc": pool, "avg_pool_nhwc": pool,
     "mean_nhwc": mean, "matmul": matmul, "scaled_dot_product_attention": attention, "layer_norm": layer_norm,
     "softmax": softmax, "log_softmax": softmax, "clamp": clamp,
+    "rms_norm": rms_norm, "group_norm": group_norm,
+    **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(("lstm", "gru", "rnn"), recurrent),
     **{name + suffix: binary for name in BINARY for suffix in ("", "_act")},
 }  # fmt: skip
 MOVES: dict[str, Builder] = {
-    "cat": join, "embedding": embedding,
-    **dict.fromkeys(("reshape", "permute", "getitem", "expand", "clone", "contiguous", "cast"), copied),
+    "cat": join, "stack": join, "embedding": embedding, "pad": padded, "where": chosen, "masked_fill": chosen,
+    **dict.fromkeys(("reshape", "permute", "getitem", "expand", "clone", "contiguous", "cast", "flip"), copied),
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), copied),
 }  # fmt: skip
 # The inputs that are brought into other orders once, and so must be the same in every run.
 FIXED = {
-    "conv_nhwc": (1, 2, 4, 5), "gemm": (1, 2), "affine_nhwc": (1, 2),
+    "conv_nhwc": (1, 2, 4, 5), "gemm": (1, 2), "affine_nhwc": (1, 2), "layer_norm": (1, 2), "rms_norm": (1,),
     "lstm": (3, 4, 5, 6), "gru": (2, 3, 4, 5), "rnn": (2, 3, 4, 5),
 }  # fmt: skip
 
@@ -124,7 +129,7 @@ class NumpyExecutor:
 
 def _builder(step: Step) -> Builder | None:
     if step.op in MOVES and step.output.size:
-        return MOVES[step.op]
+        return MOVES[step.op] if can_move(step) else None
     if not is_plain(step) or not step.output.size or not _known_activation(step):
         return None
     if step.op in ("lstm", "gru", "rnn") and not is_whole(step):

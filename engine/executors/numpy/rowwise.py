@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from ...graph.plan import Step
-from .activation import finish, on_rows
+from .activation import finish, number, on_rows
 from .workshop import Bench, Call, Candidates, Workshop, rows_of
 
 BLOCK = 65_536  # elements
@@ -48,6 +48,62 @@ def layer_norm(step: Step, shop: Workshop) -> Candidates:
         return calls
 
     return {"products": lambda: shop.each(_cut(shop, len(source), width), block)}
+
+
+def rms_norm(step: Step, shop: Workshop) -> Candidates:
+    """x over the root of its mean square over the last dims."""
+    x, weight = step.inputs
+    assert isinstance(x, np.ndarray)
+    width = math.prod(x.shape[x.ndim - step.attributes["dims"] :])
+    source, into = (rows_of(a).reshape(-1, width) for a in (x, step.output))
+    scale = weight.reshape(width) if isinstance(weight, np.ndarray) else None
+    eps, share = step.attributes["eps"], np.full((width, 1), 1 / width, np.float32)
+    eps = number(np.finfo(np.float32).eps if eps is None else eps)
+
+    def block(bench: Bench, rows: slice) -> list[Call]:
+        part, out = source[rows], into[rows]
+        edge = bench.take(len(part), 1)
+        calls: list[Call] = [
+            partial(np.multiply, part, part, out),
+            partial(np.matmul, out, share, edge),
+            partial(np.add, edge, eps, edge),
+            partial(np.sqrt, edge, edge),
+            partial(np.divide, part, edge, out),
+        ]
+        return calls + ([] if scale is None else on_rows(np.multiply, out, scale, bench))
+
+    return {"products": lambda: shop.each(_cut(shop, len(source), width), block)}
+
+
+def group_norm(step: Step, shop: Workshop) -> Candidates:
+    """x (N, C, …) at mean 0 and variance 1 over groups of channels: a copy, whose rows are normalised."""
+    x, weight, bias = step.inputs
+    assert isinstance(x, np.ndarray)
+    (images, channels), groups = x.shape[:2], step.attributes["groups"]
+    eps, width = number(step.attributes["eps"]), x[0].size // groups
+    share = np.full((width, 1), 1 / width, np.float32)
+
+    def block(bench: Bench, some: slice) -> list[Call]:
+        part, out = x[some], step.output[some]
+        copy, squares = bench.take(*part.shape), bench.take(len(part) * groups, width)
+        rows, by_channel = copy.reshape(-1, width), copy.reshape(len(part), channels, -1)
+        edge = bench.take(len(rows), 1)
+        calls: list[Call] = [
+            partial(np.copyto, copy, part),
+            partial(np.matmul, rows, share, edge),
+            partial(np.subtract, rows, edge, rows),
+            partial(np.multiply, rows, rows, squares),
+            partial(np.matmul, squares, share, edge),
+            partial(np.add, edge, eps, edge),
+            partial(np.sqrt, edge, edge),
+            partial(np.divide, rows, edge, rows),
+        ]
+        for function, values in ((np.multiply, weight), (np.add, bias)):
+            if isinstance(values, np.ndarray):
+                calls.append(partial(function, by_channel, values[:, None], by_channel))
+        return [*calls, partial(np.copyto, out, copy)]
+
+    return {"products": lambda: shop.each([slice(n, n + 1) for n in range(images)], block)}
 
 
 def softmax(step: Step, shop: Workshop) -> Candidates:

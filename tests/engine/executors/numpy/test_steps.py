@@ -187,6 +187,7 @@ def test_activations_at_the_end_of_other_steps(activation: str) -> None:
 
 UNARY = [
     "relu", "silu", "gelu", "sigmoid", "tanh", "exp", "neg", "sqrt", "abs", "square", "mish", "hardswish", "log1p",
+    "softplus", "rsqrt", "erf", "exp2", "log2",
 ]  # fmt: skip
 
 
@@ -221,6 +222,30 @@ def test_bounds() -> None:
 def test_layer_norms(shape: tuple[int, ...]) -> None:
     check(*step("layer_norm", array(*shape), array(shape[-1]), array(shape[-1]), dims=1, eps=1e-5))
     check(*step("layer_norm", array(*shape), None, None, dims=1, eps=1e-5))
+
+
+@pytest.mark.parametrize("op", ["sum", "mean", "amax", "amin", "prod"])
+def test_reductions(op: str) -> None:
+    check(*step(op, array(3, 40, 5), dim=1))
+    check(*step(op, array(3, 40, 5), dim=(0, -1), keepdim=True))
+    check(*step(op, array(3, 4, 5)))
+
+
+@pytest.mark.parametrize("eps", [1e-5, None])
+def test_rms_norms(eps: float | None) -> None:
+    check(*step("rms_norm", array(30, 64), array(64), dims=1, eps=eps))
+    check(*step("rms_norm", array(3, 5, 6), None, dims=2, eps=eps))
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8])
+def test_group_norms(groups: int) -> None:
+    turned = array(3, 7, 5, 8).transpose(0, 3, 1, 2)
+    check(*step("group_norm", turned, array(8), array(8), groups=groups, eps=1e-5))
+    check(*step("group_norm", turned, None, None, groups=groups, eps=1e-5))
+
+
+def test_softplus_is_exact_beyond_its_threshold() -> None:
+    check(*step("softplus", array(50, 3) * 30, beta=2.0, threshold=10.0))
 
 
 def test_layer_norms_over_two_dims() -> None:
@@ -290,6 +315,14 @@ def test_what_moves_elements() -> None:
     check(*step("cat", array(2, 4), array(2, 3), dim=-1))
     check(*step("embedding", array(10, 4), NUMBERS.integers(0, 10, (3, 5))))
     check(*step("clone", np.arange(6).reshape(2, 3)))
+    check(*step("stack", array(2, 3), array(2, 3), dim=-1))
+    check(*step("flip", array(2, 3, 4), dims=(0, 2)))
+    check(*step("pad", array(2, 3), widths=((0, 1), (2, 0)), value=1.5))
+    check(*step("pixel_shuffle", array(2, 8, 3, 5), factor=2))
+    check(*step("pixel_unshuffle", array(2, 2, 6, 4), factor=2))
+    mask = NUMBERS.random((4, 1)) > 0.5
+    check(*step("where", mask, array(4, 5), array(1, 5)))
+    check(*step("masked_fill", array(4, 5), mask, np.array(-1, np.float32)))
 
 
 def test_what_has_no_algorithm_goes_through_its_primitive() -> None:
