@@ -12,7 +12,7 @@ from ...ops.upsampling import matrices
 from ..ir import Node, Value
 from ..memory import at_home
 from .draft import bias_beside
-from .layouts import Layouts, Rule, image_shape
+from .layouts import Layouts, Rule, image_shape, sizes_of
 from .scaling import scaling_of
 
 
@@ -87,39 +87,52 @@ def _reached(sizes: Any, counts: Any, a: Any) -> tuple[tuple[int, int, int, int]
 
 
 def _spread(node: Node, draft: Layouts) -> bool:
-    """A transposed convolution whose windows tile the result: every pixel times all weights, then put in its place."""
+    """A transposed convolution as one that gives all pixels of a tile at once, which are then put in their places.
+
+    A tile is as large as the stride. Pixel r of tile q is the sum over m of x[q - m] · weight[stride · m + r].
+    """
     x, weight, bias = node.inputs
-    array, offset = draft.array(weight), draft.array(bias)
-    known = array is not None and array.ndim == 4 and array.dtype == np.float32 and (bias is None or offset is not None)
-    if not known or not _tiles(node) or not draft.is_image(x) or not draft.is_image(node.output):
+    array, offset, a = draft.array(weight), draft.array(bias), node.attributes
+    known = array is not None and array.dtype == np.float32 and (bias is None or offset is not None)
+    if not known or a["groups"] != 1 or set(a["dilation"]) != {1} or not draft.is_image(x):
+        return False
+    if not draft.is_image(node.output):
         return False
     assert array is not None and isinstance(weight, Value) and isinstance(x, Value)
-    (n, height, width, _), (_, outputs, kh, kw) = image_shape(x.shape), array.shape
-    turned = draft.derived(weight.name, ("spread", weight.name), lambda: _spread_weight(array))
-    shifts = _zeros(outputs) if offset is None else offset
-    shift = draft.derived(bias_beside(weight), ("spread", weight.name, bias), lambda: np.tile(shifts, kh * kw))
-    pixels = draft.add(
+    n, channels, wanted = x.shape[0], array.shape[1], sizes_of(node.output.shape)
+    stride, before = _pair(a["stride"], 1), _sides(a["padding"])[:2]
+    taps = [-(-k // s) for k, s in zip(_pair(array.shape[2:], 1), stride, strict=True)]
+    tiles = [(p + size - 1) // s + 1 for p, size, s in zip(before, wanted, stride, strict=True)]
+    after = [count - size for count, size in zip(tiles, sizes_of(x.shape), strict=True)]
+    if min(after) < 0:
+        return False
+    turned = draft.derived(weight.name, ("spread", weight.name, stride), lambda: _tile_weight(array, stride))
+    each = _zeros(channels) if offset is None else offset
+    shift = draft.derived(bias_beside(weight), ("spread", bias, stride), lambda: np.tile(each, stride[0] * stride[1]))
+    made = draft.add(
         "conv_nhwc", (draft.images(x), turned, shift, None, None, None), node.output,
-        (n, height, width, kh * kw * outputs), layer=node.layer, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1),
-        groups=1, activation="",
+        (n, *tiles, turned.shape[3]), layer=node.layer, stride=(1, 1), dilation=(1, 1), groups=1, activation="",
+        padding=(taps[0] - 1, taps[1] - 1, *after),
     )  # fmt: skip
-    apart, tiled = (n, height, width, kh, kw, outputs), (n, height, kh, width, kw, outputs)
-    tiles = draft.add("reshape", (pixels,), node.output, apart, layer=node.layer, shape=apart)
-    placed = draft.add("permute", (tiles,), node.output, tiled, layer=node.layer, dims=(0, 1, 3, 2, 4, 5))
-    return draft.write(node, "reshape", (placed,), shape=image_shape(node.output.shape))
+    if stride != (1, 1):
+        (rows, columns), (sh, sw) = tiles, stride
+        apart, placed = (n, rows, columns, sh, sw, channels), (n, rows, sh, columns, sw, channels)
+        made = draft.add("reshape", (made,), node.output, apart, layer=node.layer, shape=apart)
+        made = draft.add("permute", (made,), node.output, placed, layer=node.layer, dims=(0, 1, 3, 2, 4, 5))
+        whole = (n, rows * sh, columns * sw, channels)
+        made = draft.add("reshape", (made,), node.output, whole, layer=node.layer, shape=whole)
+    index = (slice(None), *(slice(p, p + size) for p, size in zip(before, wanted, strict=True)))
+    return draft.write(node, "getitem", (made,), index=index)
 
 
-def _tiles(node: Node) -> bool:
-    """Whether the windows of a transposed convolution lie side by side."""
-    a, weight = node.attributes, node.inputs[1]
-    assert isinstance(weight, Value)
-    plain = not any(map(any, a["padding"])) and not any(a["output_padding"]) and set(a["dilation"]) == {1}
-    return plain and a["groups"] == 1 and tuple(a["stride"]) == weight.shape[2:]
-
-
-def _spread_weight(array: Array) -> Array:
-    """(C, O, kH, kW) as (1, 1, C, kH·kW·O)."""
-    return at_home(array.transpose(0, 2, 3, 1)).reshape(1, 1, len(array), -1)
+def _tile_weight(array: Array, stride: tuple[int, int]) -> Array:
+    """(C, O, kH, kW) or (C, O, k) as (rows, columns, C, tile · O), the taps turned round."""
+    array = array[:, :, None] if array.ndim == 3 else array
+    taps = [-(-k // s) for k, s in zip(array.shape[2:], stride, strict=True)]
+    room = [(0, m * s - k) for m, s, k in zip(taps, stride, array.shape[2:], strict=True)]
+    full = np.pad(array, ((0, 0), (0, 0), *room))
+    apart = full.reshape(*array.shape[:2], taps[0], stride[0], taps[1], stride[1])[:, :, ::-1, :, ::-1]
+    return at_home(apart.transpose(2, 4, 0, 3, 5, 1)).reshape(*taps, len(array), -1)
 
 
 def _resized(node: Node, draft: Layouts) -> bool:
@@ -163,11 +176,11 @@ def _weighted(node: Node, x: Value, draft: Layouts) -> bool:
 
 def _repeated(node: Node, x: Value, draft: Layouts) -> bool:
     """Every pixel so many times along both dims."""
-    n, height, width, channels = image_shape(x.shape)
-    sizes, scales = image_shape(node.output.shape)[1:3], node.attributes.get("scales") or ()
-    if any(s % a for s, a in zip(sizes, (height, width), strict=True)):  # type: ignore[operator]
+    n, channels, (height, width) = x.shape[0], x.shape[1], sizes_of(x.shape)
+    sizes, scales = sizes_of(node.output.shape), node.attributes.get("scales") or ()
+    if any(s % a for s, a in zip(sizes, (height, width), strict=True)):
         return False
-    times = tuple(s // a for s, a in zip(sizes, (height, width), strict=True))  # type: ignore[operator]
+    times = tuple(s // a for s, a in zip(sizes, (height, width), strict=True))
     if any(scale is not None and scale != t for scale, t in zip(scales, times[-len(scales) :], strict=False)):
         return False
     apart, repeated = (n, height, 1, width, 1, channels), (n, height, times[0], width, times[1], channels)
@@ -189,10 +202,10 @@ def _greatest_of_parts(node: Node, draft: Layouts) -> bool:
 
 def _even_parts(x: Value, y: Value) -> tuple[int, int] | None:
     """The parts of which each gives one value, where the sizes divide evenly."""
-    sizes = list(zip(x.shape[2:], y.shape[2:], strict=True))
-    if any(not isinstance(a, int) or not isinstance(b, int) or not b or a % b for a, b in sizes):
+    (height, width), (rows, columns) = sizes_of(x.shape), sizes_of(y.shape)
+    if not rows or not columns or height % rows or width % columns:
         return None
-    return _pair(tuple(a // b for a, b in sizes), 1)  # type: ignore[operator]
+    return height // rows, width // columns
 
 
 def _mean(node: Node, draft: Layouts) -> bool:

@@ -121,6 +121,13 @@ def image_shape(shape: Shape) -> Shape:
     return (n, *(1,) * (2 - len(sizes)), *sizes, channels)
 
 
+def sizes_of(shape: Shape) -> tuple[int, int]:
+    """The height and width of an image, which do not follow the batch."""
+    height, width = image_shape(shape)[1:3]
+    assert isinstance(height, int) and isinstance(width, int)
+    return height, width
+
+
 def _turned_array(array: Array) -> Array:
     """A constant with channels last."""
     n, channels, *sizes = array.shape

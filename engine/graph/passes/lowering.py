@@ -49,6 +49,7 @@ PASSES: tuple[Pass, ...] = (
     merge_products,
     to_channels_last,
     remove_identities,
+    simplify_views,
     merge_equal,
     fold_scaling,
     merge_scaling,

@@ -12,7 +12,7 @@ from ..ir import Graph, Node, Operand, Value
 from .draft import Draft, bias_beside
 
 NORMS = ("batch_norm", "affine_nhwc")
-WEIGHTED = ("conv", "linear")
+WEIGHTED = ("conv", "conv_transpose", "linear")
 
 
 class Scaling(NamedTuple):
@@ -167,7 +167,7 @@ def _is_known(layer: Node, draft: Draft) -> bool:
 
 
 def _channel_dim(layer: Node) -> int:
-    return 1 if layer.op == "conv" else len(layer.output.shape) - 1
+    return len(layer.output.shape) - 1 if layer.op == "linear" else 1
 
 
 def _names(layer: Node) -> tuple[Value, Value | None, str, str]:
@@ -182,7 +182,7 @@ def _scaled_after(layer: Node, node: Node, found: Scaling, draft: Draft) -> Node
     old, dtype = draft.constants[weight.name], layer.output.dtype.numpy
 
     def scaled() -> Array:
-        return np.asarray(old * found.scale.reshape(-1, *(1,) * (old.ndim - 1))).astype(dtype)
+        return np.asarray(old * _by_output(found.scale, layer, old)).astype(dtype)
 
     def shifted() -> Array:
         return np.asarray(found.shift + (0 if bias is None else draft.constants[bias.name] * found.scale)).astype(dtype)
@@ -192,9 +192,18 @@ def _scaled_after(layer: Node, node: Node, found: Scaling, draft: Draft) -> Node
     return replace(layer, inputs=(layer.inputs[0], *new), outputs=node.outputs)
 
 
+def _by_output(values: Array, layer: Node, weight: Array) -> Array:
+    """One value for each output, to multiply the weights by."""
+    if layer.op != "conv_transpose":
+        return values.reshape(-1, *(1,) * (weight.ndim - 1))
+    groups = layer.attributes["groups"]
+    made = np.repeat(values.reshape(groups, -1), len(weight) // groups, axis=0)
+    return made.reshape(*made.shape, *(1,) * (weight.ndim - 2))
+
+
 def _into_next(layer: Node, draft: Draft) -> Node:
     """A layer with the scalings before it in its weights."""
-    while _is_known(layer, draft):
+    while layer.op != "conv_transpose" and _is_known(layer, draft):
         before = draft.maker(layer.inputs[0])
         found = scaling_of(before, draft, 1 if layer.op == "conv" else -1) if before else None
         if found is None or not draft.is_between(layer.inputs[0]):

@@ -36,6 +36,14 @@ def norm(dice: Dice) -> nn.Module:
     return layer
 
 
+def spread(dice: Dice) -> nn.Module:
+    kernel = int(dice.choice((2, 3, 4)))
+    larger = nn.ConvTranspose2d(
+        CHANNELS, CHANNELS, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2
+    )
+    return nn.Sequential(larger, nn.AvgPool2d(2))
+
+
 def heads(x: Tensor) -> Tensor:
     return x.reshape(x.shape[0], LENGTH, 2, FEATURES // 2).transpose(1, 2)
 
@@ -56,14 +64,16 @@ def attention(a: Tensor, b: Tensor) -> Tensor:
 
 
 LAYERS: dict[tuple[int, ...], tuple[Callable[[Dice], nn.Module], ...]] = {
-    IMAGE: (conv, conv, norm, norm, lambda _: nn.MaxPool2d(3, 1, 1), lambda _: nn.AvgPool2d(3, 1, 1)),
+    IMAGE: (
+        conv, conv, conv, norm, norm, norm, lambda _: nn.MaxPool2d(3, 1, 1), lambda _: nn.AvgPool2d(3, 1, 1), spread,
+    ),
     ROWS: (
         lambda dice: nn.Linear(FEATURES, FEATURES, bias=bool(dice.integers(2))),
         lambda _: nn.Linear(FEATURES, FEATURES),
         lambda _: nn.LayerNorm(FEATURES),
         lambda _: nn.BatchNorm1d(LENGTH),
     ),
-}
+}  # fmt: skip
 FUNCTIONS: dict[tuple[int, ...], tuple[Callable[[Tensor], Tensor], ...]] = {
     IMAGE: (
         nn.ReLU(), nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.LeakyReLU(0.1), nn.ELU(),

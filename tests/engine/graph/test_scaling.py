@@ -28,6 +28,11 @@ FOLDED: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "plain norm": (nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)), IMAGE),
     "norm after grouped conv": (nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.BatchNorm2d(8)), IMAGE),
     "norm after sequences": (nn.Sequential(nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5)), (2, 4, 7)),
+    "norm after transposed conv": (nn.Sequential(nn.ConvTranspose2d(4, 5, 3), nn.BatchNorm2d(5)), IMAGE),
+    "norm after grouped transposed conv": (
+        nn.Sequential(nn.ConvTranspose2d(4, 6, 3, groups=2, bias=False), nn.BatchNorm2d(6)),
+        IMAGE,
+    ),
     "norm after linear": (nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), (5, 4)),
     "norm before conv": (nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3)), IMAGE),
     "norm before grouped conv": (nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3, groups=2)), IMAGE),
@@ -47,7 +52,7 @@ def test_it_goes_into_the_weights(name: str) -> None:
     module, shape = FOLDED[name]
     graph = done(fold_scaling, graph_of(calibrated(module, *shape), shape))
 
-    assert ops(graph).keys() <= {"conv", "linear"}
+    assert ops(graph).keys() <= {"conv", "conv_transpose", "linear"}
 
 
 def shared(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Any:
@@ -77,6 +82,9 @@ KEPT: dict[str, tuple[Callable[..., Any], dict[str, nn.Module], tuple[int, ...]]
     ),
     "numbers differ along the rows of a linear layer": (
         lambda x, f: f(x) * by_channel(5, 3, 1), {"f": nn.Linear(4, 4)}, (2, 3, 4),
+    ),
+    "a transposed conv comes after it": (
+        lambda x, n, c: c(n(x)), {"n": nn.BatchNorm2d(4), "c": nn.ConvTranspose2d(4, 4, 3)}, IMAGE,
     ),
     "the number is not constant": (lambda x, conv: conv(x) * x.mean(), {"conv": nn.Conv2d(4, 4, 3)}, IMAGE),
     "a division by zero": (lambda x, conv: conv(x) / 0, {"conv": nn.Conv2d(4, 4, 3)}, IMAGE),
