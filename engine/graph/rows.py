@@ -12,7 +12,7 @@ from functools import partial
 
 from ..ops import activation, comparison, elementwise, special, unary
 from ..ops.primitive import Primitive
-from .ir import Extent, Graph, Node, Value
+from .ir import Extent, Graph, Node, Value, each
 
 Rule = Callable[[Node, list[Value]], bool]
 
@@ -47,7 +47,15 @@ def _apart(node: Node) -> bool:
     if not rows:
         return node.op == "expand" or not any(axis is not None for axis in outputs)
     rule = RULES.get(node.op)
-    return rule is not None and None not in outputs and rule(node, rows)
+    return rule is not None and None not in outputs and not _counts_rows(node) and rule(node, rows)
+
+
+def _counts_rows(node: Node) -> bool:
+    """Whether how many rows there are is more than a matter of shape, as in a division by it."""
+    found = [item for item in node.inputs if isinstance(item, Extent)]
+    if node.op not in ("reshape", "expand"):
+        each(dict(node.attributes), lambda item: found.append(item) if isinstance(item, Extent) else None)
+    return bool(found)
 
 
 def _axis(value: Value) -> int:
@@ -100,6 +108,11 @@ def _across(node: Node, rows: list[Value], default: int = -1) -> bool:
     if any(d is None or d % ndim == axis for d in along):
         return False
     return all(_axis(v) == axis and _same_size(node, v) for v in rows)
+
+
+def _gathered(node: Node, rows: list[Value]) -> bool:
+    """Out of each row by its own positions; out of a table it would be by the row's place."""
+    return len(rows) == 2 and _across(node, rows)
 
 
 def _stacked(node: Node, rows: list[Value]) -> bool:
@@ -185,13 +198,14 @@ RULES: dict[str, Rule] = {
         (
             "sum", "mean", "prod", "amax", "amin", "argmax", "argmin", "max_dim", "min_dim", "any", "all", "var", "std",
             "norm", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod", "sort", "topk", "kthvalue", "median",
-            "cummax", "cummin", "gather", "window",
+            "cummax", "cummin", "window",
         ),
         _across,
     ),  # fmt: skip
     **dict.fromkeys(("rnn", "lstm", "gru"), _recurrent),
     **dict.fromkeys(("embedding", "one_hot"), _left_aligned),
     "cat": partial(_across, default=0),
+    "gather": _gathered,
     "stack": _stacked,
     "matmul": _product,
     "reshape": _reshaped,

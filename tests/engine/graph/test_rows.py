@@ -49,10 +49,14 @@ APART: dict[str, Forward] = {
     "in place, rows into rows": lambda x: _copied(x.clone()),
     "pad": lambda x: F.pad(x, (1, 1)),
     "sort": lambda x: x.sort(-1)[0],
+    "gather": lambda x: x.gather(2, (x > 0).long()),
     "expand": lambda x: x.unsqueeze(1).expand(-1, 3, -1, -1),
     "conv": lambda x: F.conv1d(x, engine.ones(2, 4, 3)),
 }
 MIXING: dict[str, Forward] = {
+    "divided by how many": lambda x: x / x.shape[0],
+    "picked by how many": lambda x: x[:, x.shape[0] - 1],
+    "out of a table row by row": lambda x: WEIGHT.gather(1, (x[:, 0] > 0).long()),
     "mean over the batch": lambda x: x - x.mean(0, keepdim=True),
     "softmax over the batch": lambda x: x.softmax(0),
     "sum of all": lambda x: x * x.sum(),
