@@ -10,6 +10,8 @@ from .. import __version__
 # Modules whose names are those of other modules, the first that has one.
 MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("..engine", ".torch_names"),
+    "torch.export": ("..engine.export",),
+    "torch.jit": ("..engine.jit",),
     "torch.nn": ("..engine.nn",),
     "torch.nn.functional": ("..engine.nn.functional",),
     "torch.nn.init": ("..engine.nn.init",),

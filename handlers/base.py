@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from .context import Context
 from .engine_options import EngineOptions
-from .errors import HandlerError, PredictionException
+from .errors import PredictionException
 from .fast_forward import attach
 from .fast_path import FastPath, stored_choices
 from .labels import MAPPING_FILE, load_label_mapping
 from .library import library_of
-from .model_files import model_class, no_model, state_dict
+from .model_files import model_class, program, state_dict
 from .timing import timed
 
 
@@ -80,9 +80,10 @@ class BaseHandler:
         entry = (self.manifest or {}).get("model") or {}
         self.model_pt_path = str(folder / entry["serializedFile"]) if entry.get("serializedFile") else None
         self.map_location = "cpu"
-        if not entry.get("modelFile"):
-            raise HandlerError(f"No model weights could be loaded: {no_model(self.model_pt_path)}")
-        self.model = self._load_pickled_model(str(folder), entry["modelFile"], self.model_pt_path)
+        if entry.get("modelFile"):
+            self.model = self._load_pickled_model(str(folder), entry["modelFile"], self.model_pt_path)
+        else:
+            self.model = program(self.model_pt_path)
         self.device = self.library.device(self.map_location)
         self.model.to(self.device)
         self.model.eval()

@@ -40,15 +40,24 @@ def state_dict(path: Path, library: ModuleType) -> MutableMapping[str, Any]:
     return weights
 
 
-def no_model(model_pt_path: str | None) -> str:
-    """Why nothing can be loaded when the manifest names no model file."""
+def program(model_pt_path: str | None) -> engine.nn.Module:
+    """The program in a serialized file that needs no model file: TorchScript and the like.
+
+    Raises: HandlerError where there is none.
+    """
     if model_pt_path is None:
-        return "the manifest names neither a model file nor a serialized file"
+        raise _nothing("the manifest names neither a model file nor a serialized file")
     path = Path(model_pt_path)
     if not path.is_file():
-        return f"the archive does not hold {path.name}, which the manifest names as its serialized file"
+        raise _nothing(f"the archive does not hold {path.name}, which the manifest names as its serialized file")
     try:
-        formats.load(path)
+        loaded = formats.load(path)
     except FormatError as error:
-        return str(error)
-    return f"{path.name} holds weights alone; pack the file of the class they belong to with --model-file"
+        raise _nothing(str(error)) from error
+    if not isinstance(loaded, engine.nn.Module):
+        raise _nothing(f"{path.name} holds weights alone; pack the file of the class they belong to with --model-file")
+    return loaded
+
+
+def _nothing(reason: str) -> HandlerError:
+    return HandlerError(f"No model weights could be loaded: {reason}")

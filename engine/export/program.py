@@ -108,6 +108,10 @@ class ExportedProgram(Module):
                 raise ShapeError(f"a size is {size}; the program was exported for {low} to {high}")
         return leaves
 
+    def module(self) -> ExportedProgram:
+        """The program itself, which is a module already. Source: torch.export.ExportedProgram.module."""
+        return self
+
     def extra_repr(self) -> str:
         """What it takes."""
         return ", ".join(f"{i.name}: {i.dtype}{list(i.shape or ())}" for i in self._signature.inputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..errors import FormatError
 from ..formats.detection import TORCHSCRIPT, detect
@@ -40,19 +41,26 @@ class TorchScript:
             raise FormatError("TorchScript: the program is nested too deeply") from error
 
 
-def load(path: FilePath) -> ScriptModule:
+def load(
+    f: FilePath, map_location: Any = None, _extra_files: dict[str, Any] | None = None, **unused: Any
+) -> ScriptModule:
     """The module in a TorchScript archive, ready to be called. Source: torch.jit.load.
 
+    `map_location` has no meaning here: everything is on the CPU. `_extra_files` is filled with the files it names.
     Nothing of the file is run by Python: its code is compiled by an allow-list compiler to closures over the engine's
     operators. Raises: FormatError where the file is damaged, unsafe or no archive; MissingOperatorsError, which names
     all of them, where the program asks for operators that the engine lacks.
     """
     try:
-        return TorchScript().load(path)
+        module = TorchScript().load(f)
+        if _extra_files:
+            archive = Archive(map_file(f))
+            _extra_files.update({name: archive.read(f"extra/{name}") for name in _extra_files})
+        return module
     except FormatError as error:
-        if str(path) in str(error):
+        if str(f) in str(error):
             raise
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{f}: {error}") from error
 
 
 def read(archive: Archive, limits: Limits = DEFAULT) -> ScriptModule:

@@ -511,3 +511,11 @@ def _(e: Emitter, node: Node) -> str:
     if node.attributes.get("dim") is not None:
         raise UnsupportedOpError("unique along a dim cannot be written as TorchScript")
     return call("_unique2", e.operand(node.inputs[0]), "True", "True", "True")
+
+
+@rule("grid_sample")
+def _(e: Emitter, node: Node) -> str:
+    a = node.attributes
+    mode = ("bilinear", "nearest", "bicubic").index(a.get("mode", "bilinear"))
+    padding = ("zeros", "border", "reflection").index(a.get("padding_mode", "zeros"))
+    return call("grid_sampler", *e.operands(node.inputs), *map(e.text, (mode, padding, a.get("align_corners", False))))

@@ -267,3 +267,36 @@ def test_a_model_of_real_torch_stays_in_torch(archive) -> None:
     assert handler.handle([[1.0, 1.0]], context) == [[3.5, 6.5]]
     assert isinstance(convert(engine.tensor([1.0]), torch), torch.Tensor)
     assert np.array_equal(convert(torch.ones(2), engine).numpy(), [1, 1])
+
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.mark.parametrize("file", ["torchscript/convolutions_traced.pt", "export/convolutions.pt2"])
+def test_a_program_needs_no_model_file(tmp_path, file) -> None:
+    (tmp_path / "program.pt").write_bytes((DATA / file).read_bytes())
+    context = context_for(tmp_path, serializedFile="program.pt")
+    handler = initialized(context)
+    pictures = np.random.default_rng(0).random((2, 3, 16, 16), np.float32).tolist()
+
+    first, second = handler.handle(pictures, context)
+
+    assert len(first) == len(second) == 5
+    assert sum(first) == pytest.approx(1, abs=1e-5)
+    assert handler.fast_path.describe()["mode"] == "plan"
+
+
+def test_the_weights_of_a_program_go_into_a_model_file(tmp_path) -> None:
+    class Net(engine.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = engine.nn.Linear(2, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.fc(x)
+
+    net = Net().eval()
+    engine.jit.trace(net, engine.ones(1, 2)).save(tmp_path / "net.pt")
+    handler = initialized(context_for(write(tmp_path, model=NET), modelFile="model.py", serializedFile="net.pt"))
+
+    assert handler.model.fc.weight.tolist() == net.fc.weight.tolist()

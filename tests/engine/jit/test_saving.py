@@ -112,7 +112,9 @@ def test_state_is_saved_as_it_is_now(tmp_path: Path) -> None:
 
     jit.save(module, tmp_path / "m.pt", {"note": "after one call"})
 
-    again = jit.load(tmp_path / "m.pt")
+    notes = {"note": b""}
+    again = jit.load(tmp_path / "m.pt", map_location="cpu", _extra_files=notes)
+    assert notes == {"note": b"after one call"}
     assert (again.k, again.history, again.n.tolist()) == (1, [1], [1])
 
 
@@ -126,7 +128,7 @@ def test_a_part_alone_is_not_saved(tmp_path: Path) -> None:
 def test_every_primitive_is_written_or_told_why_not() -> None:
     rows = {name for name, row in PRIMITIVES.items() if row.kernel.__module__ != lowered.__name__}
 
-    assert RULES.keys() | NOT_WRITTEN.keys() == rows
+    assert rows <= RULES.keys() | NOT_WRITTEN.keys()
     assert not RULES.keys() & NOT_WRITTEN.keys()
 
 
