@@ -120,10 +120,9 @@ def by_columns(conv: Conv, shop: Workshop) -> Candidates:
     """Windows copied side by side as the rows of a matrix, block by block, then one product for each block."""
     images, height, width, outputs = conv.y.shape
     pixel = conv.columns * conv.groups * 4
-    pixels = images * height * width
 
     def cut(limit: int) -> list[Block]:
-        return blocks(images, height, width, min(max(width, limit // pixel), -(-pixels // shop.threads)))
+        return blocks(images, height, width, max(width, limit // pixel), shop.threads)
 
     if conv.groups > 1:
         grouped = partial(_grouped, conv, shop)
@@ -132,7 +131,7 @@ def by_columns(conv: Conv, shop: Workshop) -> Candidates:
     for name, multiply in {"columns": plain, **_by_panels(conv, shop)}.items():
         for size, cuts in sized(name, COLUMNS, cut).items():
             found[size] = partial(shop.each, cuts, partial(_dense, conv, multiply))
-        if shop.threads > 1 and pixels <= FEW_PIXELS:
+        if shop.threads > 1 and images * height * width <= FEW_PIXELS:
             found[f"{name} channels"] = partial(_by_channels, conv, multiply, shop)
     return found
 
@@ -191,10 +190,9 @@ def _split_last(x: Array, groups: int) -> Array:
 def by_taps(conv: Conv, shop: Workshop) -> Candidates:
     """Depthwise: the sum over the window's points of the input there times a weight for each channel."""
     images, height, width, channels = conv.y.shape
-    most = -(-images * height * width // shop.threads)
 
     def cut(limit: int) -> list[Block]:
-        return blocks(images, height, width, max(1, min(limit // (4 * channels), most)))
+        return blocks(images, height, width, limit // (4 * channels), shop.threads)
 
     taps = partial(_taps, conv, shop)
     return {name: partial(shop.each, cuts, taps) for name, cuts in sized("taps", TAPS, cut).items()}

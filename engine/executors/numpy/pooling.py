@@ -20,9 +20,8 @@ def pool(step: Step, shop: Workshop) -> Candidates:
     (x, *_), y = step.inputs, step.output
     assert isinstance(x, np.ndarray)
     images, height, width, channels = y.shape
-    most = -(-images * height * width // shop.threads)
     per_pixel = 4 * channels * math.prod(step.attributes["stride"])
-    cut = blocks(images, height, width, min(most, max(width, NEAR // per_pixel)))
+    cut = blocks(images, height, width, max(width, NEAR // per_pixel), shop.threads)
     scale = _scale(step, x) if step.op == "avg_pool_nhwc" else None
     return {"rows and columns": partial(shop.each, cut, partial(_block, step, x, y, scale))}
 

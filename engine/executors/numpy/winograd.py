@@ -107,8 +107,7 @@ def _cut(conv: Conv, tile: Tile, shop: Workshop, limit: int) -> list[Block]:
     channels = conv.x.shape[3]
     lines, columns = -(-height // tile.size), -(-width // tile.size)
     per_tile = tile.span**2 * (channels + max(channels, outputs)) * 4
-    most = -(-images * lines * columns // shop.threads)
-    return blocks(images, lines, columns, min(max(columns, limit // per_tile), most))
+    return blocks(images, lines, columns, max(columns, limit // per_tile), shop.threads)
 
 
 def _by_channels(conv: Conv, tile: Tile, product: Multiplied, shop: Workshop) -> Parts:

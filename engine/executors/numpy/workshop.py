@@ -126,15 +126,19 @@ def sized(name: str, limits: Iterable[int], cut: Callable[[int], list[Block]]) -
     return found
 
 
-def blocks(images: int, rows: int, pixels: int, limit: int) -> list[Block]:
-    """Parts of about `limit` pixels, as (images, rows): whole images where they are small, else rows of one.
+def blocks(images: int, rows: int, pixels: int, limit: int, threads: int) -> list[Block]:
+    """Parts of up to about `limit` pixels, as (images, rows): whole images where they are small, else rows of one.
 
-    `pixels` is how many a row has.
+    `pixels` is how many a row has. Threads get as many parts each, if there are enough.
     """
     if images > 1 and rows * pixels * 2 <= limit:
-        some = max(1, limit // (rows * pixels))
-        parts = -(-images // some)
-        return [(slice(images * i // parts, images * (i + 1) // parts), slice(0, rows)) for i in range(parts)]
-    parts = max(1, -(-rows // max(1, limit // pixels)))
-    lines = [slice(rows * i // parts, rows * (i + 1) // parts) for i in range(parts)]
+        return [(some, slice(0, rows)) for some in _even(images, limit // (rows * pixels), threads)]
+    lines = _even(rows, limit // pixels, 1 if images % threads == 0 else threads)
     return [(slice(n, n + 1), line) for n in range(images) for line in lines]
+
+
+def _even(count: int, most: int, threads: int) -> list[slice]:
+    """`count` things in even parts of at most `most`, of which there are a multiple of `threads` where that can be."""
+    parts = -(-count // max(1, most))
+    parts = min(count, -(-parts // threads) * threads)
+    return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
