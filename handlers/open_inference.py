@@ -41,6 +41,7 @@ DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
 """Which kinds of numbers in JSON a tensor of a kind may be made of."""
 SHARED_MEMORY = "shared_memory_region"
+LONGEST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class TensorAnswer:
 
 
 def refused(text: str) -> PredictionException:
-    """What a request is answered with that does not follow the protocol."""
-    return PredictionException(text, 400)
+    """What a request is answered with that does not follow the protocol; it may quote the client, but not at length."""
+    return PredictionException(text if len(text) <= LONGEST else f"{text[:LONGEST]}…", 400)
 
 
 def read_request(body: Any, header_length: str | None = None) -> TensorRequest:
@@ -95,7 +96,9 @@ def read_request(body: Any, header_length: str | None = None) -> TensorRequest:
         named[name] = array
     blobs.finish()
     binary = _parameters(said).get("binary_data_output") is True
-    wanted = tuple(_wanted(number, each, binary) for number, each in enumerate(said.get("outputs") or ()))
+    wanted = tuple(_wanted(number, each, binary) for number, each in enumerate(_listed(said)))
+    if len({each.name for each in wanted}) < len(wanted):
+        raise refused("an output is asked for twice")
     identity = said.get("id")
     datatypes = {each["name"]: each["datatype"] for each in inputs}
     return TensorRequest(identity if isinstance(identity, str) else None, named, datatypes, wanted, binary)
@@ -173,6 +176,14 @@ def _parsed(body: Any) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise refused(f"the body is no JSON: {error!s:.200}") from error
+
+
+def _listed(said: Mapping[str, Any]) -> list[Any]:
+    """The outputs that a request asks for."""
+    outputs = said.get("outputs") or []
+    if not isinstance(outputs, list):
+        raise refused(f"outputs is a {type(outputs).__name__}; expected a list")
+    return outputs
 
 
 def _parameters(said: Mapping[str, Any]) -> Mapping[str, Any]:

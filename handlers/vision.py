@@ -46,6 +46,21 @@ class VisionHandler(BaseHandler):
         except Exception:  # a border: the user's transforms, which may want another picture
             return ()
 
+    def _answers(self, data: list[dict[str, Any]]) -> list[Any]:
+        """As ever; where a picture cannot be taken, its request is refused alone, and each other is answered alone."""
+        try:
+            return super()._answers(data)
+        except PredictionException:
+            if len(data) == 1:
+                raise
+        return [self._alone(row) for row in data]
+
+    def _alone(self, row: dict[str, Any]) -> Any:
+        try:
+            return super()._answers([row])[0]
+        except PredictionException as error:
+            return error
+
     @timed
     def preprocess(self, data: Any) -> Any:
         """The pictures of the batch as one tensor."""

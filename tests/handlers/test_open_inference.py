@@ -107,6 +107,9 @@ WRONG = {
     "cut text": (*body(tensor([1], "BYTES", binary_data_size=5), blob=b"\x02\0\0\0a"), "cut off"),
     "cut length": (*body(tensor([1], "BYTES", binary_data_size=2), blob=b"\x02\0"), "cut off"),
     "output": (*body(tensor([1], data=[1]), outputs=[1]), "output 0"),
+    "outputs of a number": (*body(tensor([1], data=[1]), outputs=7), "outputs is a int"),
+    "output twice": (*body(tensor([1], data=[1]), outputs=[{"name": "y"}] * 2), "asked for twice"),
+    "a long name": (*body(tensor([2], data=[1], name="x" * 9000)), "^.{0,501}…"),
     "classes": (
         *body(tensor([1], data=[1]), outputs=[{"name": "y", "parameters": {"classification": -1}}]),
         "number of classes",

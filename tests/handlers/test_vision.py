@@ -115,3 +115,25 @@ def test_a_picture_over_the_limit_is_refused(monkeypatch) -> None:
 
     with pytest.raises(PredictionException, match="exceeds limit"):
         Plain().preprocess([{"body": encoded(Image.new("L", (10, 10)))}])
+
+
+class Shaped(Plain):
+    def inference(self, data):
+        return data
+
+    def postprocess(self, data):
+        return [list(each.shape) for each in data]
+
+
+def test_a_bad_picture_is_refused_alone(context) -> None:
+    context.begin(["a", "b", "c"], [{}, {}, {}])
+    handler = Shaped()
+    first, bad, last = handler.handle([{"body": PNG}, {"body": b"nonsense"}, {"body": PNG}], context)
+    assert first == last == [3, 1, 2]
+    assert isinstance(bad, PredictionException) and "no image format" in bad.message
+
+
+def test_pictures_of_different_shapes_are_answered_one_by_one(context) -> None:
+    context.begin(["a", "b"], [{}, {}])
+    other = {"body": encoded(Image.new("RGB", (3, 3)))}
+    assert Shaped().handle([{"body": PNG}, other], context) == [[3, 1, 2], [3, 3, 3]]
