@@ -26,6 +26,11 @@ def _flag(value: object) -> object:
     return value.strip().lower() == "true" if isinstance(value, str) else value
 
 
+def _flag_or_oip(value: object) -> object:
+    """As `_flag`, with the one word more by which a variable switches the Open Inference Protocol on."""
+    return True if isinstance(value, str) and value.strip().lower() == "oip" else _flag(value)
+
+
 def _items(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
 
@@ -105,6 +110,9 @@ class Settings(BaseSettings):
     default_service_handler: str | None = Field(None, description="the handler of an archive that names none")
     service_envelope: Literal["body", "json", "kserve", "kservev2"] | None = Field(
         None, description="how bodies are wrapped: `body`, `json`, `kserve` or `kservev2`"
+    )
+    ts_open_inference_protocol: Annotated[bool, BeforeValidator(_flag_or_oip)] = Field(
+        True, description="serve health, readiness and metadata under `/v2`"
     )
     enable_metrics_api: Flag = Field(True, description="open the metrics listener")
     metrics_mode: Annotated[Literal["prometheus", "log", "legacy"], BeforeValidator(_mode)] = Field(

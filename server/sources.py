@@ -12,6 +12,9 @@ from .properties import InvalidConfiguration, parse
 ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location"}
 """Environment variables that count without `enable_envvars_config`, and the setting each one gives."""
 
+ALWAYS_OVERRIDING = {"ts_open_inference_protocol": "TS_OPEN_INFERENCE_PROTOCOL"}
+"""Settings that a variable overrides without `enable_envvars_config`, and that variable."""
+
 NEVER_FROM_ENVIRONMENT = {"metric_time_interval", "enable_envvars_config", "models", "use_env_allowed_urls"}
 """Settings that no TS_ variable overrides (contract: configuration, section 4)."""
 
@@ -45,7 +48,6 @@ UNSERVED = {
     "model_metrics_auto_detect": "a handler's own metrics are always taken",
     "system_metrics_cmd": "system metrics are measured inside the server",
     "token_expiration_min": _TOKENS,
-    "ts_open_inference_protocol": "the Open Inference Protocol's extra routes are not served",
     "ts_header_key_sequence_id": _SEQUENCE,
     "ts_header_key_sequence_start": _SEQUENCE,
     "ts_header_key_sequence_end": _SEQUENCE,
@@ -127,6 +129,7 @@ def read_environment(
     names.pop("allowed_urls", None)
     if allowed_urls:
         names["allowed_urls"] = "TS_ALLOWED_URLS"
+    names |= {key: name for key, name in ALWAYS_OVERRIDING.items() if environment.get(name)}
     return {
         key: Sourced(environment[name], f"environment variable {name}")
         for key, name in names.items()

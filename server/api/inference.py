@@ -50,7 +50,8 @@ def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics)
     app.add_api_route("/ping", ping, methods=["GET"], **described)
     app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
     app.add_api_route("/predictions/{model_name}", describe_model, methods=["OPTIONS"], include_in_schema=False)
-    add_open_inference(app, registry)
+    if settings.ts_open_inference_protocol:
+        add_open_inference(app, registry)
     _describe_predictions(app)
     return Dispatcher(app, registry, settings, metrics)
 

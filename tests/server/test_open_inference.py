@@ -113,3 +113,10 @@ async def test_elsewhere_a_compressed_body_reaches_the_handler_as_it_came(serve)
     client = await serve(ECHO)
     body = gzip.compress(b"x")
     assert (await client.predict(content=body, headers={"content-encoding": "gzip"})).content == body
+
+
+async def test_it_can_be_switched_off_but_for_predictions(serve):
+    client = await serve(ECHO, settings={"ts_open_inference_protocol": False})
+    for path in ("/v2", "/v2/health/live", "/v2/models/m"):
+        assert (await get(client, path))[0] == 404
+    assert (await client.inference.post("/v2/models/m/infer", content=b"hi")).content == b"hi"

@@ -58,6 +58,7 @@ SAMPLES = {
     "limit_max_image_pixels": ("FALSE", False),
     "default_service_handler": ("h.py", "h.py"),
     "service_envelope": ("kserve", "kserve"),
+    "ts_open_inference_protocol": ("false", False),
     "enable_metrics_api": ("no", False),
     "metrics_mode": (" Log ", "log"),
     "metric_time_interval": ("1.5", 1.5),
@@ -356,3 +357,12 @@ def test_the_docs_have_a_row_for_every_key_of_a_model():
 def test_every_page_that_a_page_links_to_is_known(page):
     links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text())
     assert all((DOCS / link).is_file() or link == "compatibility.md" for link in links)
+
+
+@pytest.mark.parametrize(
+    ("variable", "on"), [("oip", True), ("OIP", True), ("else", False), ("", False), (None, False)]
+)
+def test_a_variable_of_its_own_switches_the_open_inference_protocol(config, monkeypatch, variable, on):
+    if variable is not None:
+        monkeypatch.setenv("TS_OPEN_INFERENCE_PROTOCOL", variable)
+    assert Settings.load(ts_config=config("ts_open_inference_protocol=false\n")).ts_open_inference_protocol is on
