@@ -36,7 +36,8 @@ def moved(step: Step, shop: Shop) -> Candidates:
         x, y = (x.reshape(y.shape), y) if x.flags.c_contiguous else (x, _as_shape(y, x.shape))
     if x.shape != y.shape:
         x = np.broadcast_to(x, y.shape)
-    return {"copy": lambda: [copy_of(x, y)]}
+    works = [copy_of(x, y)]
+    return {"copy": lambda: works}
 
 
 def _as_shape(x: Array, shape: tuple[int, ...]) -> Array:
