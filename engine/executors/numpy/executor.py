@@ -59,6 +59,8 @@ MOVES: dict[str, Builder] = {
     **dict.fromkeys(("reshape", "permute", "getitem", "expand", "clone", "contiguous", "cast", "flip"), copied),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), copied),
 }  # fmt: skip
+ALONE = "alone "  # before an algorithm that leaves a step to one thread of several: to wake another takes time, too
+SMALL = 100_000_000  # operations up to which that may pay
 # The inputs that are brought into other orders once, and so must be the same in every run.
 FIXED = {
     "conv_nhwc": (1, 2, 4, 5), "gemm": (1, 2), "affine_nhwc": (1, 2), "layer_norm": (1, 2), "rms_norm": (1,),
@@ -88,7 +90,12 @@ class NumpyExecutor:
     def candidates(self, step: Step, shop: Workshop) -> Candidates:
         """The ways to compute a step, by name."""
         builder = _builder(step)
-        return builder(step, shop) if builder else {PRIMITIVE: partial(_through_primitive, step)}
+        if builder is None:
+            return {PRIMITIVE: partial(_through_primitive, step)}
+        found = builder(step, shop)
+        if shop.threads > 1 and step.flops <= SMALL:
+            found |= {ALONE + name: make for name, make in builder(step, shop.alone).items()}
+        return found
 
     def compile(self, plan: Plan, choices: Choices | None = None) -> Program:
         """Choose an algorithm for every step, then build all of them over one piece of scratch memory."""
@@ -120,7 +127,8 @@ class NumpyExecutor:
 
     def _floor(self, step: Step, algorithm: str) -> float:
         """The seconds that an algorithm must take at least, if all its multiplications are in products of matrices."""
-        return step.flops * share_of(algorithm) / (blas.speed() * self.threads)
+        threads = 1 if algorithm.startswith(ALONE) else self.threads
+        return step.flops * share_of(algorithm.removeprefix(ALONE)) / (blas.speed() * threads)
 
     def build(self, step: Step, algorithm: str, shop: Workshop) -> Unit:
         """A step made ready by an algorithm."""

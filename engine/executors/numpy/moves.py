@@ -38,7 +38,7 @@ def _of_one_dtype(step: Step) -> bool:
 
 def join(step: Step, shop: Workshop) -> Candidates:
     """cat and stack: the parts that are not in place already, each copied to where it belongs."""
-    out, calls = step.output, []
+    out, calls = step.output, list[Call]()
     dim, start = step.attributes.get("dim", 0) % out.ndim, 0
     for part in step.inputs:
         assert isinstance(part, np.ndarray)

@@ -58,7 +58,7 @@ def rms_norm(step: Step, shop: Workshop) -> Candidates:
     source, into = (rows_of(a).reshape(-1, width) for a in (x, step.output))
     scale = weight.reshape(width) if isinstance(weight, np.ndarray) else None
     eps, share = step.attributes["eps"], np.full((width, 1), 1 / width, np.float32)
-    eps = number(np.finfo(np.float32).eps if eps is None else eps)
+    eps = number(float(np.finfo(np.float32).eps) if eps is None else eps)
 
     def block(bench: Bench, rows: slice) -> list[Call]:
         part, out = source[rows], into[rows]

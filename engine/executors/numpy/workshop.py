@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,6 +65,13 @@ class Workshop:
         self.pool, self.packed, self.exact = pool, packed, exact
         self.threads = pool.threads if pool else 1
         self.benches = [Bench(packed) for _ in range(self.threads)]
+
+    @cached_property
+    def alone(self) -> Workshop:
+        """The same for one thread, with the first one's scratch memory."""
+        workshop = Workshop(None, self.packed, self.exact)
+        workshop.benches = self.benches[:1]
+        return workshop
 
     @property
     def scratch_bytes(self) -> int:
