@@ -120,21 +120,40 @@ class _Alignment:
         return self._counted(name, shape, arrays)
 
     def _counted(self, name: str, shape: Shape, arrays: Sequence[Array]) -> Value:
-        """start, start + step, … as long as the batch, as arange gives it: a running sum of ones."""
-        if len(shape) != 1 or arrays[0].dtype != np.int64:
+        """Whole numbers that grow by the same along the batch, as arange gives them: a running sum of ones."""
+        axes = [axis for axis, size in enumerate(shape) if isinstance(size, Extent)]
+        if len(axes) != 1 or arrays[0].dtype != np.int64:
             raise Differ("its values differ between runs")
-        longest = max(arrays, key=len)
-        start, step = int(longest[0]), int(longest[1] - longest[0]) if len(longest) > 1 else 1
-        if any(not np.array_equal(a, start + step * np.arange(len(a))) for a in arrays):
-            raise Differ("its values differ between runs")
-        one = self._kept(f"{name}.step", np.array([step]))
-        dtype = one.dtype
-        steps, sums, value = (Value(f"{name}{end}", shape, dtype) for end in (".steps", ".sums", ""))
+        axis = axes[0]
+        longest = max(arrays, key=lambda a: a.shape[axis])
+        start = longest.take([0], axis)
+        step = longest.take([1], axis) - start if longest.shape[axis] > 1 else np.ones_like(start)
+        for array in arrays:
+            counts = np.arange(array.shape[axis]).reshape([-1 if d == axis else 1 for d in range(array.ndim)])
+            if not np.array_equal(array, start + step * counts):
+                raise Differ("its values differ between runs")
+        return self._running(name, shape, axis, start, step)
+
+    def _running(self, name: str, shape: Shape, axis: int, start: Array, step: Array) -> Value:
+        """The value start, start + step, … along an axis, as nodes at the graph's opening."""
+        if (step == step.flat[0]).all():
+            step = step[(slice(0, 1),) * step.ndim]
+        one = self._kept(f"{name}.step", step)
+        along = tuple(shape[axis] if d == axis else size for d, size in enumerate(step.shape))
+        before = start - step
+        same = (before == before.flat[0]).all()
+        first = int(before.flat[0]) if same else self._kept(f"{name}.start", before)
+        whole = along if same else shape
+        steps, sums = (Value(f"{name}{end}", along, one.dtype) for end in (".steps", ".sums"))
+        value = Value(name, shape, one.dtype)
+        result = value if whole == shape else Value(f"{name}.row", whole, one.dtype)
         self.opening += [
-            Node("expand", (one,), (steps,), {"shape": shape}),
-            Node("cumsum", (steps,), (sums,), {"dim": 0}),
-            Node("add", (sums, start - step), (value,)),
+            Node("expand", (one,), (steps,), {"shape": along}),
+            Node("cumsum", (steps,), (sums,), {"dim": axis}),
+            Node("add", (sums, first), (result,)),
         ]
+        if result is not value:
+            self.opening.append(Node("expand", (result,), (value,), {"shape": shape}))
         return value
 
     def _shape(self, slots: Sequence[Slot]) -> Shape:
