@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import DtypeError, ScriptError, ShapeError
 from ..graph import CaptureError
+from ..jit.module import signature_of
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ..tensor import Tensor
@@ -43,6 +44,18 @@ class Signature:
     ranges: dict[str, tuple[int, int]]
 
 
+class Forward:
+    """The forward() of a program, which says what its arguments are called."""
+
+    def __init__(self, program: ExportedProgram, names: Sequence[str]) -> None:
+        self.program = program
+        self.__signature__ = signature_of(names, len(names))
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run it."""
+        return self.program.run(*args, **named)
+
+
 class ExportedProgram(Module):
     """A program of torch.export, for inference: parameters and buffers by the names they had, and a graph."""
 
@@ -52,6 +65,7 @@ class ExportedProgram(Module):
         super().__init__()
         own = vars(self)
         own["_compiled"], own["_signature"] = graph, signature
+        own["forward"] = Forward(self, signature.names)
         own["_state"] = {name: self._hold(name, tensor, name in transient) for name, tensor in state.items()}
         self.eval()
 
@@ -75,8 +89,8 @@ class ExportedProgram(Module):
         tensor: Tensor = table[last]
         return tensor
 
-    def forward(self, *args: Any, **named: Any) -> Any:
-        """Run the graph."""
+    def run(self, *args: Any, **named: Any) -> Any:
+        """Run the graph; forward() is this with the names of the arguments."""
         signature: Signature = self._signature
         given = self._leaves(args, named)
         values = [*map(self._tensor, signature.state), *given]

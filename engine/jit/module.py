@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from inspect import Parameter as Argument
+from inspect import Signature
+from keyword import iskeyword
 from typing import Any
 
 from ..errors import FormatError, ScriptError
@@ -21,10 +24,9 @@ from .values import ScriptClass
 class Method:
     """A method of an object, bound to it."""
 
-    __slots__ = ("function", "owner")
-
     def __init__(self, owner: Any, function: Function) -> None:
         self.owner, self.function = owner, function
+        self.__signature__ = signature_of(function.parameters[1:], len(function.defaults))
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run it."""
@@ -32,6 +34,16 @@ class Method:
 
     def __repr__(self) -> str:
         return f"<method {self.function.name}>"
+
+
+def signature_of(names: Sequence[str], optional: int = 0) -> Signature:
+    """A signature of these parameters, of which the last may be left out."""
+    plain = [name if name.isidentifier() and not iskeyword(name) else f"argument_{n}" for n, name in enumerate(names)]
+    required = len(names) - optional
+    return Signature([
+        Argument(name, Argument.POSITIONAL_OR_KEYWORD, default=Argument.empty if n < required else None)
+        for n, name in enumerate(plain)
+    ])  # fmt: skip
 
 
 class ScriptModule(Module):
