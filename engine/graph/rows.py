@@ -102,7 +102,7 @@ def _left_aligned(node: Node, rows: list[Value]) -> bool:
 
 def _across(node: Node, rows: list[Value], default: int = -1) -> bool:
     """Along dims of which the batch is none."""
-    dims = node.attributes.get("dim", default)
+    dims = node.attributes.get("dims" if node.op == "flip" else "dim", default)
     axis, ndim = _axis(rows[0]), len(rows[0].shape)
     along = dims if isinstance(dims, (tuple, list)) else (dims,)
     if any(d is None or d % ndim == axis for d in along):
@@ -113,6 +113,11 @@ def _across(node: Node, rows: list[Value], default: int = -1) -> bool:
 def _gathered(node: Node, rows: list[Value]) -> bool:
     """Out of each row by its own positions; out of a table it would be by the row's place."""
     return len(rows) == 2 and _across(node, rows)
+
+
+def _picked(node: Node, rows: list[Value]) -> bool:
+    """By the same positions in every row."""
+    return rows == [node.inputs[0]] and _axis(rows[0]) not in node.attributes["dims"] and _same_size(node, rows[0])
 
 
 def _stacked(node: Node, rows: list[Value]) -> bool:
@@ -198,7 +203,7 @@ RULES: dict[str, Rule] = {
         (
             "sum", "mean", "prod", "amax", "amin", "argmax", "argmin", "max_dim", "min_dim", "any", "all", "var", "std",
             "norm", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod", "sort", "topk", "kthvalue", "median",
-            "cummax", "cummin", "window",
+            "cummax", "cummin", "window", "flip",
         ),
         _across,
     ),  # fmt: skip
@@ -206,6 +211,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("embedding", "one_hot"), _left_aligned),
     "cat": partial(_across, default=0),
     "gather": _gathered,
+    "index": _picked,
     "stack": _stacked,
     "matmul": _product,
     "reshape": _reshaped,

@@ -10,8 +10,11 @@ from numserve import engine
 from numserve.engine import Tensor, nn
 from numserve.engine.dtype import float32
 from numserve.engine.graph import Extent, Value, capture, interpret
+from numserve.engine.graph.passes import lower
 from numserve.engine.graph.rows import Mixed, axis_of, rows_apart
 from numserve.engine.nn import functional as F
+
+from .test_random_graphs import IMAGE, ROWS, random_model
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -88,8 +91,8 @@ def _copied(x: Tensor) -> Tensor:
     return x
 
 
-def example(batch: int = 2) -> np.ndarray:
-    return np.random.default_rng(batch).standard_normal((batch, 4, 6)).astype(np.float32)
+def example(batch: int = 2, shape: tuple[int, ...] = (4, 6)) -> np.ndarray:
+    return np.random.default_rng(batch).standard_normal((batch, *shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", APART)
@@ -128,3 +131,14 @@ def test_an_axis_is_where_the_only_extent_is() -> None:
     for shape in ((n, n), (Extent(1, 1),)):
         with pytest.raises(Mixed):
             axis_of(Value("x", shape, float32))
+
+
+@pytest.mark.parametrize("shape", [IMAGE, ROWS], ids=["image", "rows"])
+def test_random_models_keep_rows_apart(shape: tuple[int, ...]) -> None:
+    for seed in range(15):
+        graph = lower(capture(random_model(shape, seed), Tensor(example(2, shape))))
+        assert rows_apart(graph), graph
+        three = example(3, shape)
+        whole, alone = interpret(graph, [three]), interpret(graph, [three[1:2]])
+        for one, other in zip(whole, alone, strict=True):
+            np.testing.assert_allclose(one[1:2], other, rtol=1e-4, atol=1e-4 * np.abs(one).max())
