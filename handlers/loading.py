@@ -9,13 +9,16 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..plugins import PluginNotFound, resolve
 from .base import Handler
 from .context import Context
 from .errors import HandlerError
 from .modules import ModelDirectory, list_classes_from_module
+
+if TYPE_CHECKING:
+    from .waiting import EventLoop
 
 BUILTIN = {
     "base_handler": "numserve.handlers.base:BaseHandler",
@@ -84,7 +87,8 @@ def _installed(name: str) -> bool:
 def _handler(module: ModuleType, function: str) -> Handler:
     entry = getattr(module, function, None)
     if entry is not None:
-        return FunctionHandler(_usable(entry, f"{module.__name__}:{function}"))
+        usable = _usable(entry, f"{module.__name__}:{function}")
+        return FunctionHandler(_event_loop().plain(usable) if inspect.iscoroutinefunction(usable) else usable)
     classes = list_classes_from_module(module)
     if len(classes) != 1:
         raise HandlerError(
@@ -107,16 +111,25 @@ def _instance(kind: type[Any], module: ModuleType) -> Handler:
                 hint="derive it from BaseHandler, or write the method",
             )
     _usable(handler.handle, f"{kind.__name__}.handle")
+    awaited = [name for name in ("initialize", "handle") if inspect.iscoroutinefunction(getattr(handler, name))]
+    if awaited:
+        loop = _event_loop()
+        for name in awaited:
+            setattr(handler, name, loop.plain(getattr(handler, name)))
     return handler
 
 
 def _usable(entry: Any, name: str) -> Callable[[Any, Context], Any]:
     if not callable(entry):
         raise HandlerError(f"{name} is a {type(entry).__name__}; expected a function of (data, context)")
-    if inspect.iscoroutinefunction(entry):
-        raise HandlerError(f"{name} is an async function, which this release does not serve; write it without async")
     function: Callable[[Any, Context], Any] = entry
     return function
+
+
+def _event_loop() -> EventLoop:
+    from .waiting import EventLoop  # asyncio is slow to import, and few handlers need it
+
+    return EventLoop()
 
 
 def _builtin(text: str, model_dir: Path) -> Handler:

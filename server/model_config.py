@@ -28,7 +28,7 @@ UNSERVED = {
     "sequenceTimeoutMSec": "sequence batching is not served",
     "maxSequenceJobQueueSize": "sequence batching is not served",
     "maxNumSequence": "sequence batching is not served",
-    "asyncCommunication": "workers are always fed asynchronously",
+    "asyncCommunication": "an async handler answers one batch after the other",
     "useVenv": "packages are not installed for a model; install them beside numserve",
 }
 """Keys that TorchServe's server reads and this one does not, with the reason the warning gives."""

@@ -120,7 +120,6 @@ REFUSED = [  # (files, text, message, cause, where, hint)
     ({"handler": "x = 1"}, "handler", r"0 classes \(none\) and no function 'handle'", None, "handler.py", None),
     ({"handler": "x = 1"}, "handler:run", "no function 'run'", None, "handler.py", None),
     ({"handler": "handle = 3"}, "handler", "handler:handle is a int", None, None, None),
-    ({"handler": "async def handle(data, context): ..."}, "handler", "async function", None, None, None),
     ({"handler": NO_METHOD.format("handle")}, "handler", "has no method 'initialize'", None, "handler.py", "Base"),
     ({"handler": NO_METHOD.format("initialize")}, "handler", "has no method 'handle'", None, "handler.py", None),
     ({"handler": "class A:\n    def __init__(self, x): ..."}, "handler", "missing 1 required", TypeError, None, None),
@@ -200,3 +199,40 @@ def test_pythons_own_import_stays_as_it_is(tmp_path) -> None:
 
     assert builtins.__import__ is before
     assert "ts" not in sys.modules
+
+
+ASYNC_CLASS = """
+import asyncio
+
+class Slow:
+    async def initialize(self, context):
+        self.loop = asyncio.get_running_loop()
+
+    async def handle(self, data, context):
+        assert asyncio.get_running_loop() is self.loop
+        return await asyncio.gather(*[self.one(row) for row in data])
+
+    async def one(self, row):
+        await asyncio.sleep(0)
+        return row
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ASYNC_CLASS,
+        "async def handle(data, context):\n    return data\n",
+        "class Half:\n    def initialize(self, context): ...\n    async def handle(self, data, context): return data\n",
+    ],
+)
+def test_an_async_handler_is_waited_for(tmp_path, context, source) -> None:
+    handler = load_handler("handler", write(tmp_path, handler=source))
+    handler.initialize(context)
+    assert [handler.handle(["a", "b"], context) for _ in range(2)] == [["a", "b"]] * 2
+
+
+def test_an_async_handlers_exception_is_its_own(tmp_path, context) -> None:
+    handler = load_handler("handler", write(tmp_path, handler="async def handle(data, context): return data['x']\n"))
+    with pytest.raises(KeyError):
+        handler.handle({}, context)

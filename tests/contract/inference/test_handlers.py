@@ -44,3 +44,11 @@ def test_micro_batches_answer_in_order(contract):
     )
     assert [answer.body for answer in answers] == [b"A", b"B", b"C", b"D"]
     assert contract.post("/explanations/micro", "x", "text/plain").json() == {"explained": "x"}
+
+
+def test_an_async_handler_answers_a_batch_side_by_side(contract):
+    contract.model("waits", batchSize=2, maxBatchDelay=1000)
+    answers = contract.at_once(
+        lambda: contract.post("/predictions/waits", b"one"), lambda: contract.post("/predictions/waits", b"two")
+    )
+    assert [answer.body for answer in answers] == [b"pieces and one", b"pieces and two"]
