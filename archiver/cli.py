@@ -51,7 +51,7 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str | N
 
 
 BATCHES: dict[str, Any] = {
-    "metavar": "LIST", "callback": whole_numbers, "help": "Batches to tune for.  [default: 1 and batchSize]",
+    "metavar": "LIST", "callback": whole_numbers, "help": "Batches to tune for.  [default: 1, 2, 4, … batchSize]",
 }  # fmt: skip
 THREADS: dict[str, Any] = {
     "metavar": "LIST", "callback": whole_numbers, "help": "Threads of a worker.  [default: 1 and all cores]",

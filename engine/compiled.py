@@ -139,6 +139,12 @@ class CompiledModel:
                 except PlanError as error:
                     self._give_up(error)
 
+    def settle(self) -> None:
+        """From now on run batches by the programs there are: a new one must be much faster, and replaces another."""
+        with self._lock:
+            if self._programs:
+                self._programs.most = max(1, len(self._programs.describe()))
+
     def profile(self, batch: int = 1, rounds: int = 5) -> list[StepTime]:
         """The least time of each step of a batch's program over some rounds, on what the example holds."""
         with self._lock:

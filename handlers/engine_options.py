@@ -41,7 +41,7 @@ class EngineOptions:
 
     `executor` is "auto", the name of one, or "eager" for none; `exact` leaves algorithms out that round more;
     `inputs` and `sample` (a file of the archive, sent as a request's body) say before the first request what the model
-    will get, and `batches` for which sizes plans are made then; empty: for one row, and for a full batch.
+    will get, and `batches` for which sizes plans are made then; empty: for 1, 2, 4, … up to a full batch.
     """
 
     executor: str = "auto"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 Signature = tuple[Any, ...]
 
 CHOICES_FILE = "MAR-INF/choices.json"
+PLANS = 4
+"""Sizes of batches that there are plans for at the same time, unless more were asked for."""
 PATIENCE = 8
 """Calls in a row with the same other shapes of inputs, after which the model is compiled for those."""
 RESHAPINGS = 4
@@ -52,6 +56,7 @@ class FastPath:
         self._used = False
         self._watch: ModelWatch | None = None
         self._hook: str | None = None
+        self._plans = PLANS
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the model gives."""
@@ -70,19 +75,34 @@ class FastPath:
         """Whether the present thread is within a call."""
         return getattr(self._inside, "running", False)
 
-    def prepare(self, examples: tuple[Any, ...], batches: Iterable[int]) -> None:
-        """Compile for inputs like the examples, unless it is done, and make the plans for these batches."""
+    def prepare(self, examples: tuple[Any, ...], batches: Sequence[int], seconds: float = inf) -> None:
+        """Compile for inputs like the examples, unless it is done, and make the plans for these batches, in this order.
+
+        No plan is begun that would probably not be ready within so many seconds; batches without one are run by others.
+        """
         if self.reason:
             return
+        self._plans = max(PLANS, len(batches))
         try:
             if examples:
                 self._compiled_for(examples, {})
             if self._compiled:
-                self._compiled.prepare(batches)
-                if self._compiled.graph is None:
-                    self._give_up(self._compiled.reason)
+                self._make_plans(self._compiled, batches, seconds)
         except Exception as error:  # a border: whatever a model raises for inputs that are not what it gets
             self._compiled, self.problem = None, f"{type(error).__name__}: {error}"
+
+    def _make_plans(self, compiled: CompiledModel, batches: Sequence[int], seconds: float) -> None:
+        start = last = time.perf_counter()
+        took = 0.0
+        for batch in batches:
+            if last - start + 2 * took > seconds:  # most batches are twice the one before
+                compiled.settle()
+                logger.info("no plans for batches of %d and more: %g s are over", batch, seconds)
+                break
+            compiled.prepare([batch])
+            took, last = time.perf_counter() - last, time.perf_counter()
+        if compiled.graph is None:
+            self._give_up(compiled.reason)
 
     def describe(self) -> dict[str, Any]:
         """How the model is run, as plain data."""
@@ -168,7 +188,7 @@ class FastPath:
         options = self.options
         compiled = compile_module(
             self.model, *args, named=named, executor=options.executor, threads=options.threads, exact=options.exact,
-            choices=self.choices,
+            choices=self.choices, plans=self._plans,
         )  # fmt: skip
         self._used, self._misses = False, 0
         if compiled.graph is None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from ..engine import nn
+from ..engine.batches import powers_of_two
 from .base import BaseHandler, Handler
 from .context import Context
 from .engine_options import EngineOptions
@@ -23,6 +25,8 @@ from .fast_path import FastPath, stored_choices
 
 logger = logging.getLogger(__name__)
 
+SECONDS = 20.0
+"""What making plans may take where the model's YAML does not say for which batches."""
 TEXTS = (".txt", ".csv", ".html", ".xml")
 
 
@@ -40,14 +44,16 @@ def prepare(handler: Handler, context: Context, options: EngineOptions | None = 
     if path is None:
         return
     declared = tuple(each.example() for each in options.inputs)
-    path.prepare(declared or _known(inner, options), batches_of(options, context))
+    seconds = inf if options.batches else SECONDS
+    path.prepare(declared or _known(inner, options), batches_of(options, context), seconds)
     if path.problem and declared:
         logger.warning("engine.inputs: the model cannot be compiled for them: %s", path.problem)
 
 
 def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:
-    """The sizes of batches that plans are made for at the start: those named, or one row and a full batch."""
-    return options.batches or sorted({1, int(context.system_properties["batch_size"] or 1)})
+    """The sizes of batches that plans are made for at the start: those named, or 1, 2, 4, … up to a full batch."""
+    full = int(context.system_properties["batch_size"] or 1)
+    return options.batches or sorted({*powers_of_two(full), full})
 
 
 def engine_of(handler: Handler) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ def test_every_batch_and_number_of_threads_is_tuned_for(folder) -> None:
 def test_what_is_not_said_is_what_workers_will_probably_have(folder) -> None:
     said = tune(folder)
 
-    assert said["batches"] == [1, 4]
+    assert said["batches"] == [1, 2, 4]
     assert said["threads"][0] == 1
 
 
