@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from ...dtype import float32
+import numpy as np
+
+from ...dtype import Array, float32
 from ..ir import Graph, Node, Operand, Value
 from .draft import Draft
 
 
 def recognise_attention(graph: Graph) -> Graph:
-    """Write softmax(q kᵀ · scale) v as one node.
+    """Write softmax(q kᵀ · scale + mask) v as one node, where the mask is a constant or there is none.
 
-    A mask that is no constant stays outside, as where it hides everything the formula gives NaN and the node zeros.
+    Any other mask stays outside, as where it hides a whole row the formula gives NaN and the node zeros.
     """
     draft = Draft(graph)
     for node in graph.nodes:
@@ -22,10 +24,11 @@ def recognise_attention(graph: Graph) -> Graph:
 
 
 class Scores(NamedTuple):
-    """q kᵀ · scale, with what was met of it so far."""
+    """q kᵀ · scale + mask."""
 
     product: Node
     scale: float
+    mask: Operand
 
 
 def _attention(node: Node, draft: Draft) -> Node | None:
@@ -47,7 +50,7 @@ def _attention(node: Node, draft: Draft) -> Node | None:
     shape = (*turned.shape[:-2], turned.shape[-1], turned.shape[-2])
     k = draft.add("permute", (turned,), turned, shape, dims=(*range(dims - 2), dims - 1, dims - 2))
     attributes = {"scale": scores.scale * by * also, "causal": False}
-    return replace(node, op="scaled_dot_product_attention", inputs=(q, k, v, None), attributes=attributes)
+    return replace(node, op="scaled_dot_product_attention", inputs=(q, k, v, scores.mask), attributes=attributes)
 
 
 def _fits(x: Operand, node: Node) -> bool:
@@ -57,14 +60,30 @@ def _fits(x: Operand, node: Node) -> bool:
 
 
 def _scores(operand: Operand, draft: Draft) -> Scores | None:
-    """The product that a softmax is taken of, and the number that it is scaled by."""
+    """The product that a softmax is taken of, the number that it is scaled by, and what is added."""
+    operand, mask = _unmasked(operand, draft)
     scaled, number = _unscaled(operand, draft)
     if scaled != operand and not draft.is_between(operand):
         return None
     product = draft.maker(scaled)
     if product is None or product.op != "matmul" or not draft.is_between(scaled):
         return None
-    return Scores(product, number)
+    return Scores(product, number, mask)
+
+
+def _unmasked(operand: Operand, draft: Draft) -> tuple[Operand, Operand]:
+    """A value before a constant is added that hides no whole row, and the constant."""
+    node = draft.maker(operand)
+    if node is not None and node.op == "add" and draft.is_between(operand):
+        for x, mask in (node.inputs, node.inputs[::-1]):
+            array = draft.array(mask)
+            if isinstance(x, Value) and x.shape == node.output.shape and array is not None and _leaves_rows(array):
+                return x, mask
+    return operand, None
+
+
+def _leaves_rows(mask: Array) -> bool:
+    return mask.dtype == np.float32 and mask.ndim > 0 and bool(np.isfinite(mask.max(axis=-1)).all())
 
 
 def _unscaled(operand: Operand, draft: Draft) -> tuple[Operand, float]:
