@@ -3,6 +3,7 @@
 from . import (
     activation,
     attention,
+    classical,
     control,
     convolution,
     elementwise,
@@ -12,11 +13,15 @@ from . import (
     normalization,
     pooling,
     quantization,
+    randomness,
     recurrent,
     reduction,
     resizing,
     sequences,
     shaping,
+    signal,
+    text,
+    vision,
 )
 from .table import OPERATORS, operator
 
@@ -24,6 +29,7 @@ __all__ = [
     "OPERATORS",
     "activation",
     "attention",
+    "classical",
     "control",
     "convolution",
     "elementwise",
@@ -34,9 +40,13 @@ __all__ = [
     "operator",
     "pooling",
     "quantization",
+    "randomness",
     "recurrent",
     "reduction",
     "resizing",
     "sequences",
     "shaping",
+    "signal",
+    "text",
+    "vision",
 ]

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ...graph.recording import CaptureError
 from ..calls import Call
 from ..items import Item
 from .table import operator, same
@@ -152,6 +153,8 @@ def dropout(at: Call, x: Item, ratio: Item | None = None, training: Item | None 
 
 
 def _dropped(at: Call, x: Item, ratio: float) -> tuple[Item, Item]:
+    if at.run.recording is not None:
+        raise CaptureError(f"runs eager: {at.where} draws random numbers")
     keep = np.random.RandomState(at.integer("seed", 0)).uniform(0, 1, x.shape) >= ratio
     mask = at.constant(keep)
     return at("div", at("mul", x, at.cast(mask, x.element)), 1 - ratio), mask

@@ -115,6 +115,47 @@ def _window(at: Call, rows: int, columns: int, lengths: Item | None, before: int
     return (ahead <= (right if right >= 0 else columns)) & (-ahead <= (left if left >= 0 else columns + rows))
 
 
+@operator("LinearAttention")
+def linear_attention(
+    at: Call, q: Item, k: Item, v: Item, past: Item | None = None, decay: Item | None = None, rate: Item | None = None
+) -> tuple[Item, Item]:
+    """Attention without softmax: a state that each token adds its key and value to, token by token."""
+    how, heads = at.text("update_rule", "gated_delta"), at.integer("kv_num_heads")
+    count = at.integer("q_num_heads")
+    kind = q.element
+    queries, keys, values = (_heads(at, at.as_float(i), n) for i, n in ((q, count), (k, heads), (v, heads)))
+    batch, _, length, width = keys.shape
+    scale = at.number("scale", 0.0) or 1 / math.sqrt(queries.shape[-1])
+    state = at("expand", at.constant(0, keys), shape=(batch, heads, width, values.shape[-1]))
+    if past is not None:
+        state = at.as_float(past)
+    fades = None if decay is None or "gated" not in how else at("exp", _by_head(at, at.as_float(decay), heads))
+    rates = None if rate is None or "delta" not in how else _by_head(at, at.as_float(rate), heads)
+    outputs = []
+    for t in range(length):
+        query, key, value = (at("getitem", i, index=_one(t)) for i in (queries, keys, values))
+        if fades is not None:
+            state = at("mul", state, at("permute", at("getitem", fades, index=_one(t)), dims=(0, 1, 3, 2)))
+        turned = at("permute", key, dims=(0, 1, 3, 2))
+        if "delta" in how:
+            value = at("sub", value, at("matmul", key, state))
+            value = value if rates is None else at("mul", value, at("getitem", rates, index=_one(t)))
+        state = at("add", state, at("matmul", turned, value))
+        outputs.append(at("mul", at("matmul", query, _repeated(at, state, count // heads)), scale))
+    whole = at("cat", *outputs, dim=2)
+    flat = at("reshape", at("permute", whole, dims=(0, 2, 1, 3)), shape=(batch, length, count * values.shape[-1]))
+    return at.cast(flat, kind), at.cast(state, kind if past is None else past.element)
+
+
+def _one(t: int) -> tuple[slice, slice, slice]:
+    return slice(None), slice(None), slice(t, t + 1)
+
+
+def _by_head(at: Call, x: Item, heads: int) -> Item:
+    """(N, T, heads · E) as (N, heads, T, E), and (N, T, 1), which is for all heads, as (N, 1, T, 1)."""
+    return _heads(at, x, heads if x.shape[-1] >= heads else 1)
+
+
 @operator("RotaryEmbedding")
 def rotary_embedding(at: Call, x: Item, cosines: Item, sines: Item, places: Item | None = None) -> Item:
     """Pairs of features turned by angles that grow with the position."""

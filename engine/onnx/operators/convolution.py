@@ -12,7 +12,7 @@ from ..elements import ELEMENTS
 from ..items import Item
 from .shaping import padded
 from .table import operator
-from .windows import geometry, halves
+from .windows import area, geometry, halves
 
 
 @operator("Conv")
@@ -99,6 +99,44 @@ def causal_conv_with_state(
         raise FormatError(f"activation {activation!r}; expected none, silu or swish")
     size = whole.shape[-1]
     return result, at.part(whole, -1, size - room, size)
+
+
+@operator("DeformConv")
+def deform_conv(
+    at: Call, x: Item, weight: Item, offsets: Item, bias: Item | None = None, mask: Item | None = None
+) -> Item:
+    """A convolution that looks at moved places, each weighed by a mask; for images of two dims."""
+    if x.ndim != 4:
+        raise FormatError(f"DeformConv of {x.ndim - 2} dims; expected 2")
+    windows = geometry(at, x.shape[2:], weight.shape[2:])
+    counts = windows.counts(x.shape[2:], False)
+    groups, shared = at.integer("group", 1), at.integer("offset_group", 1)
+    points = area(windows)
+    # In float64, so that places that fall on pixels do so exactly.
+    wide = at.cast(offsets, ELEMENTS[11])
+    moved = at("reshape", wide, shape=(x.shape[0], shared, points, 2, *counts))
+    columns = []
+    for place, point in enumerate(np.ndindex(*windows.kernel)):
+        grid = []
+        for d in range(2):
+            start = np.arange(counts[d]) * windows.stride[d] - windows.padding[d][0] + point[d] * windows.dilation[d]
+            shape = (1, 1, -1, 1) if d == 0 else (1, 1, 1, -1)
+            by = at("getitem", moved, index=(slice(None), slice(None), place, d))
+            where = at("add", by, at.constant(start.reshape(shape), wide))
+            grid.append(at("div", at("add", at("mul", where, 2.0), 1.0), float(x.shape[2 + d])))
+        grids = at("sub", at("stack", grid[1], grid[0], dim=4), 1.0)
+        images = at("reshape", x, shape=(x.shape[0] * shared, x.shape[1] // shared, *x.shape[2:]))
+        flat = at("reshape", grids, shape=(x.shape[0] * shared, *counts, 2))
+        column = at("grid_sample", images, flat, mode="bilinear", padding_mode="zeros", align_corners=False)
+        column = at("reshape", column, shape=(x.shape[0], shared, x.shape[1] // shared, *counts))
+        if mask is not None:
+            factor = at("reshape", mask, shape=(x.shape[0], shared, points, *counts))
+            column = at("mul", column, at.part(factor, 2, place, place + 1))
+        columns.append(at("reshape", column, shape=(x.shape[0], x.shape[1], *counts)))
+    whole = at("reshape", at("stack", *columns, dim=2), shape=(x.shape[0], x.shape[1] * points, *counts))
+    kernel = at("reshape", weight, shape=(weight.shape[0], weight.shape[1] * points, 1, 1))
+    one, none = (1, 1), ((0, 0), (0, 0))
+    return at("conv", whole, kernel, bias, stride=one, padding=none, dilation=one, groups=groups)
 
 
 @operator("Col2Im")

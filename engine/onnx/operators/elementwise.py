@@ -183,7 +183,18 @@ def converted(at: Call, x: Item, kind: Element) -> Item:
         return known(at.hosted(lambda values: _spelled(values, x.element), x))
     if x.element is STRING:
         return Item(kind.hold(at.hosted(lambda values: _parsed(values, kind), x)), kind)
+    if kind.name == "float8e8m0" and x.floating:
+        x = Item(at.hosted(lambda values: _power_of_two(values, at.text("round_mode", "up")), x), ELEMENTS[1])
     return at.cast(x, kind, at.flag("saturate", True))
+
+
+def _power_of_two(values: np.ndarray, way: str) -> np.ndarray:
+    """The power of two above or below each positive number; any other way leaves them to be rounded."""
+    part, power = np.frexp(values.astype(np.float64))
+    if way not in ("up", "down"):
+        return values
+    power = power - 1 + ((part > 0.5) if way == "up" else 0)
+    return np.where((values > 0) & np.isfinite(values), np.ldexp(1.0, power), values)
 
 
 def _spelled(values: np.ndarray, element: Element) -> np.ndarray:
