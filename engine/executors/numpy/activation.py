@@ -232,14 +232,14 @@ def finish(y: Array, bias: Array | None, residual: Array | None, activation: str
 
 
 def on_rows(function: np.ufunc, y: Array, row: Array, bench: Bench) -> list[Call]:
-    """Calls that add a row to every row in place, or multiply by it: to many at once where they lie without gaps.
+    """Calls that add a row to every row in place, or the like: to many at once where they lie without gaps.
 
     Over rows that are short NumPy's loops take longer to begin than to run, and what they read goes through buffers.
     """
     rows, width = y.shape
     several = min(rows, CHUNK // max(1, width))
     if several < 2 or not y.flags.c_contiguous:
-        return [partial(function, y, row, y)]
+        return [partial(function, y, row, out=y)]
     whole, line = y.reshape(-1), bench.packed.get(row, ("line", several), lambda: np.tile(row, several))
     parts = [whole[start : start + line.size] for start in range(0, whole.size, line.size)]
-    return [partial(function, part, line[: part.size], part) for part in parts]
+    return [partial(function, part, line[: part.size], out=part) for part in parts]

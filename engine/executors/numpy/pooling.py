@@ -38,12 +38,17 @@ def _block(step: Step, x: Array, y: Array, scale: Array | None, bench: Bench, bl
     rows = first, first + (count - 1) * sh + (kh - 1) * dh + 1
     columns = -left, (width - 1) * sw + (kw - 1) * dw + 1 - left
     calls, strip = padded(x[images], rows, columns, bench, nothing)
-    across = strip
-    if kw > 1 or sw > 1:
-        across = bench.take(n, strip.shape[1], width, channels)
-        taps = [strip[:, :, j * dw :][:, :, : (width - 1) * sw + 1 : sw] for j in range(kw)]
-        calls += _folded(function, taps, across)
-    calls += _folded(function, [across[:, i * dh :][:, : (count - 1) * sh + 1 : sh] for i in range(kh)], into)
+    # Along y first, where whole lines are neighbours; and along x over lines of every sw-th pixel, put side by side.
+    tall = bench.take(n, count, strip.shape[2], channels)
+    calls += _folded(function, [strip[:, i * dh :][:, : (count - 1) * sh + 1 : sh] for i in range(kh)], tall)
+    phases: dict[int, Array] = {}
+    for phase in sorted({j * dw % sw for j in range(kw)}) if sw > 1 else ():
+        every = tall[:, :, phase::sw]
+        phases[phase] = bench.take(*every.shape)
+        calls.append(partial(np.copyto, phases[phase], every))
+    starts = (divmod(j * dw, sw) for j in range(kw))
+    taps = [phases.get(phase, tall)[:, :, start : start + width] for start, phase in starts]
+    calls += _folded(function, taps, into)
     if scale is not None:
         calls.append(partial(np.multiply, into, scale[lines], into))
     return calls

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...dtype import Array
 from ...graph.plan import Step
-from .activation import INFINITY, finish
+from .activation import INFINITY, finish, on_rows
 from .panels import depth_of, multiply, panels_of
 from .workshop import Bench, Call, Candidates, Parts, Workshop, rows_of
 
@@ -122,13 +122,13 @@ def gathered(y: Array, bench: Bench) -> tuple[Array, list[Call]]:
 
 def clipped(x: Array, low: Array | None, high: Array | None, bench: Bench) -> tuple[list[Call], Array]:
     """Calls that clip x by channel into scratch memory, and the array they fill; x itself where none is needed."""
-    calls: list[Call] = []
-    for limit, function, idle in ((low, np.maximum, -INFINITY), (high, np.minimum, INFINITY)):
-        if limit is not None and not np.all(limit == idle):
-            into = x if calls else bench.take(*x.shape)
-            calls.append(partial(function, x, limit, out=into))
-            x = into
-    return calls, x
+    bounds = ((np.maximum, low, -INFINITY), (np.minimum, high, INFINITY))
+    limits = [(function, limit) for function, limit, idle in bounds if limit is not None and np.any(limit != idle)]
+    if not limits:
+        return [], x
+    scratch = bench.take(*x.shape)
+    clips = [call for function, limit in limits for call in on_rows(function, scratch, limit, bench)]
+    return [partial(np.copyto, scratch, x), *clips], scratch
 
 
 def _turned(p: Product, shop: Workshop) -> Parts:
