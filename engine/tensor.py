@@ -186,6 +186,8 @@ class Tensor(
 
     def _before(self) -> Tensor:
         """This tensor as it is now, so that an in-place operation can have it as its operand."""
+        if TRACING.watcher is not None:
+            TRACING.watcher.changing(self)
         if not self.array.flags.writeable:
             raise EngineError(
                 "this memory cannot be changed: it is read-only or one element stands for many; .clone() it"

@@ -21,6 +21,9 @@ class Watcher(Protocol):
     ) -> None:
         """A primitive gave outputs."""
 
+    def changing(self, tensor: Any) -> None:
+        """A tensor is about to be changed in place."""
+
     def became(self, tensor: Any, result: Any) -> None:
         """A tensor took a result's values into its memory."""
 

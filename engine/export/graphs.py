@@ -12,6 +12,7 @@ from ..device import CPU
 from ..dtype import DTYPES
 from ..errors import FormatError, ScriptError
 from ..formats.limits import quote
+from ..graph.recording import PROGRAMS
 from ..jit.functions import located
 from .items import field, floating, need, only
 from .schema import ARITHMETIC, ELEMENTS
@@ -62,6 +63,9 @@ class CompiledGraph:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledGraph:
         return self
+
+
+PROGRAMS[CompiledGraph.run.__code__] = lambda names: f"node {names['step'].name}"
 
 
 class GraphCompiler:

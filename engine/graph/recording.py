@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -165,10 +166,13 @@ class Recorder:
             if source is not None and (parent := Location.of(source.array)) != here:
                 memory.links[here] = Link(parent, primitive, attributes)
 
-    def became(self, tensor: Tensor, result: Tensor) -> None:
-        """Follow a change in place up to the whole memory; other views of it are derived anew when they are used."""
+    def changing(self, tensor: Tensor) -> None:
+        """Refuse changes of what the module keeps, before they are made."""
         if name := self._state.get(id(tensor.version)):
             raise self._refusal(f"the module changes {name!r}, which it keeps, in place")
+
+    def became(self, tensor: Tensor, result: Tensor) -> None:
+        """Follow a change in place up to the whole memory; other views of it are derived anew when they are used."""
         memory, here, value = self._memories[id(tensor.version)], Location.of(tensor.array), self.number(result)
         if result.dtype != tensor.dtype:
             value = self._derived("cast", (Ref(value),), {"dtype": tensor.dtype}, here)
@@ -268,14 +272,19 @@ class Recorder:
         return self.failure
 
 
+# Code that runs programs of another language → how its frames, by their local names, tell where in one they are.
+PROGRAMS: dict[CodeType, Callable[[Mapping[str, Any]], str]] = {}
+
+
 def user_line() -> str:
-    """The file and line that called into the engine; models of ours count as the user's."""
-    frame = sys._getframe(1)
-    found = frame
-    while frame.f_back is not None:
+    """The file and line that called into the engine, or the place in a program that it runs; models of ours count."""
+    start = sys._getframe(1)
+    frame: FrameType | None = start
+    while frame is not None:
         name = frame.f_code.co_filename
+        if (place := PROGRAMS.get(frame.f_code)) is not None:
+            return place(frame.f_locals)
         if not name.startswith(ENGINE) or name.startswith(OURS_TO_SHOW):
-            found = frame
-            break
+            return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
-    return f"{found.f_code.co_filename}:{found.f_lineno}"
+    return f"{start.f_code.co_filename}:{start.f_lineno}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import EngineError, ScriptError
+from ..graph.recording import PROGRAMS, CaptureError
 
 Frame = list[Any]
 Expression = Callable[[Frame], Any]
@@ -45,8 +46,13 @@ class Block:
         return False
 
 
+PROGRAMS[Block.run.__code__] = lambda names: f"{names['self'].file}:{names['line']}"
+
+
 def located(error: Exception, where: str) -> None:
     """Raise an error again as one of the engine's that says where in the program it arose."""
+    if isinstance(error, CaptureError):  # says so itself
+        raise error
     if not isinstance(error, EngineError):
         raise ScriptError(f"{type(error).__name__}: {error} (at {where})") from error
     if not getattr(error, "located", False):

@@ -43,7 +43,14 @@ def test_a_program_that_asks_for_values_runs_eager_and_says_where() -> None:
 
     assert compiled.describe()["mode"] == "eager"
     assert "data-dependent" in compiled.reason
-    assert "code/__torch__.py:10" in compiled.reason
+    assert compiled.reason.endswith("item() of a value that depends on the inputs at code/__torch__.py:10")
+
+
+def test_an_attempt_to_compile_changes_no_state() -> None:
+    module = jit.load(path_of("stateful")).eval()
+
+    assert "changes 'n'" in compile_module(module, ones(2)).reason
+    assert (module.k, module.history, module.n.tolist()) == (0, [], [0])
 
 
 def test_state_is_kept_between_calls_and_known_by_name() -> None:
