@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -76,10 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hints = [f"  {key}: {text}" for key, text in (("where", failure.where), ("hint", failure.hint)) if text]
         print("\n".join([failure.message, *hints]), file=sys.stderr)
         return 1
-    print(as_text(report))
     if page:
         page.write_text(as_html(report))
-        print(f"\nThe graph is in {page}")
+    with suppress(BrokenPipeError):  # a pager that has seen enough
+        print(as_text(report) + (f"\n\nThe graph is in {page}" if page else ""), flush=True)
+        return 0
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
     return 0
 
 

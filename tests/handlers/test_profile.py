@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,12 @@ def test_a_name_that_nothing_has(capsys, name, hint) -> None:
 def test_a_handler_without_a_model(tmp_path, capsys) -> None:
     assert main([str(archive(write(tmp_path, handler="def handle(data, context): return data")))]) == 1
     assert "has no attribute `model`" in capsys.readouterr().err
+
+
+def test_whoever_reads_may_stop_reading(folder, tmp_path) -> None:
+    command = [sys.executable, "-m", "numserve.handlers.profile", str(folder), "--input", "12", "--rounds", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert b"BrokenPipe" not in process.stderr.read()
+        assert process.wait(60) == 0
