@@ -29,6 +29,7 @@ BUILTIN = {
     "checkpoint-legacy": "numserve.engine.formats.legacy:LegacyCheckpoint",
     "checkpoint-zip": "numserve.engine.formats.checkpoint:ZipCheckpoint",
     "graph": "numserve.engine.graph.store:StoredGraph",
+    "onnx": "numserve.engine.onnx.reader:OnnxFile",
     "safetensors": "numserve.engine.formats.safetensors:Safetensors",
     "pt2": "numserve.engine.export.reader:ExportArchive",
     "torchscript": "numserve.engine.jit.reader:TorchScript",
@@ -50,7 +51,7 @@ class Reader(Protocol):
 def load(path: FilePath) -> Any:
     """What a file holds: a state_dict as it was saved, nested containers, a dict of tensors (safetensors), or a module.
 
-    A program (TorchScript, torch.export) comes as a module that can be called, as torch.load gives one.
+    A program (TorchScript, torch.export, ONNX) comes as a module that can be called, as torch.load gives one.
 
     Raises: FormatError, which says what was found and what to do.
     """

@@ -68,7 +68,6 @@ def _has_code(archive: Archive) -> bool:
 
 _SAVE = "save its state_dict instead: torch.save(model.state_dict(), 'weights.pth')"
 _ADVICE = {
-    ONNX: f"is an ONNX model, which this release does not read yet; {_SAVE} where the model came from",
     PICKLE: f"is a bare pickle, which can run anything when it is loaded, and is not read; {_SAVE}",
     TAR: "is a tar file, as PyTorch 0.1 saved weights; load and save it again with PyTorch 1.6 or newer",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError, MissingOperatorsError
+from ..formats.detection import ONNX, detect
 from ..formats.limits import quote
 from ..formats.mapping import FilePath, map_file
 from .elements import element
@@ -23,6 +24,18 @@ OLDEST, NEWEST = 1, 28  # opset versions of the operators of ONNX itself
 _OPENED = {"", "ai.onnx.ml"}
 
 
+class OnnxFile:
+    """Reads ONNX files, as one of the formats that numserve.engine.formats.load() knows."""
+
+    def matches(self, path: FilePath) -> bool:
+        """Whether the content is of this form."""
+        return detect(path) == ONNX
+
+    def load(self, path: FilePath) -> OnnxModel:
+        """The model."""
+        return load(path)
+
+
 def load(path: FilePath) -> OnnxModel:
     """The model of an ONNX file, mapped; data in other files is read from inside its folder alone.
 
@@ -31,10 +44,10 @@ def load(path: FilePath) -> OnnxModel:
     """
     try:
         return read(memoryview(map_file(path)), Path(path).parent)
-    except (FormatError, MissingOperatorsError) as error:
+    except FormatError as error:
         if str(path) in str(error):
             raise
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: ONNX: {error}") from error
 
 
 def read(data: memoryview, folder: Path | None = None) -> OnnxModel:

@@ -37,7 +37,7 @@ CONTENTS: dict[str, tuple[Callable[[Path], bytes], str, str]] = {
     "NumPy archive": (lambda p: zip_bytes(p, "a.npy", "b.npy"), "unknown", "no data.pkl but 'a.npy', 'b.npy'"),
     "empty zip": (lambda p: zip_bytes(p), "unknown", "no known format"),
     "damaged zip": (lambda p: zip_bytes(p, "m/data.pkl")[:-10], "unknown", "cut off"),
-    "ONNX": (lambda p: b"\x08\x08\x12\x07pytorch\x1a\x03" + b"1.0" + b":\x05graph", "onnx", "ONNX model"),
+    "ONNX": (lambda p: b"\x08\x08\x12\x07pytorch\x1a\x03" + b"1.0" + b":\x05graph", "onnx", "ONNX: protobuf"),
     "pickle of protocol 2": (lambda p: pickle.dumps({"a": 1}, 2), "pickle", "bare pickle.*state_dict"),
     "pickle of protocol 5": (lambda p: pickle.dumps({"a": 1}, 5), "pickle", "bare pickle"),
     "tar": (lambda p: b"sys_info".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 300, "tar", "PyTorch 0.1"),
@@ -123,6 +123,7 @@ def test_every_built_in_reader_takes_its_own_format_only(checkpoints: Path, tmp_
         "pt2": checkpoints.parent / "export" / "convolutions.pt2",
         "torchscript": checkpoints.parent / "torchscript" / "exported.pt",
         "graph": tmp_path / "g",
+        "onnx": checkpoints.parent / "onnx" / "words.onnx",
     }
     assert files.keys() == formats.BUILTIN.keys()
     for kind in formats.BUILTIN:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numserve.engine import DtypeError, FormatError, ShapeError, Tensor
+from numserve.engine import DtypeError, FormatError, ShapeError, Tensor, formats
 from numserve.engine.compiled import compile_module
 from numserve.engine.errors import MissingOperatorsError
 from numserve.engine.graph import CaptureError, Extent, GraphModule
 from numserve.engine.onnx import load
+from numserve.engine.onnx.operators import OPERATORS
 
 from .made import DATA, graph, info, loaded, model, node
 
@@ -206,3 +207,23 @@ def test_what_goes_wrong_names_the_node() -> None:
 
     with pytest.raises(ShapeError, match=r"Reshape: reshape: \(1, 3\) has 3 elements"):
         module(Tensor(np.ones((1, 3), np.float32)))
+
+
+def test_it_is_one_of_the_formats_that_are_told_by_content(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes((DATA / "pictures.onnx").read_bytes())
+
+    module = formats.load(tmp_path / "model.pt")
+
+    assert formats.detect(tmp_path / "model.pt") == "onnx"
+    assert "head.weight" in formats.state_dict_of(module)
+    np.testing.assert_allclose(
+        module(Tensor(EXPECTED["pictures/x"])).array, answers("pictures")[0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_page_names_every_operator() -> None:
+    page = (DATA.parents[2] / "docs" / "onnx.md").read_text().partition("## Operators")[2]
+
+    named = {word.strip("`|, ") for word in page.split()}
+
+    assert {f"{domain}:{name}" if domain else name for domain, name in OPERATORS} - named == set()
