@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from .inference import ELEMENTWISE, VIEWS, outline, outlines_of
+from .inference import RULES as OUTLINES
 from .ir import Graph, Node, Value
 
 Sizes = tuple[int, ...]
@@ -199,4 +200,4 @@ RULES: dict[str, Rule] = {
     "gru": partial(_recurrent, gates=3),
     "lstm": partial(_recurrent, gates=4),
 }
-OUTLINED = ELEMENTWISE | VIEWS | {"reshape", "cat", "matmul"}
+OUTLINED = (ELEMENTWISE | VIEWS | OUTLINES.keys()) - {"one_hot"}  # which asks for values where it counts classes
