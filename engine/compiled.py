@@ -70,11 +70,14 @@ class Example:
         self.names = sorted(named, key=lambda name: (places.get(name, len(places)), name))
         self.structure, tensors = take_apart([list(args), {name: named[name] for name in self.names}])
         self.arrays = [tensor.array.copy() for tensor in tensors]
+        self.tensors_alone = not named and all(isinstance(arg, Tensor) for arg in args)
 
     def arrays_of(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Array] | None:
         """The arrays in arguments of the same structure, in the order of the graph's inputs; None for others."""
         if len(named) != len(self.names) or any(name not in named for name in self.names):
             return None
+        if self.tensors_alone and len(args) == len(self.arrays) and all(isinstance(arg, Tensor) for arg in args):
+            return [tensor.array for tensor in args]
         try:
             structure, tensors = take_apart([list(args), {name: named[name] for name in self.names}])
         except StructureError:
