@@ -94,6 +94,11 @@ class Batch:
         self._done = done
         self._stream_limit = stream_limit
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return all(job.stream.ended if job.stream else job.answer.done() for job in self._jobs)
+
     def advance(self, pieces: Sequence[InferenceResponse]) -> None:
         """Give each job a piece of its answer, in order; the first decides status and headers."""
         for job, piece in zip(self._jobs, pieces, strict=True):

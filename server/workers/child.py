@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import select
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +52,7 @@ def die_with(parent: int) -> None:
 
 def serve(connection: socket.socket) -> None:
     """Load what the first frame names, then answer batches until the server hangs up or the handler wants to leave."""
-    incoming = frames(connection)
+    incoming = Incoming(connection)
     first = next(incoming, None)
     if first is None:
         return
@@ -62,7 +64,10 @@ def serve(connection: socket.socket) -> None:
     if isinstance(outcome, LoadFailure):
         return
     runtime.send_pieces = lambda pieces: send(connection, pack_pieces(pieces))
+    runtime.nobody_waits = incoming.asks_to_stop
     for frame in incoming:
+        if frame.kind is Kind.STOP:  # it has come too late: the batch was done
+            continue
         send(connection, answer(runtime, frame))
         if runtime.leaving:
             return
@@ -82,11 +87,38 @@ def answer(runtime: Runtime, frame: Frame) -> list[Buffer]:
         return pack_answers(failure, replace(report, emitted=()))
 
 
-def frames(connection: socket.socket) -> Iterator[Frame]:
-    """What the server sends, until it hangs up."""
-    reader = FrameReader(limit=sys.maxsize)
-    while count := connection.recv_into(reader.space()):
-        yield from reader.received(count)
+class Incoming:
+    """What the server sends, until it hangs up. The blobs of a batch are gone once asks_to_stop() has been called."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Read from a connection."""
+        self._connection = connection
+        self._reader = FrameReader(limit=sys.maxsize)
+        self._frames: deque[Frame] = deque()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        while not self._frames:
+            if not self._receive():
+                raise StopIteration
+        return self._frames.popleft()
+
+    def asks_to_stop(self) -> bool:
+        """Whether the server has sent a STOP, or hung up, since the batch; does not wait for it."""
+        while select.select([self._connection], [], [], 0)[0]:
+            if not self._receive():
+                return True
+        asked = any(frame.kind is Kind.STOP for frame in self._frames)
+        self._frames = deque(frame for frame in self._frames if frame.kind is not Kind.STOP)
+        return asked
+
+    def _receive(self) -> bool:
+        """Take in what is there, or wait for something; False where the server has hung up."""
+        count = self._connection.recv_into(self._reader.space())
+        self._frames.extend(self._reader.received(count))
+        return count > 0
 
 
 def send(connection: socket.socket, buffers: list[Buffer]) -> None:

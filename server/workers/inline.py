@@ -64,6 +64,7 @@ class InlineWorker:
         assert batch is not None, "send() sets the batch first"
         loop = asyncio.get_running_loop()
         runtime.send_pieces = partial(_in_loop, loop, batch)
+        runtime.nobody_waits = lambda: batch.abandoned
         outcome, report = await loop.run_in_executor(thread, runtime.infer, batch.requests)
         self._batch = None
         batch.settle(outcome if isinstance(outcome, list) else [outcome] * len(batch.requests), report)

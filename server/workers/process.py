@@ -19,6 +19,7 @@ from .wire import (
     WireError,
     pack_batch,
     pack_load,
+    pack_stop,
     unpack_answers,
     unpack_loaded,
     unpack_pieces,
@@ -115,6 +116,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
         elif self._batch and frame.kind is Kind.PIECES:
             self._start_response_timer()
             self._batch.advance(unpack_pieces(frame, len(self._batch.requests)))
+            if self._batch.abandoned:
+                self._write(pack_stop())
         else:
             raise WireError(f"{frame.kind.name} was not expected")
 

@@ -46,10 +46,11 @@ MEMORY_INTERVAL = 1.0
 ENGINE_INTERVAL = 1.0
 """Seconds between two looks at what the engine does, after the first few."""
 FIRST_LOOKS = 4
+LEFT = "Nobody waits for the answer."
 
 
 class _Refused(Exception):
-    """Raised in a handler whose piece of an answer cannot be sent."""
+    """Raised in a handler whose piece of an answer cannot be sent, or would be sent to nobody."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.message} {failure.detail}")
@@ -81,6 +82,8 @@ class Runtime:
         """True once the handler has asked its process to end."""
         self.send_pieces: Callable[[list[InferenceResponse]], None] = lambda pieces: None
         """What sends a piece of each answer before the batch is done; set by the worker."""
+        self.nobody_waits: Callable[[], bool] = lambda: False
+        """Whether every client of the batch has left, as far as is known; set by the worker."""
         self._sending = threading.Lock()
 
     def load(self) -> LoadReport | LoadFailure:
@@ -126,13 +129,15 @@ class Runtime:
         return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news())
 
     def _send_pieces(self, count: int, pieces: list[Any]) -> None:
-        """Send a piece of each answer; the handler's threads may do so too."""
+        """Send a piece of each answer, which ends the handler where nobody waits; its threads may send too."""
         encoded = self._encoded(pieces, count)
         outcomes = [encoded] if isinstance(encoded, Failure) else encoded
         for outcome in outcomes:
             if isinstance(outcome, Failure):
                 raise _Refused(outcome)
         with self._sending:
+            if self.nobody_waits():
+                raise _Refused(Failure("InferenceFailed", LEFT, 499, "every client of the batch has left"))
             self.send_pieces([outcome for outcome in outcomes if isinstance(outcome, InferenceResponse)])
 
     def _value(self, part: Part) -> Any:

@@ -49,6 +49,7 @@ class Kind(IntEnum):
     ANSWERS = 5
     BATCH_FAILED = 6
     PIECES = 7
+    STOP = 8
 
 
 KINDS = frozenset(Kind)
@@ -216,6 +217,11 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
     if frame.kind is Kind.BATCH_FAILED:
         return [Failure(**frame.meta["failure"])] * count, report
     return _outcomes(frame, count), report
+
+
+def pack_stop() -> list[Buffer]:
+    """Server → worker: nobody waits for the rest of these answers any more."""
+    return pack(Kind.STOP, None)
 
 
 def unpack_pieces(frame: Frame, count: int) -> list[InferenceResponse]:

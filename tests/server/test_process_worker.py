@@ -125,8 +125,8 @@ SPEAK = """
 
 
 async def test_pieces_come_while_the_handler_works_and_restart_its_time(start):
-    running = await loaded(await start(SPEAK, limits={"response_timeout": 2}))
-    (answer,) = running.send(bytes([9, 9, 9, 9]))
+    running = await loaded(await start(SPEAK, limits={"response_timeout": 1.5}))
+    (answer,) = running.send(bytes([5, 5, 5, 5]))
     further = (await answer).further
     assert [len(piece) async for piece in further] == [100_000] * 3 + [3]
     assert isinstance(await running.report(), BatchReport)
@@ -138,6 +138,25 @@ async def test_a_handler_that_hangs_between_two_pieces_breaks_the_answer_off(sta
     further = (await answer).further
     with pytest.raises(WorkerDied):
         _ = [piece async for piece in further]
+
+
+async def test_a_handler_is_stopped_at_the_next_piece_when_nobody_waits(start):
+    running = await loaded(await start(SPEAK))
+    (answer,) = running.send(bytes([0] + [3] * 200))
+    further = (await answer).further
+    further.close()
+    report = await asyncio.wait_for(running.report(), 30)
+    assert report.seconds < 30
+    assert await running.ask(b"") == [b"end"]
+
+
+async def test_a_stop_that_comes_too_late_harms_nobody(start):
+    running = await loaded(await start(SPEAK))
+    for _ in range(20):
+        (answer,) = running.send(bytes([0]))
+        (await answer).further.close()
+        await running.report()
+        assert await running.ask(b"") == [b"end"]
 
 
 async def test_a_worker_lives_in_a_session_of_its_own_in_the_models_directory(start):

@@ -6,7 +6,7 @@ import logging
 import pytest
 from numserve.server.batcher import Batch, Job
 from numserve.server.errors import InferenceFailed, ServingError, StreamBroken, WorkerDied
-from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse
+from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Part
 from numserve.server.stream import PIECE_COST, Stream
 
 SPEAK = """
@@ -166,3 +166,20 @@ async def test_breaking_off_is_logged_with_the_request(serve, caplog):
 
 def test_its_error_is_one_of_ours():
     assert issubclass(StreamBroken, ServingError)
+
+
+async def test_a_handler_stops_when_nobody_waits(serve):
+    client = await serve("""
+        import time
+        from ts.handler_utils.utils import send_intermediate_predict_response
+
+        def handle(data, context):
+            for _ in range(3000 if data and data[0] else 0):
+                send_intermediate_predict_response(["x"], context.request_ids, "", 200, context)
+                time.sleep(0.01)
+            return ["end"] * len(data or [])
+    """)
+    model = client.registry.get("m")
+    answer = await model.predict(InferenceRequest("1", (Part("body", None, b"x"),), {}))
+    answer.further.close()
+    assert (await asyncio.wait_for(model.predict(InferenceRequest("2", (), {})), 20)).body == b"end"
