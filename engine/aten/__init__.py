@@ -1,13 +1,20 @@
 """PyTorch's operators by name, over the engine's tensors: what programs that were written elsewhere are made of."""
 
 from . import (  # noqa: F401  # each enters its rows
+    activation,
     attention,
     containers,
+    conversion,
+    convolution,
     creation,
     elementwise,
     indexing,
+    joining,
     layers,
+    normalization,
+    pooling,
     prim,
+    random,
     recurrent,
     reductions,
     shaping,

@@ -8,7 +8,7 @@ from ..dtype import bool_
 from ..functions import linear
 from ..nn import functional
 from ..tensor import Tensor
-from .layers import layer_norm
+from .normalization import layer_norm
 from .table import aten, refuse
 
 Maybe = Tensor | None

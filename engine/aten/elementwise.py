@@ -6,13 +6,11 @@ import math
 import operator
 from typing import Any
 
-from ..dtype import DType
 from ..errors import EngineError
 from ..functions import where
-from ..nn import functional
-from ..ops import activation, comparison, elementwise
+from ..ops import comparison, elementwise
 from ..tensor import Tensor, apply
-from .arguments import dtype_of, number
+from .arguments import number
 from .table import OPERATORS, Function, aten, before, enter, in_place
 
 # Of one tensor, and its form in place.
@@ -277,53 +275,17 @@ def _(self: Tensor, other: Tensor) -> bool:
     return self.equal(other)
 
 
-# Activations
-
-ACTIVATIONS = (
-    "celu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu",
-    "relu6", "selu", "silu", "softplus", "softshrink", "threshold",
-)  # fmt: skip
-for _name in ACTIVATIONS:
-    enter(_name, getattr(functional, _name))
-enter("log_sigmoid", functional.logsigmoid)
-
-
-@aten("elu")
-def _(self: Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Any:
-    return apply(activation.elu, self, alpha=alpha, scale=scale, input_scale=input_scale)
-
-
-@aten("softmax", "_softmax", "special_softmax")
-def _(self: Tensor, dim: int, dtype: DType | int | bool | None = None) -> Tensor:
-    return _typed(self, dtype).softmax(dim)
-
-
-@aten("log_softmax", "_log_softmax")
-def _(self: Tensor, dim: int, dtype: DType | int | bool | None = None) -> Tensor:
-    return _typed(self, dtype).log_softmax(dim)
-
-
-def _typed(self: Tensor, dtype: DType | int | bool | None) -> Tensor:
-    """In another dtype; the inner forms tell by False that there is none."""
-    wanted = None if isinstance(dtype, bool) else dtype_of(dtype)
-    return self if wanted is None else self.to(wanted)
-
-
 for _synonym, _name in SYNONYMS.items():
     enter(_synonym, OPERATORS[f"aten::{_name}"])
 
-_OWN_FORMS = (
-    "relu", "prelu", "conj", "fmax", "fmin", "logaddexp", "maximum", "minimum", "isfinite", "isinf", "isnan", "glu",
-    "softplus", "softshrink", "hardshrink",
-)  # fmt: skip
+_OWN_FORMS = ("relu", "conj", "fmax", "fmin", "logaddexp", "maximum", "minimum", "isfinite", "isinf", "isnan")
 IN_PLACE = (
-    *(name for name in (*UNARY, *UNARY_OF_NUMBERS, *BINARY, *ACTIVATIONS) if name not in _OWN_FORMS),
+    *(name for name in (*UNARY, *UNARY_OF_NUMBERS, *BINARY) if name not in _OWN_FORMS),
     *COMPARISONS, *SYNONYMS, "log", "round", "add", "sub", "mul", "div", "floor_divide", "remainder", "fmod", "pow",
-    "clamp", "clip", "clamp_min", "clamp_max", "lerp", "addcmul", "addcdiv", "masked_fill", "elu",
+    "clamp", "clip", "clamp_min", "clamp_max", "lerp", "addcmul", "addcdiv", "masked_fill",
 )  # fmt: skip
 for _name in IN_PLACE:
     enter(f"{_name}_", in_place(_name))
-enter("relu_", functional.relu_)
 enter("__iand__", in_place("__and__"))
 enter("__ior__", in_place("__or__"))
 enter("__ixor__", in_place("__xor__"))

@@ -10,7 +10,8 @@ from typing import Any
 from ..aten import find
 from ..errors import FormatError, MissingOperatorsError
 from ..formats.limits import quote
-from .compiler import compile_function, literal, parameters_of
+from .compiler import compile_function, parameters_of
+from .expressions import literal
 from .functions import Function
 from .syntax import MOST_TEXT, chain, parse
 from .values import Member, ScriptClass, tuple_type

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 
 from numserve.engine import Tensor, aten, no_grad  # noqa: E402  # torch decides whether this is run
 from numserve.engine.aten import OPERATORS  # noqa: E402
-from numserve.engine.aten.elementwise import ACTIVATIONS, BINARY, COMPARISONS, UNARY, UNARY_OF_NUMBERS  # noqa: E402
+from numserve.engine.aten.activation import ACTIVATIONS  # noqa: E402
+from numserve.engine.aten.elementwise import BINARY, COMPARISONS, UNARY, UNARY_OF_NUMBERS  # noqa: E402
 
 # Overloads that no program of the readers names.
 LEFT_OUT = {
