@@ -15,6 +15,7 @@ from .endings import fuse_endings
 from .functions import recognise_functions
 from .identities import remove_identities
 from .joins import unify_joins
+from .norms import recognise_norms
 from .padding import fold_padding
 from .pools import pool_before_pointwise
 from .products import lower_products, merge_products, unify_products
@@ -39,6 +40,7 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,
     remove_identities,
     recognise_functions,
+    recognise_norms,
     unify_products,
     unify_joins,
     fold_padding,
