@@ -143,3 +143,14 @@ def test_what_cannot_be_written_is_named_with_its_layer() -> None:
 
     with pytest.raises(UnsupportedOpError, match=r"local_response_norm \(layer norm\)"):
         jit.trace(Odd().eval(), normal(2, 4, 3, 3))
+
+
+@pytest.mark.parametrize("name", ["network", "encoder"])
+def test_a_program_runs_by_the_same_plan_as_the_module(name: str, tmp_path: Path) -> None:
+    build, size = MODULES[name]
+    module = build().eval()
+    jit.trace(module, normal(*size)).save(tmp_path / "m.pt")
+
+    mine, again = (compile_module(m, normal(*size)).graph for m in (module, jit.load(tmp_path / "m.pt")))
+
+    assert [node.op for node in mine.nodes] == [node.op for node in again.nodes]
