@@ -48,6 +48,17 @@ class Recurrent(nn.Module):
 MODULES = {
     "network": (Network, (2, 3, 8, 8)),
     "recurrent": (Recurrent, (2, 5, 3)),
+    "chain": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3, 2, 1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16, 2),
+        ),
+        (2, 3, 8, 8),
+    ),
     "encoder": (lambda: nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), (2, 5, 8)),
 }
 
@@ -145,7 +156,7 @@ def test_what_cannot_be_written_is_named_with_its_layer() -> None:
         jit.trace(Odd().eval(), normal(2, 4, 3, 3))
 
 
-@pytest.mark.parametrize("name", ["network", "encoder"])
+@pytest.mark.parametrize("name", ["chain", "encoder"])
 def test_a_program_runs_by_the_same_plan_as_the_module(name: str, tmp_path: Path) -> None:
     build, size = MODULES[name]
     module = build().eval()
