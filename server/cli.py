@@ -152,6 +152,31 @@ def predict_command(model: str, file: str, version: str | None, content_type: st
         raise SystemExit(1)
 
 
+@cli.command("convert")
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT")
+@click.option("--network", metavar="NAME", help="One of the engine's networks, whose weights IN holds.")
+@click.option(
+    "--input",
+    "--input-shape",
+    "inputs",
+    metavar="SHAPE",
+    multiple=True,
+    help="An input's shape without the batch, such as 3,224,224 or 128:int64.",
+)
+@click.option("--example", metavar="FILE", help="Inputs: a .npy or .npz file, or tensors.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite OUT where it is there.")
+def convert_command(source: str, target: str, **options: Any) -> None:
+    """Write the weights or the program in IN as OUT, in the form that OUT's extension says.
+
+    .pth (checkpoint) and .safetensors are weights; .pt (TorchScript), .onnx and .graph (numserve's own) are programs
+    with their weights. IN may be torch.export's .pt2 too.
+    """
+    from . import converting  # brings the engine, which no other command does
+
+    converting.convert(source, target, **options)
+
+
 @cli.command("profile")
 @click.argument("model")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Rows of a run.")

@@ -122,6 +122,12 @@ class ExportedProgram(Module):
                 raise ShapeError(f"a size is {size}; the program was exported for {low} to {high}")
         return leaves
 
+    @property
+    def declared(self) -> tuple[Input, ...]:
+        """The values that it takes, in order."""
+        signature: Signature = self._signature
+        return signature.inputs
+
     def module(self) -> ExportedProgram:
         """The program itself, which is a module already. Source: torch.export.ExportedProgram.module."""
         return self

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtype import Array
 from ..errors import FormatError
 from ..tensor import Tensor
 from .detection import SAFETENSORS, detect
@@ -137,19 +138,22 @@ def _refuse_gaps(spans: list[_Span], available: int) -> None:
         )
 
 
-def save_file(tensors: Mapping[str, Tensor], path: FilePath, metadata: Mapping[str, str] | None = None) -> None:
+def save_file(
+    tensors: Mapping[str, Tensor | RawTensor], path: FilePath, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors as safetensors, the widest types first so that every one is aligned when mapped.
 
     Raises: FormatError for a name or a dtype that the format has no word for.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     arrays, position = [], 0
-    for name in sorted(tensors, key=lambda name: (-tensors[name].array.itemsize, name)):
-        array = _little_endian(tensors[name])
-        if name == "__metadata__" or tensors[name].dtype.name not in _CODE_OF:
-            raise FormatError(f"tensor {quote(name)} of {tensors[name].dtype.name} cannot be written as safetensors")
-        shape, end = list(tensors[name].array.shape), position + array.nbytes
-        header[name] = {"dtype": _CODE_OF[tensors[name].dtype.name], "shape": shape, "data_offsets": [position, end]}
+    for name in sorted(tensors, key=lambda name: (-_elements(tensors[name]).itemsize, name)):
+        tensor, array = tensors[name], _elements(tensors[name])
+        dtype = tensor.dtype if isinstance(tensor, RawTensor) else tensor.dtype.name
+        if name == "__metadata__" or dtype not in _CODE_OF:
+            raise FormatError(f"tensor {quote(name)} of {dtype} cannot be written as safetensors")
+        end = position + array.nbytes
+        header[name] = {"dtype": _CODE_OF[dtype], "shape": list(array.shape), "data_offsets": [position, end]}
         arrays.append(array)
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -157,10 +161,13 @@ def save_file(tensors: Mapping[str, Tensor], path: FilePath, metadata: Mapping[s
     with replacing(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in arrays:
-            file.write(array.data)
+            file.write(_little_endian(array).data)
 
 
-def _little_endian(tensor: Tensor) -> np.ndarray[Any, Any]:
+def _elements(tensor: Tensor | RawTensor) -> Array:
+    return tensor.bits if isinstance(tensor, RawTensor) else tensor.array
+
+
+def _little_endian(array: Array) -> Array:
     """The elements in order, as the bytes they take in the file."""
-    array = tensor.array
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)

@@ -45,7 +45,15 @@ def export(
         graph = graph.at(graph.batch_of([tensor.array.shape for tensor in examples]))
     elif not graph.polymorphic:
         raise CaptureError(f"the graph is {graph.note or 'for one batch'}; export with dynamic_batch=False")
-    message = _model(_named(graph, input_names, output_names))
+    write(_named(graph, input_names, output_names), path)
+
+
+def write(graph: Graph, path: FilePath) -> None:
+    """Write a captured graph as an ONNX file.
+
+    Raises: MissingOperatorsError with all operations without a counterpart in ONNX; EngineError where it is too large.
+    """
+    message = _model(graph)
     if message.length > MOST:
         raise EngineError(f"the file would have {message.length} bytes; protobuf allows {MOST}")
     with replacing(path) as file:
