@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import engine
 from .engine_options import EngineOptions, Input
 from .errors import HandlerError
-from .open_inference import BYTES, DTYPES, Array, datatype_of, refused
+from .open_inference import BYTES, DTYPES, Array, TensorRequest, datatype_of, refused
 
 SECTION = "signature"
 OUTPUT = "output_{}"
@@ -36,6 +39,20 @@ class Port:
         )
         if not fits:
             raise refused(f"input {self.name!r} has the shape {list(array.shape)}; expected {list(self.shape)}")
+
+    def from_bytes(self, content: bytes | bytearray) -> TensorRequest:
+        """A body that is nothing but this tensor's bytes, whose shape has one size to be found at most.
+
+        Raises: PredictionException, 400
+        """
+        dtype, shape = DTYPES.get(self.datatype or ""), self.shape
+        if dtype is None or shape is None or shape.count(VARIABLE) > 1:
+            raise refused(f"input {self.name!r} has no datatype and shape that would tell what the bytes are")
+        row = math.prod(size for size in shape if size != VARIABLE) * dtype.itemsize
+        if (row == 0 or len(content) % row) if VARIABLE in shape else len(content) != row:
+            raise refused(f"input {self.name!r}: {len(content)} bytes do not fill the shape {list(shape)}")
+        array = np.frombuffer(content, dtype).reshape(shape)
+        return TensorRequest(None, {self.name: array}, {self.name: self.datatype or ""}, binary=True)
 
     def describe(self) -> dict[str, Any]:
         """As the protocol's metadata tell it; what is not known is said to vary."""
@@ -113,7 +130,8 @@ class Signature:
 def metadata_of(handler: Any, document: Mapping[Any, Any]) -> dict[str, Any] | None:
     """The tensors that a handler takes and gives, by its own tensor_metadata(), else by the YAML's `signature`."""
     inner = getattr(handler, "handler", handler)
-    if callable(tell := getattr(inner, "tensor_metadata", None)):
+    tell: Any = getattr(inner, "tensor_metadata", None)
+    if callable(tell):
         told: dict[str, Any] = tell()
         return told
     return Signature.of(None, document, EngineOptions()).describe() if SECTION in document else None

@@ -117,8 +117,11 @@ class TensorHandler(BaseHandler):
         """A request, its inputs as the signature wants them. Raises: PredictionException, 400."""
         if isinstance(body, Mapping) and "instances" in body:
             return _Asked(place, self._of_instances(body["instances"]), True)
-        request = read_request(body, self.context.get_request_header(place, HEADER_LENGTH))
         ports = self.signature.inputs
+        length = self.context.get_request_header(place, HEADER_LENGTH)
+        if length == "0" and len(ports) == 1 and isinstance(body, (bytes, bytearray)):
+            return _Asked(place, ports[0].from_bytes(body), False)
+        request = read_request(body, length)
         missing = [port.name for port in ports[: self.signature.required] if port.name not in request.inputs]
         unknown = request.inputs.keys() - {port.name for port in ports}
         if missing or unknown:

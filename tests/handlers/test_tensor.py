@@ -245,3 +245,30 @@ def test_outputs_are_named_as_they_come():
     assert named.names_of([1, 2]) == named.names_of({"a": 1, "b": 2}) == {"p": 1, "q": 2}
     with pytest.raises(HandlerError, match="names 2 outputs; the model gives 1"):
         named.names_of(1)
+
+
+RAW = {HEADER_LENGTH.lower(): "0"}
+
+
+def test_a_body_may_be_the_only_tensors_bytes_alone(serve):
+    served = serve(signature=SIGNATURE)
+    (answer,) = served.send(bytearray(np.arange(6, dtype="<f4").tobytes()), **RAW)
+    length = int(served.context.get_response_headers(0)[HEADER_LENGTH])
+    assert json.loads(answer[:length])["outputs"][0]["shape"] == [2, 3]
+    assert np.frombuffer(answer[length:], "<f4").tolist() == [0, 2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "said"),
+    [
+        ([-1, 3], b"1234", "4 bytes do not fill"),
+        ([1, 1], b"12345678", "8 bytes do not fill"),
+        ([-1, 0], b"", "0 bytes do not fill"),
+        ([-1, -1], b"1234", "no datatype and shape"),
+        (None, b"1234", "no datatype and shape"),
+    ],
+)
+def test_bytes_alone_that_are_no_tensor_are_refused(serve, shape, content, said):
+    port = {"name": "x", "datatype": "FP32"} | ({"shape": shape} if shape else {})
+    (error,) = serve(signature={"inputs": [port]}).send(bytearray(content), **RAW)
+    assert error.error_code == 400 and said in error.message
