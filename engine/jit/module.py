@@ -87,6 +87,14 @@ class ScriptModule(Module):
             home[name] = value
             own["_where"][name] = home
 
+    def hook(self) -> None:
+        """Run the hooks of the class around calls from outside; calls inside of the program name them themselves."""
+        cls = self._class
+        for name in cls.pre_hooks:
+            self.register_forward_pre_hook(cls.method(name))
+        for name in cls.hooks:
+            self.register_forward_hook(cls.method(name))
+
     def held(self) -> dict[str, Any]:
         """The attributes by name, as the program sees them."""
         return {name: home[name] for name, home in self._where.items()}

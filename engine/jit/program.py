@@ -27,6 +27,14 @@ _KINDS = {
 _NEWEST = 10  # the newest version of operators that is known. Source: caffe2/serialize/versions.h
 
 
+_LISTS = {
+    "__parameters__": "parameters",
+    "__buffers__": "buffers",
+    "__forward_pre_hooks__": "pre_hooks",
+    "__forward_hooks__": "hooks",
+}
+
+
 @dataclass(frozen=True)
 class _Body:
     """A function that waits for all names to be known."""
@@ -170,10 +178,10 @@ def _assign(cls: ScriptClass, node: ast.Assign, file: str) -> None:
     if len(node.targets) != 1 or not isinstance(target, ast.Name):
         raise FormatError(f"{file}:{node.lineno}: an assignment to something other than a name in a class")
     value = literal(node.value, file)
-    if target.id in ("__parameters__", "__buffers__"):
+    if target.id in _LISTS:
         if not isinstance(value, list) or not all(type(v) is str for v in value):
             raise FormatError(f"{file}:{node.lineno}: {target.id} is no list of names")
-        setattr(cls, target.id.strip("_"), frozenset(value))
+        setattr(cls, _LISTS[target.id], tuple(value))
     elif cls.kind == "enum":
         cls.members[target.id] = Member(cls, target.id, value)
     elif not target.id.startswith("__"):

@@ -69,6 +69,7 @@ def read(archive: Archive, limits: Limits = DEFAULT) -> ScriptModule:
     constants = objects.constants()
     program = Program(_texts(archive), constants, _version(archive))
     module = objects.module(program)
+    module.hook()
     own = vars(module)
     own["_program"] = program
     own["_buffers"] |= {f"CONSTANTS.c{n}": c for n, c in enumerate(constants) if isinstance(c, Tensor)}

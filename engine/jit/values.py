@@ -20,8 +20,10 @@ class ScriptClass:
         self.methods: dict[str, Function] = {}
         self.types: dict[str, ast.expr] = {}  # attributes with their types, in order
         self.constants: dict[str, Any] = {}
-        self.parameters: frozenset[str] = frozenset()
-        self.buffers: frozenset[str] = frozenset()
+        self.parameters: tuple[str, ...] = ()
+        self.buffers: tuple[str, ...] = ()
+        self.pre_hooks: tuple[str, ...] = ()
+        self.hooks: tuple[str, ...] = ()
         self.members: dict[str, Member] = {}
         self.tuple_type: type[NamedResult] | None = None
 

@@ -177,7 +177,7 @@ class Cell(nn.Module):
 
 
 class Gate(nn.Module):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if x.sum() > 0:
             return x
         return -x
@@ -309,6 +309,26 @@ class Forms(nn.Module):
         return waited, listed, doubled, pair, x, float("nan"), [True, False], x.dtype, x.device == torch.device("cpu")
 
 
+class Hooked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = Gate()
+        self.gate.register_forward_pre_hook(before)
+        self.gate.register_forward_hook(after)
+        self.register_forward_hook(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gate(x) * 2
+
+
+def before(self, input: Tuple[Tensor]) -> Tuple[Tensor]:
+    return (input[0] * 10,)
+
+
+def after(self, input: Tuple[Tensor], output: Tensor) -> Tensor:
+    return output + 100
+
+
 class Convolutions(nn.Module):
     """A small network with most kinds of layers of images."""
 
@@ -391,6 +411,7 @@ def cases() -> dict[str, tuple[nn.Module, list[tuple[Any, ...]]]]:
         "stateful": (Stateful(), [(normal(2),), (normal(2),)]),
         "types": (Types(), [(normal(3, 4),)]),
         "decoder": (Decoder().eval(), [(normal(1, 4), 4), (normal(2, 4), 6)]),
+        "hooked": (Hooked(), [(normal(3),), (-torch.ones(2),)]),
         "forms": (Forms(), [(normal(4), normal(4)), (normal(4), 3)]),
     }  # fmt: skip
 
