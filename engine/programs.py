@@ -21,6 +21,7 @@ from .graph.layout import Layout
 from .graph.plan import plan
 from .graph.rows import axis_of, rows_apart
 
+WORTH_A_THREAD = 20_000_000  # operations of a share of a batch, below which waking a thread for it costs more
 ARENA_BYTES = 256 << 20  # a larger batch is cut, where it can be: it would be no faster, and much larger
 
 
@@ -136,10 +137,11 @@ class Programs:
 
     def _make(self, batch: int) -> Program:
         share, left = divmod(batch, self.threads)
-        if self.threads == 1 or left or not share or not self._whole_rows:
-            return self.executor.compile(plan(self.graph, batch, self.threads), self.choices)
-        single = [self._single.compile(plan(self.graph, share), self.choices) for _ in range(self.threads)]
-        return ParallelProgram(single, self._pool)
+        if self.threads > 1 and share and not left and self._whole_rows:
+            parts = [plan(self.graph, share) for _ in range(self.threads)]
+            if parts[0].flops >= WORTH_A_THREAD:
+                return ParallelProgram([self._single.compile(part, self.choices) for part in parts], self._pool)
+        return self.executor.compile(plan(self.graph, batch, self.threads), self.choices)
 
     @property
     def _whole_rows(self) -> bool:

@@ -79,7 +79,8 @@ def agree(met: Any, expected: Any) -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("threads", [1, 2])
 @engine.no_grad()
-def test_answers_are_the_modules(name: str, executor: str, threads: int) -> None:
+def test_answers_are_the_modules(name: str, executor: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numserve.engine.programs.WORTH_A_THREAD", 0)
     module, example = MODELS[name]()
     model = compile_module(module, example(1), executor=executor, threads=threads)
     for batch in (1, 2, 3, 8, 7, 17):
@@ -296,14 +297,21 @@ def test_a_large_batch_is_cut_by_what_its_arena_takes(monkeypatch: pytest.Monkey
     assert max(plan["arena_bytes"] for plan in model.describe()["plans"]) <= 100_000
 
 
-def test_threads_of_numpy_are_given_whole_images() -> None:
+@pytest.mark.parametrize("worth", [True, False])
+def test_threads_of_numpy_are_given_whole_images_where_there_is_enough_to_do(
+    worth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module, example = convnet()
     model = compile_module(module, example(1), executor="numpy", threads=2)
-    assert isinstance(model.program(4), ParallelProgram)
+    flops = model.program(1).plan.flops
+    monkeypatch.setattr("numserve.engine.programs.WORTH_A_THREAD", 2 * flops if worth else 3 * flops)
+    assert isinstance(model.program(4), ParallelProgram) is worth
     assert not isinstance(model.program(1), ParallelProgram)
 
 
-def test_overflows_go_unsaid_in_every_thread(executor: str) -> None:
+def test_overflows_go_unsaid_in_every_thread(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numserve.engine.programs.WORTH_A_THREAD", 0)
+
     class Exploding(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return (x * 1e30).exp() / (x - x)
