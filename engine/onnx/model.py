@@ -145,51 +145,30 @@ class OnnxModel(Imported):
         return recording
 
     def _shapes(self, given: Mapping[str, tuple[int, ...]] | None) -> dict[str, tuple[int, ...]]:
-        """A shape for each input; of a dim that the file leaves open without an example, the first is 1."""
+        """A shape for each input: the examples', or what the file declares with a batch of 1."""
+        batch = batch_dims(self.inputs)
         shapes = {}
-        first = self._first_symbol()
         for info in self.inputs:
             if info.kind != "tensor" or element(info.type) is STRING:
-                raise CaptureError(
-                    f"runs eager: the input {info.name!r} is a {info.kind or 'thing'} of no plain tensors"
-                )
+                kind = info.kind if info.kind != "tensor" else "tensor of texts"
+                raise CaptureError(f"runs eager: the input {info.name!r} is a {kind or 'value of no type'}")
             if given is not None:
                 if info.name not in given:
                     raise ShapeError(f"the input {info.name!r} is missing")
                 _check_shape(info, given[info.name])
                 shapes[info.name] = given[info.name]
                 continue
-            open_dims = [
-                d for d, n in enumerate(info.dims or ()) if isinstance(n, str) and (d, n) not in first[info.name]
-            ]
-            if info.dims is None or open_dims:
+            dims = {d: n for d, n in enumerate(info.dims or ()) if d != batch.get(info.name)}
+            if info.dims is None or any(isinstance(n, str) for n in dims.values()):
                 raise CaptureError(f"runs eager: the sizes of {info.name!r} are open; give examples of the inputs")
             shapes[info.name] = tuple(1 if isinstance(n, str) else n for n in info.dims)
         return shapes
 
-    def _first_symbol(self) -> dict[str, set[tuple[int, str]]]:
-        """The dims, by input, that follow the batch: those of the first symbol met, dim by dim."""
-        symbols = [
-            (d, n, name)
-            for name, d, n in sorted(
-                ((i.name, d, n) for i in self.inputs for d, n in enumerate(i.dims or ()) if isinstance(n, str)),
-                key=lambda item: item[1],
-            )
-        ]
-        chosen: dict[str, set[tuple[int, str]]] = {info.name: set() for info in self.inputs}
-        if symbols:
-            place, symbol, _ = symbols[0]
-            for d, n, name in symbols:
-                if n == symbol and (n or d == place):
-                    chosen[name].add((d, n))
-        return chosen
-
     def _batch_dims(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The dim of each input that is the batch, for those that agree with the first."""
-        dims = {name: min(places)[0] for name, places in self._first_symbol().items() if places}
-        sizes = {name: shapes[name][dim] for name, dim in dims.items()}
-        first = next(iter(sizes.values()), None)
-        return {name: dim for name, dim in dims.items() if sizes[name] == first}
+        sizes = {n: (d, shapes[n][d]) for n, d in batch_dims(self.inputs).items() if d < len(shapes[n])}
+        first = next((size for _, size in sizes.values()), None)
+        return {name: d for name, (d, size) in sizes.items() if size == first}
 
     # Inputs
 
@@ -206,6 +185,16 @@ class OnnxModel(Imported):
         """The inputs and outputs."""
         inputs, outputs = (", ".join(map(_told, infos)) for infos in (self.inputs, self.outputs))
         return f"({inputs}) → ({outputs}), {len(self._outer.nodes)} nodes"
+
+
+def batch_dims(infos: Sequence[InfoRecord]) -> dict[str, int]:
+    """The dim of each input that follows the batch: the first one that the file leaves open, and those named alike."""
+    dims = [(info.name, ("",) if info.dims is None else info.dims) for info in infos]
+    open_dims = [(d, size, name) for name, sizes in dims for d, size in enumerate(sizes) if isinstance(size, str)]
+    if not open_dims:
+        return {}
+    place, symbol, _ = min(open_dims, key=lambda dim: dim[0])
+    return {name: d for d, size, name in reversed(open_dims) if size == symbol and (size or d == place)}
 
 
 def _told(info: InfoRecord) -> str:

@@ -21,7 +21,6 @@ from .records import GraphRecord, ModelRecord, NodeRecord, Reader, TensorRecord
 from .tensors import array_of
 
 OLDEST, NEWEST = 1, 28  # opset versions of the operators of ONNX itself
-_OPENED = {"", "ai.onnx.ml"}
 
 
 class OnnxFile:
@@ -92,30 +91,25 @@ def _check_operators(record: ModelRecord) -> None:
     if missing:
         names = ", ".join(f"{quote(n)} ({count})" for n, count in sorted(missing.items())[:50])
         raise MissingOperatorsError(f"the model uses operators that the engine lacks: {names}")
-    for _, graph in _graphs(record):
-        if graph.sparse:
-            raise FormatError("the model has sparse initialisers, which are not read")
+    if any(graph.sparse for graph in _all_graphs(record)):
+        raise FormatError("the model has sparse initialisers, which are not read")
 
 
 def _all_nodes(record: ModelRecord) -> Iterable[list[NodeRecord]]:
-    """The nodes of the graph, of graphs inside it, and of functions."""
+    """The nodes of functions, and of all graphs."""
     for function in record.functions.values():
         yield function.nodes
-        yield from _inside(function.nodes)
-    for nodes, _ in _graphs(record):
-        yield nodes
-
-
-def _graphs(record: ModelRecord) -> Iterable[tuple[list[NodeRecord], GraphRecord]]:
-    if record.graph is not None:
-        yield record.graph.nodes, record.graph
-        for graph in _graphs_inside(record.graph.nodes):
-            yield graph.nodes, graph
-
-
-def _inside(nodes: list[NodeRecord]) -> Iterable[list[NodeRecord]]:
-    for graph in _graphs_inside(nodes):
+    for graph in _all_graphs(record):
         yield graph.nodes
+
+
+def _all_graphs(record: ModelRecord) -> Iterable[GraphRecord]:
+    """The graph, and those inside it and inside functions."""
+    if record.graph is not None:
+        yield record.graph
+        yield from _graphs_inside(record.graph.nodes)
+    for function in record.functions.values():
+        yield from _graphs_inside(function.nodes)
 
 
 def _graphs_inside(nodes: list[NodeRecord]) -> Iterable[GraphRecord]:

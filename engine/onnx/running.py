@@ -20,7 +20,7 @@ from ..graph.inference import ELEMENTWISE, RULES, outlines_of
 from ..graph.recording import CaptureError, Event, Recording, Ref, Slot
 from ..ops import PRIMITIVES
 from .elements import Element, element_of
-from .items import Item, Operand, known
+from .items import Item, Operand
 
 # Nodes that one run passes, those of loops once for each turn: into a graph, and eager.
 MOST_RECORDED, MOST_STEPS = 200_000, 5_000_000
@@ -167,6 +167,3 @@ def _element(array: Array, operands: Sequence[Operand]) -> Element:
         if isinstance(operand, Item) and operand.element.narrow and operand.element.carrier == array.dtype:
             return operand.element
     return element_of(array)
-
-
-__all__ = ["Folds", "Run", "known"]

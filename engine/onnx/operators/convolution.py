@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...errors import FormatError
@@ -145,10 +143,10 @@ def col2im(at: Call, x: Item, image: Item, block: Item) -> Item:
     sizes, kernel = at.whole(image, "the image's shape"), at.whole(block, "the block's shape")
     windows = geometry(at, sizes, kernel)
     counts = windows.counts(sizes, False)
-    channels = x.shape[1] // int(np.prod(kernel))
+    points = area(windows)
+    channels = x.shape[1] // points
     # One channel a point of the window, and a weight that puts each at its point.
-    points = int(np.prod(kernel))
-    weight: Any = np.eye(points).reshape(points, 1, *kernel).repeat(1, 0)
+    weight = np.eye(points).reshape(points, 1, *kernel)
     rows = at("reshape", x, shape=(x.shape[0] * channels, points, *counts))
     spread = at(
         "conv_transpose", rows, at.constant(weight, x), None, stride=windows.stride, padding=windows.padding,

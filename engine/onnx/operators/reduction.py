@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..calls import Call
@@ -223,8 +221,3 @@ def mean_variance_normalization(at: Call, x: Item) -> Item:
     centred = at("sub", x, at("mean", x, dim=dims, keepdim=True))
     spread = at("sqrt", at("mean", at("square", centred), dim=dims, keepdim=True))
     return at("div", centred, at("add", spread, 1e-9))
-
-
-def count_of(x: Item, dims: tuple[int, ...]) -> int:
-    """How many elements some dims have."""
-    return math.prod(x.shape[d] for d in dims)

@@ -25,32 +25,36 @@ class Rule:
         self.cubic = at.number("cubic_coeff_a", -0.75)
         self.exclude = at.flag("exclude_outside")
         self.antialias = at.flag("antialias")
-        self.outside = at.number("extrapolation_value", 0.0)
+        self.filling = at.number("extrapolation_value", 0.0)
         if self.place not in _PLACES:
             raise FormatError(f"coordinate_transformation_mode {self.place!r}; expected one of {', '.join(_PLACES)}")
 
-    def matrix(self, size: int, out: int, scale: float, roi: tuple[float, float]) -> tuple[Array, Array]:
-        """A matrix (out, in), and which outputs lie outside the input."""
-        places = _PLACES[self.place](np.arange(out, dtype=np.float64), size, out, scale, roi)
-        outside = (places < 0) | (places > size - 1) if self.place == "tf_crop_and_resize" else np.zeros(out, bool)
-        if self.mode == "nearest":
-            chosen = np.clip(_NEAREST[self.nearest](places), 0, size - 1).astype(np.int64)
-            return np.eye(size)[chosen] if size * out <= 1 << 22 else _sparse(chosen, size), outside
+    def places(self, size: int, out: int, scale: float, roi: tuple[float, float]) -> Array:
+        """Where the outputs lie among the inputs of a dim."""
+        return _PLACES[self.place](np.arange(out, dtype=np.float64), size, out, scale, roi)
+
+    def beyond(self, places: Array, size: int) -> Array:
+        """Which places get the value for what lies outside."""
+        return np.asarray(((places < 0) | (places > size - 1)) & (self.place == "tf_crop_and_resize"))
+
+    def chosen(self, places: Array, size: int) -> Array:
+        """The nearest inputs."""
+        return np.clip(_NEAREST[self.nearest](places), 0, size - 1).astype(np.int64)
+
+    def matrix(self, places: Array, size: int, scale: float) -> Array:
+        """What each input (a column) counts for each output (a row)."""
         stretch = min(scale, 1.0) if self.antialias else 1.0
         reach = (1 if self.mode == "linear" else 2) / stretch
         first = np.floor(places - reach).astype(np.int64)
-        matrix = np.zeros((out, size))
-        weights = []
         taps = [first + step for step in range(math.ceil(2 * reach) + 2)]
-        for tap in taps:
-            weight = self._kernel(np.abs(places - tap) * stretch)
-            if self.exclude:
-                weight = np.where((tap < 0) | (tap >= size), 0, weight)
-            weights.append(weight)
+        weights = [self._kernel(np.abs(places - tap) * stretch) for tap in taps]
+        if self.exclude:
+            weights = [np.where((t < 0) | (t >= size), 0, w) for t, w in zip(taps, weights, strict=True)]
         total = np.sum(weights, axis=0)
+        matrix, rows = np.zeros((len(places), size)), np.arange(len(places))
         for tap, weight in zip(taps, weights, strict=True):
-            np.add.at(matrix, (np.arange(out), np.clip(tap, 0, size - 1)), weight / np.where(total == 0, 1, total))
-        return matrix, outside
+            np.add.at(matrix, (rows, np.clip(tap, 0, size - 1)), weight / np.where(total == 0, 1, total))
+        return matrix
 
     def _kernel(self, distance: Array) -> Array:
         if self.mode == "linear":
@@ -59,10 +63,6 @@ class Rule:
         near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
         far = a * (((distance - 5) * distance + 8) * distance - 4)
         return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-
-
-def _sparse(chosen: Array, size: int) -> Array:
-    raise FormatError(f"a dim of {size} resized to {len(chosen)}")
 
 
 Place = Callable[[Array, int, int, float, tuple[float, float]], Array]
@@ -147,7 +147,7 @@ def _resized(
         first = min(axis for axis, *_ in changed)
         scale_of = {axis: scale for axis, scale, *_ in changed}
         size_of = {axis: size for axis, _, size, _ in changed}
-        rest = range(max(2, first if first > 1 else 2), x.ndim)
+        rest = range(first, x.ndim)
         return at(
             "interpolate", x, size=tuple(size_of.get(d, x.shape[d]) for d in rest), mode=mode,
             align_corners=rule.place == "align_corners", scales=tuple(scale_of.get(d, 1.0) for d in rest),
@@ -180,10 +180,13 @@ def _by_matrices(at: Call, x: Item, rule: Rule, changed: Changed) -> Item:
     if not x.floating:
         x = at.cast(x, ELEMENTS[1])
     for axis, scale, size, edge in changed:
-        matrix, out = rule.matrix(x.shape[axis], size, scale, edge)
+        before = x.shape[axis]
+        places = rule.places(before, size, scale, edge)
+        out = rule.beyond(places, before)
         if rule.mode == "nearest":
-            x = at("index", x, at.constant(matrix.argmax(1)), dims=(axis,))
+            x = at("index", x, at.constant(rule.chosen(places, before)), dims=(axis,))
         else:
+            matrix = rule.matrix(places, before, scale)
             dims = [d for d in range(x.ndim) if d != axis] + [axis]
             back = np.argsort(dims).tolist()
             x = at(
@@ -193,7 +196,7 @@ def _by_matrices(at: Call, x: Item, rule: Rule, changed: Changed) -> Item:
             shape = [-1 if d == axis else 1 for d in range(x.ndim)]
             outside = out.reshape(shape) if outside is None else outside | out.reshape(shape)
     if outside is not None:
-        x = at("where", at.constant(outside), at.constant(rule.outside, x), x)
+        x = at("where", at.constant(outside), at.constant(rule.filling, x), x)
     return x if x.element is kind else at.cast(x, kind)
 
 
