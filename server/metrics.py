@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from .exposition import CONTENT_TYPE, PlainCounter, render
 from .handler_metrics import HandlerMetrics
+from .memory import measured
 from .messages import BatchReport, Emitted
 
 __all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "WORKER_STATES", "Metrics", "ModelMetrics"]
@@ -67,6 +68,11 @@ class Metrics:
         self.batch_size = self._histogram("numserve_batch_size", "Requests a batch holds", SIZES)
         self.depth = self._gauge("numserve_queue_depth", "Requests waiting for a worker", MODEL)
         self.workers = self._gauge("numserve_workers", "Workers by state", (*MODEL, "state"))
+        self.memory = self._gauge(
+            "numserve_worker_memory_bytes", "Memory of a worker, shared pages in parts (PSS)", (*MODEL, "worker")
+        )
+        self.processes: dict[tuple[str, ...], Callable[[], Mapping[str, int]]] = {}
+        """A model's labels → what tells the process of each of its workers."""
         self.restarts = self._counter("numserve_worker_restarts_total", "Workers started again after a death", MODEL)
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")
@@ -114,6 +120,15 @@ class Metrics:
         self._system["DiskUsage"].set(disk.used / GIBIBYTE)
         self._system["DiskAvailable"].set(disk.free / GIBIBYTE)
         self._system["DiskUtilization"].set(disk.percent)
+
+    async def measure_workers(self) -> None:
+        """Measure the memory of every worker there is."""
+        workers = {(*labels, worker): pid for labels, ask in self.processes.items() for worker, pid in ask().items()}
+        held = await measured(workers.values())
+        self.memory.clear()
+        for labels, pid in workers.items():
+            if pid in held:
+                self.memory.labels(*labels).set(held[pid])
 
     async def watch_system(self, interval: float) -> None:
         """Measure the system every `interval` seconds until cancelled."""
@@ -187,8 +202,14 @@ class ModelMetrics:
         """A worker that died is started again."""
         self._restarts.inc()
 
-    def watch(self, depth: Callable[[], float], workers: Mapping[str, Callable[[], float]]) -> None:
-        """Ask these at each scrape: how many requests wait, and how many workers are in each state."""
+    def watch(
+        self,
+        depth: Callable[[], float],
+        workers: Mapping[str, Callable[[], float]],
+        processes: Callable[[], Mapping[str, int]],
+    ) -> None:
+        """Ask these at each scrape: how many requests wait, how many workers are in each state, and their processes."""
+        self._metrics.processes[tuple(self._labels.values())] = processes
         self._metrics.depth.labels(**self._labels).set_function(depth)
         self._states = tuple(workers)
         for state, count in workers.items():
@@ -197,6 +218,7 @@ class ModelMetrics:
     def removed(self) -> None:
         """The model is gone: its gauges end, its counters stay."""
         labels = tuple(self._labels.values())
+        self._metrics.processes.pop(labels, None)
         with suppress(KeyError):
             self._metrics.depth.remove(*labels)
             for state in self._states:

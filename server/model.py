@@ -79,7 +79,7 @@ class Model:
         )
         if failure is None:
             by_state = {state: partial(self._pool.count, state) for state in WORKER_STATES}
-            self._counted.watch(self._batcher.__len__, by_state)
+            self._counted.watch(self._batcher.__len__, by_state, self._pool.processes)
 
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.

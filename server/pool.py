@@ -96,6 +96,10 @@ class WorkerPool:
         """What there is to tell about each worker."""
         return [seat.status() for seat in self._seats]
 
+    def processes(self) -> dict[str, int]:
+        """The process of each worker that has one."""
+        return {status.id: status.pid for status in self.statuses() if status.pid is not None}
+
     def error(self) -> ServingError | None:
         """Why a worker is not ready that should be, even while it is tried again; the newest worker's reason."""
         return next((seat.error for seat in reversed(self._seats) if seat.error and seat.state != STOPPING), None)

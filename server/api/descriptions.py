@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +24,8 @@ NOT_SERVED: dict[str, Any] = {
 """What TorchServe tells of features that are not here: they are off."""
 
 
-def describe(model: Model, customized: dict[str, Any] | None = None) -> dict[str, Any]:
-    """One version of a model."""
+def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One version of a model; `held` is the memory of its workers' processes."""
     config, status = model.config, model.status()
     described = {
         "modelName": model.name,
@@ -44,7 +45,7 @@ def describe(model: Model, customized: dict[str, Any] | None = None) -> dict[str
         "deviceType": "cpu",
         **NOT_SERVED,
         "loadedAtStartup": model.loaded_at_startup,
-        "workers": [_worker(worker) for worker in status.workers],
+        "workers": [_worker(worker, held) for worker in status.workers],
         "jobQueueStatus": _queue(status.queue),
         "state": status.state,
     }
@@ -59,7 +60,7 @@ def _queue(queue: QueueStatus) -> dict[str, int]:
     return {"remainingCapacity": max(0, queue.capacity - queue.pending), "pendingRequests": queue.pending}
 
 
-def _worker(worker: WorkerStatus) -> dict[str, Any]:
+def _worker(worker: WorkerStatus, held: Mapping[int, int]) -> dict[str, Any]:
     described = {
         "id": worker.id,
         "startTime": _moment(worker.started_at),
@@ -69,6 +70,8 @@ def _worker(worker: WorkerStatus) -> dict[str, Any]:
         "gpu": False,
         "gpuUsage": "N/A",
     }
+    if worker.pid is not None and worker.pid in held:
+        described["proportionalMemoryUsage"] = held[worker.pid]
     if worker.engine:
         described["engine"] = _camel(worker.engine)
     return described | ({"lastError": worker.last_error} if worker.last_error else {})

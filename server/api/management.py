@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import Request, Response
 
 from ... import __version__
 from ..errors import InvalidRequest, NoWorkers
+from ..memory import measured
 from ..registry import Model, ModelRegistry, Registration
 from ..settings import Settings
 from .descriptions import describe
@@ -104,10 +106,13 @@ class _Management:
     async def describe(self, request: Request, model_name: str, model_version: str | None = None) -> Response:
         """Describe a version, or all of them."""
         if model_version == "all":
-            return PrettyJSON([describe(model) for model in self._registry.versions(model_name)])
+            models = self._registry.versions(model_name)
+            held = await _memory_of(models)
+            return PrettyJSON([describe(model, held) for model in models])
         model = self._registry.get(model_name, model_version)
         customized = Parameters.of_query(request).flag("customized", False)
-        return PrettyJSON([describe(model, await _customized(model) if customized else None)])
+        told = await _customized(model) if customized else None
+        return PrettyJSON([describe(model, await _memory_of([model]), told)])
 
     async def scale(self, request: Request, model_name: str, model_version: str | None = None) -> Response:
         """Change how many workers a version has."""
@@ -150,6 +155,11 @@ class _Management:
     def _require_model_api(self) -> None:
         if not self._settings.enable_model_api:
             raise NotAllowed(HOW_TO_ENABLE)
+
+
+async def _memory_of(models: Iterable[Model]) -> dict[int, int]:
+    """The memory that the processes of models' workers hold."""
+    return await measured(w.pid for model in models for w in model.status().workers if w.pid is not None)
 
 
 async def _customized(model: Model) -> dict[str, Any]:

@@ -17,6 +17,7 @@ def metrics_app(metrics: Metrics) -> App:
     app = make_app("numserve metrics", __version__, operator=False)
 
     async def scrape(request: Request) -> Response:
+        await metrics.measure_workers()
         text = metrics.exposition(request.query_params.getlist("name[]"))
         return Response(text, headers={"content-type": CONTENT_TYPE})
 

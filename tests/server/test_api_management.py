@@ -136,7 +136,17 @@ async def test_a_description_has_torchserves_fields_in_order(serve):
         {"remainingCapacity": 100, "pendingRequests": 0},
     )
     (worker,) = model["workers"]
-    assert list(worker) == ["id", "startTime", "status", "memoryUsage", "pid", "gpu", "gpuUsage"]
+    assert list(worker) == [
+        "id",
+        "startTime",
+        "status",
+        "memoryUsage",
+        "pid",
+        "gpu",
+        "gpuUsage",
+        "proportionalMemoryUsage",
+    ]
+    assert worker["proportionalMemoryUsage"] > 1 << 20
     assert (worker["status"], worker["gpu"], worker["gpuUsage"]) == ("READY", False, "N/A")
 
 

@@ -1,4 +1,5 @@
 import logging
+import os
 
 import pytest
 from hypothesis import given
@@ -135,12 +136,24 @@ def test_a_handler_cannot_fill_the_memory_with_label_values(metrics):
 
 
 def test_a_removed_model_leaves_its_counters_and_takes_its_gauges(metrics, model):
-    model.watch(lambda: 3, {"ready": lambda: 1.0})
+    model.watch(lambda: 3, {"ready": lambda: 1.0}, dict)
     model.rejected("queue_full")
     assert samples(metrics, "numserve_queue_depth")[0].endswith(" 3.0")
     model.removed()
     assert samples(metrics, "numserve_queue_depth", "numserve_workers") == []
     assert samples(metrics, "numserve_requests_rejected_total")[0].endswith(" 1.0")
+
+
+async def test_a_worker_shows_its_memory_while_it_is_there(metrics, model):
+    running = {"9000": os.getpid(), "9001": 1 << 22}  # the second has just died
+    model.watch(lambda: 0, {}, lambda: running)
+    await metrics.measure_workers()
+    (line,) = samples(metrics, "numserve_worker_memory_bytes")
+    assert line.startswith('numserve_worker_memory_bytes{model_name="digits",model_version="1.0",worker="9000"} ')
+    assert float(line.split()[-1]) > 1 << 20
+    model.removed()
+    await metrics.measure_workers()
+    assert samples(metrics, "numserve_worker_memory_bytes") == []
 
 
 def test_unknown_models_share_one_label(metrics):
