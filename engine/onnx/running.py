@@ -24,7 +24,8 @@ from .items import Item, Operand
 
 # Nodes that one run passes, those of loops once for each turn: into a graph, and eager.
 MOST_RECORDED, MOST_STEPS = 200_000, 5_000_000
-MOST_FOLDED = 1 << 30  # bytes of one constant that a file asks us to make
+# Bytes that one operator makes out of few: of a constant, and eager, where they may be activations.
+MOST_FOLDED, MOST_MADE = 1 << 30, 1 << 34
 WORTH_KEEPING = 64
 SCALARS = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 
@@ -93,11 +94,11 @@ class Run:
 
     def _folded(self, name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> tuple[Array, ...]:
         if self._folds is None:
-            _refuse_large(name, arrays, attributes)
+            _refuse_large(name, arrays, attributes, MOST_MADE)
             return _run(name, arrays, attributes)
         found = self._folds.get(name, arrays, attributes)
         if found is None:
-            _refuse_large(name, arrays, attributes)
+            _refuse_large(name, arrays, attributes, MOST_FOLDED)
             found = _run(name, arrays, attributes)
             self._folds.keep(name, arrays, attributes, found)
         return found
@@ -142,7 +143,7 @@ def _run(name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> tuple[
     return result if isinstance(result, tuple) else (np.asarray(result),)
 
 
-def _refuse_large(name: str, arrays: Sequence[Any], attributes: dict[str, Any]) -> None:
+def _refuse_large(name: str, arrays: Sequence[Any], attributes: dict[str, Any], most: int) -> None:
     """FormatError before something is made that no honest file asks for."""
     if name not in RULES and name not in ELEMENTWISE:
         return
@@ -151,8 +152,8 @@ def _refuse_large(name: str, arrays: Sequence[Any], attributes: dict[str, Any]) 
         size = sum(o.size * o.itemsize for o in outlines_of(name, arrays, attributes))
     except EngineError:
         return  # the values tell, and what they tell is no more than they are
-    if size > max(MOST_FOLDED, 4 * given):
-        raise FormatError(f"{name} makes {size} bytes of {given}; more than {MOST_FOLDED} are not made of so few")
+    if size > max(most, 4 * given):
+        raise FormatError(f"{name} makes {size} bytes of {given}; more than {most} are not made of so few")
 
 
 def _held(array: Array) -> int:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numserve.engine.dtype import of
+from numserve.engine.graph import Graph, Node, Value
 from numserve.engine.onnx import OnnxModel, read
 from numserve.engine.onnx.exporting.writer import tensor
 from numserve.engine.onnx.wire import Message
+from numserve.engine.ops import PRIMITIVES
 
 FLOAT, INT, STRING, TENSOR, GRAPH, FLOATS, INTS, STRINGS = range(1, 9)
 DATA = Path(__file__).parents[2] / "data" / "onnx"
@@ -104,3 +107,33 @@ def run(op: str, *arrays: np.ndarray, opset: int = 20, outputs: int = 1, **attri
     made = loaded(graph([node(op, names, results, **attributes)], infos, results), opset)
     met = made(*map(Tensor, arrays))
     return tuple(t.array for t in met) if isinstance(met, tuple) else met.array
+
+
+# Recurrent layers have their weights as constants from this operand on.
+FIRST_WEIGHT = {"rnn": 2, "gru": 2, "lstm": 3}
+
+
+def narrow(operand: Any) -> Any:
+    wide = isinstance(operand, np.ndarray) and operand.dtype == np.float64
+    return operand.astype(np.float32) if wide else operand
+
+
+def graph_of(name: str, case: Any) -> tuple[Graph, list[np.ndarray]]:
+    """A graph of one node, whose first operand is an input and whose others are constants, as layers have them."""
+    operands = [narrow(o) for o in case.operands]
+    values, inputs, constants = [], [], {}
+    for n, operand in enumerate(operands):
+        if not isinstance(operand, np.ndarray):
+            values.append(operand)
+            continue
+        value = Value(f"v{n}", operand.shape, of(operand))
+        values.append(value)
+        if n >= FIRST_WEIGHT.get(name, n + 1):
+            constants[value.name] = operand
+        else:
+            inputs.append((value, operand))
+    results = PRIMITIVES[name].run(*operands, **case.attributes)
+    results = results if isinstance(results, tuple) else (np.asarray(results),)
+    outputs = tuple(Value(f"out{n}", r.shape, of(r)) for n, r in enumerate(results))
+    node = Node(name, tuple(values), outputs, case.attributes)
+    return Graph(tuple(v for v, _ in inputs), outputs, (node,), constants), [a for _, a in inputs]

@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numserve.engine import Tensor
-from numserve.engine.dtype import of
 from numserve.engine.errors import UnsupportedOpError
-from numserve.engine.graph import Graph, GraphModule, Node, Value, interpret
+from numserve.engine.graph import GraphModule, interpret
 from numserve.engine.onnx import export, load
 from numserve.engine.onnx.exporting import RULES
-from numserve.engine.ops import PRIMITIVES
 
 from ..cases import CASES
+from .made import graph_of
 from .whole import NAMES, TOLERANCE, error, inputs, pair
 
 pytestmark = pytest.mark.oracle
 ROWS = [
     pytest.param(name, case, id=f"{name}-{n}") for name in sorted(RULES) for n, case in enumerate(CASES.get(name, []))
 ]
-FIRST_WEIGHT = {"rnn": 2, "gru": 2, "lstm": 3}
 
 
 @pytest.fixture(scope="module")
@@ -39,32 +37,6 @@ def session(runtime: ModuleType, path: Path) -> Any:
     return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def narrow(operand: Any) -> Any:
-    wide = isinstance(operand, np.ndarray) and operand.dtype == np.float64
-    return operand.astype(np.float32) if wide else operand
-
-
-def graph_of(name: str, case: Any) -> tuple[Graph, list[np.ndarray]]:
-    """A graph of one node, whose first operand is an input and whose others are constants, as layers have them."""
-    operands = [narrow(o) for o in case.operands]
-    values, inputs, constants = [], [], {}
-    for n, operand in enumerate(operands):
-        if not isinstance(operand, np.ndarray):
-            values.append(operand)
-            continue
-        value = Value(f"v{n}", operand.shape, of(operand))
-        values.append(value)
-        if n >= FIRST_WEIGHT.get(name, n + 1):
-            constants[value.name] = operand
-        else:
-            inputs.append((value, operand))
-    results = PRIMITIVES[name].run(*operands, **case.attributes)
-    results = results if isinstance(results, tuple) else (np.asarray(results),)
-    outputs = tuple(Value(f"out{n}", r.shape, of(r)) for n, r in enumerate(results))
-    node = Node(name, tuple(values), outputs, case.attributes)
-    return Graph(tuple(v for v, _ in inputs), outputs, (node,), constants), [a for _, a in inputs]
-
-
 @pytest.mark.parametrize(("name", "case"), ROWS)
 def test_every_rule_means_what_its_primitive_does(name: str, case: Any, runtime: ModuleType, tmp_path: Path) -> None:
     graph, arrays = graph_of(name, case)
@@ -74,14 +46,7 @@ def test_every_rule_means_what_its_primitive_does(name: str, case: Any, runtime:
         export(GraphModule(graph), tuple(map(Tensor, arrays)), tmp_path / "one.onnx", dynamic_batch=False)
     except UnsupportedOpError:
         pytest.skip("refused")
-    try:
-        ours = load(tmp_path / "one.onnx")
-        again = ours(*map(Tensor, arrays))
-    finally:
-        pass
     expected = interpret(graph, arrays)
-    for met, wanted in zip(again if isinstance(again, tuple) else (again,), expected, strict=True):
-        np.testing.assert_allclose(met.array, wanted, rtol=1e-4, atol=1e-5)
     try:
         run = session(runtime, tmp_path / "one.onnx")
     except Exception as error:
