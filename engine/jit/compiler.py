@@ -14,7 +14,7 @@ from ..formats.limits import quote
 from . import access
 from .calls import Calls
 from .expressions import Program
-from .functions import FIRST, RESULT, Block, Expression, Frame, Function, Statement
+from .functions import BUDGET, FIRST, RESULT, Block, Expression, Frame, Function, Statement
 from .syntax import DEEPEST
 
 
@@ -128,6 +128,7 @@ class _Compiler(Calls):
         def count(f: Frame) -> bool:
             for number in range(*[int(bound(f)) for bound in bounds]):
                 f[place] = number
+                BUDGET.spend()
                 if body(f):
                     return True
             return False
@@ -141,6 +142,7 @@ class _Compiler(Calls):
 
         def loop(f: Frame) -> bool:
             while test(f):
+                BUDGET.spend()
                 if body(f):
                     return True
             return False

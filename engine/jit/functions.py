@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,22 @@ Expression = Callable[[Frame], Any]
 Statement = Callable[[Frame], bool]  # gives whether the function has returned
 
 RESULT, OUTER, FIRST = 0, 1, 2  # places in a frame: what is returned, the frame around a nested function, the names
+
+
+class Budget(threading.local):
+    """How many turns loops may still take in this thread; None for any number."""
+
+    left: int | None = None
+
+    def spend(self) -> None:
+        """Take one turn."""
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise ScriptError("the program loops for too long while it is loaded")
+
+
+BUDGET = Budget()
 
 
 class Unset:

@@ -73,18 +73,18 @@ class ScriptModule(Module):
         for name, value in values.items():
             if not name or "." in name:
                 raise FormatError(f"{cls.name} has an attribute named {quote(name)}")
+            home = "_values"
             if isinstance(value, Module):
-                home = own["_modules"]
+                home = "_modules"
             elif name in cls.parameters:
-                home = own["_parameters"]
+                home = "_parameters"
                 value = value if value is None else _parameter(value, shared, cls, name)
             elif name in cls.buffers:
-                home = own["_buffers"]
-            elif name == "training":
-                home, value = own, bool(value)
+                home = "_buffers"
+            if name == "training":
+                self.training = bool(value)
             else:
-                home = own["_values"]
-            home[name] = value
+                own[home][name] = value
             own["_where"][name] = home
 
     def hook(self) -> None:
@@ -97,7 +97,7 @@ class ScriptModule(Module):
 
     def held(self) -> dict[str, Any]:
         """The attributes by name, as the program sees them."""
-        return {name: home[name] for name, home in self._where.items()}
+        return {name: self.look_up(name) for name in self._where}
 
     def save(self, f: FilePath, _extra_files: Mapping[str, bytes | str] | None = None) -> None:
         """Write the program with its present state as an archive. Source: torch.jit.ScriptModule.save."""
@@ -105,24 +105,24 @@ class ScriptModule(Module):
 
     def look_up(self, name: str) -> Any:
         """An attribute, as the program asks for it."""
-        home = self._where.get(name)
-        if home is not None:
-            return home[name]
-        cls = self._class
-        if name in cls.constants:
-            return cls.constants[name]
         if name == "training":
             return self.training
+        own = vars(self)
+        home = own["_where"].get(name)
+        if home is not None:
+            return own[home][name]
+        cls = own["_class"]
+        if name in cls.constants:
+            return cls.constants[name]
         raise ScriptError(f"{cls.name} has no attribute {name!r}")
 
     def change(self, name: str, value: Any) -> None:
         """Change an attribute, as the program asks."""
-        home = self._where.get(name)
-        if home is None:
-            raise ScriptError(f"{self._class.name} has no attribute {name!r}")
-        if TRACING.watcher is not None and home[name] is not value:
+        if name not in self._class.types:
+            raise ScriptError(f"{self._class.name} has no attribute {name!r} that can be changed")
+        if TRACING.watcher is not None and self.look_up(name) is not value:
             raise CaptureError(f"runs eager: the module changes {name!r}, which it keeps")
-        home[name] = value
+        self.hold({name: value}, {})
 
     def __getattr__(self, name: str) -> Any:
         own = vars(self)

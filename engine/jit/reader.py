@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from os import PathLike
+from shutil import copyfileobj
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
 
 from ..errors import FormatError
 from ..formats.detection import TORCHSCRIPT, detect
@@ -42,7 +45,7 @@ class TorchScript:
 
 
 def load(
-    f: FilePath, map_location: Any = None, _extra_files: dict[str, Any] | None = None, **unused: Any
+    f: FilePath | IO[bytes], map_location: Any = None, _extra_files: dict[str, Any] | None = None, **unused: Any
 ) -> ScriptModule:
     """The module in a TorchScript archive, ready to be called. Source: torch.jit.load.
 
@@ -51,6 +54,11 @@ def load(
     operators. Raises: FormatError where the file is damaged, unsafe or no archive; MissingOperatorsError, which names
     all of them, where the program asks for operators that the engine lacks.
     """
+    if not isinstance(f, (str, PathLike)):
+        with NamedTemporaryFile(prefix="program-") as file:  # what was mapped stays when its name is gone
+            copyfileobj(f, file)
+            file.flush()
+            return load(file.name, map_location, _extra_files)
     try:
         module = TorchScript().load(f)
         if _extra_files:

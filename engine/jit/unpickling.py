@@ -9,7 +9,7 @@ from typing import Any
 
 from ..device import device
 from ..dtype import Array
-from ..errors import FormatError
+from ..errors import EngineError, FormatError
 from ..formats import builders
 from ..formats.allowed import NAMES, StorageClass, refuse
 from ..formats.elements import Element
@@ -20,10 +20,12 @@ from ..formats.results import RawTensor, to_tensor
 from ..formats.storage import QuantizedRecord, SparseRecord, Storage, TensorRecord
 from ..formats.zip import Archive
 from ..nn.parameter import Parameter
+from .functions import BUDGET
 from .module import ScriptModule
 from .program import Program
 from .values import ScriptClass, ScriptObject
 
+_MOST_TURNS = 100_000  # that loops may take while a program is loaded
 _PLAIN = (str, bool, int, float, complex, type(None), device)
 
 
@@ -154,8 +156,14 @@ class _Maker:
 
     def set_states(self) -> None:
         """Call the __setstate__ of objects that have one, now that all objects are there."""
-        for owner, cls, state in self._later:
-            cls.method("__setstate__")(owner, state)
+        BUDGET.left = _MOST_TURNS
+        try:
+            for owner, cls, state in self._later:
+                cls.method("__setstate__")(owner, state)
+        except (EngineError, RecursionError) as error:
+            raise FormatError(f"the program fails while it sets its state: {error}") from error
+        finally:
+            BUDGET.left = None
 
     def _make(self, record: Any, kind: type) -> Any:
         if kind is TensorRecord:

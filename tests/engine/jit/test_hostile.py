@@ -178,3 +178,38 @@ def test_loading_brings_no_module() -> None:
     jit.load(path_of("parts"))
 
     assert {name for name in set(sys.modules) - before if "__torch__" in name or name == "torch"} == set()
+
+
+STATE = (
+    HEAD.replace("training : bool", "training : bool\n  a : int")
+    + """  def forward(self: __torch__.M, x: Tensor) -> Tensor:
+    return torch.add(x, self.a)
+  def __setstate__(self: __torch__.M, state: Tuple[int, bool]) -> NoneType:
+"""
+)
+
+
+def with_state(path: Path, *lines: str) -> Path:
+    """An archive whose module sets its state by itself."""
+    code = STATE + "".join(f"    {line}\n" for line in lines)
+    made = program(path, code)
+    return remade(made, path, {"data.pkl": lambda _: b"\x80\x02c__torch__\nM\n)\x81K\x05\x89\x86b."})
+
+
+def test_a_program_may_set_its_state_by_itself(tmp_path: Path) -> None:
+    module = jit.load(with_state(tmp_path / "m.pt", "self.a = (state)[0]", "self.training = (state)[1]"))
+
+    assert module(ones(2)).tolist() == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("while True:\n      pass", "loops for too long"),
+        ("(self).__setstate__(state, )", "fails while it sets its state"),
+        ('ops.prim.RaiseException("no")', "no .at code"),
+    ],
+)
+def test_state_that_is_never_set_ends_in_a_refusal(line: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=says):
+        jit.load(with_state(tmp_path / "m.pt", line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +146,21 @@ def test_gradients_flow_through_programs() -> None:
     module(Tensor(np.ones(2, np.float32))).sum().backward()
 
     assert module.w.grad.tolist() == [1, 1]
+
+
+def test_a_copy_is_a_module_of_its_own() -> None:
+    module = jit.load(path_of("stateful"))
+    copied = copy.deepcopy(module)
+
+    copied(ones(2))
+
+    assert (module.k, copied.k) == (0, 1)
+    assert copied.eval().look_up("training") is False
+    assert module.training
+
+
+def test_open_files_are_read_too() -> None:
+    with open(path_of("exported"), "rb") as file:
+        module = jit.load(file, map_location="cpu")
+
+    assert module(ones(2)).tolist() == [3, 4]
