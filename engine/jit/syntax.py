@@ -29,7 +29,8 @@ def parse(text: bytes, name: str) -> list[ast.stmt]:
         raise FormatError(f"{name} is not a program: {quote(str(error) or type(error).__name__)}") from error
 
 
-_MARKS = re.compile(r"\w*'(?:[^'\\\n]|\\.)*'|\w*\"(?:[^\"\\\n]|\\.)*\"|\w+|[\[({\])}]")
+_WORD = re.compile(r"\w+")
+_MARKS = re.compile(r"(?:\b\w+)?(?:'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")|[\[({\])}]")
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _CHAIN = re.compile(r"(?:\.\w+){200}|[-+~]{200}|(?:\bnot\s+){200}|(?:\*\*\s*\w+\s*){200}")
 
@@ -38,7 +39,9 @@ def _check_depth(source: str, name: str) -> None:
     """Refuse what would exhaust the parser's stack before it is given to it."""
     if "\0" in source:
         raise FormatError(f"{name} is not a program: it holds a zero byte")
-    depth = words = 0
+    if len(_WORD.findall(source)) > _MOST_WORDS:
+        raise FormatError(f"{name} has more than {_MOST_WORDS} names and numbers; no model's code has")
+    depth = 0
     for match in _MARKS.finditer(source):
         mark = match.group()
         if mark in _OPENING:
@@ -47,12 +50,8 @@ def _check_depth(source: str, name: str) -> None:
                 raise FormatError(f"{name} nests brackets more than {DEEPEST} deep")
         elif mark in _CLOSING:
             depth = max(depth - 1, 0)
-        else:
-            words += 1
-            if mark[-1] in "'\"" and mark[0] not in "'\"":
-                raise FormatError(f"{name} has text with a prefix ({quote(mark[:8])}), which is no part of TorchScript")
-    if words > _MOST_WORDS:
-        raise FormatError(f"{name} has more than {_MOST_WORDS} names and numbers; no model's code has")
+        elif mark[0] not in "'\"":
+            raise FormatError(f"{name} has text with a prefix ({quote(mark[:8])}), which is no part of TorchScript")
     if _CHAIN.search(source):
         raise FormatError(f"{name} has an expression that is far too long")
     indents = max((len(line) - len(line.lstrip(" \t")) for line in source.splitlines()), default=0)
