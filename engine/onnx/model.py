@@ -71,7 +71,7 @@ class OnnxModel(Imported):
             else:
                 raise ShapeError(f"the input {info.name!r} is missing")
         evaluation = Evaluation(self._record, Run(), opsets=self._record.opsets)
-        return [self._declared(t, i) for t, i in zip(evaluation.graph(self._outer, values), self.outputs, strict=True)]
+        return evaluation.graph(self._outer, values)
 
     def _state(self) -> dict[str, Item]:
         """The initialisers as they are now."""
@@ -92,12 +92,6 @@ class OnnxModel(Imported):
             array = array.astype(object)
         _check_shape(info, array.shape)
         return Item(array, kind) if kind is not None else Item(array, element_of(array))
-
-    def _declared(self, thing: Thing, info: InfoRecord) -> Thing:
-        """An output with every value as its type has it."""
-        if isinstance(thing, Item) and thing.element.name == "bfloat16":
-            return Item(thing.element.hold(thing.array), thing.element)
-        return thing
 
     # As a graph
 
