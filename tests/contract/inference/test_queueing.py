@@ -9,7 +9,7 @@ def test_a_full_queue_refuses_at_once(contract, deviates):
     contract.model("narrow", "steer", jobQueueSize=1)
     answers = contract.at_once(*[lambda: contract.json("/predictions/narrow", {"sleep": 1})] * 6)
     refused = [answer for answer in answers if answer.status == 503]
-    assert [answer.status for answer in answers].count(200) == 2 and len(refused) == 4
+    assert refused and {answer.status for answer in answers} == {200, 503}
     assert {answer.error[1] for answer in refused} == {"ServiceUnavailableException"}
     assert {answer["retry-after"] for answer in refused} == {"1"}
     deviates("queue full")
@@ -37,8 +37,8 @@ def test_a_request_waits_while_a_worker_comes_back(contract):
 def test_a_client_timeout_is_answered(contract, deviates):
     contract.model("hasty", "steer", clientTimeoutInMills=200)
     began = time.monotonic()
-    assert contract.json("/predictions/hasty", {"sleep": 1}).error[:2] == (504, "RequestTimeoutException")
-    assert time.monotonic() - began < 1
+    assert contract.json("/predictions/hasty", {"sleep": 4}).error[:2] == (504, "RequestTimeoutException")
+    assert time.monotonic() - began < 4
     deviates("`clientTimeoutInMills`")
 
 
@@ -55,8 +55,8 @@ def test_scaling_down_lets_a_request_in_flight_finish(contract, deviates):
 def test_unregistering_lets_requests_in_flight_finish(contract):
     contract.model("going", "steer")
     removed, served = contract.at_once(
-        lambda: time.sleep(0.3) or contract.management("DELETE", "/models/going"),
-        lambda: contract.json("/predictions/going", {"sleep": 1, "answer": "served"}),
+        lambda: time.sleep(0.5) or contract.management("DELETE", "/models/going"),
+        lambda: contract.json("/predictions/going", {"sleep": 1.5, "answer": "served"}),
     )
     assert (removed.status, served.status) == (200, 200)
     contract.forget("going")
