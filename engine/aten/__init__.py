@@ -17,6 +17,7 @@ from . import (  # noqa: F401  # each enters its rows
     random,
     recurrent,
     reductions,
+    sampling,
     shaping,
     text,
 )

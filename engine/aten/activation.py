@@ -25,7 +25,7 @@ def _(self: Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Any
     return apply(activation.elu, self, alpha=alpha, scale=scale, input_scale=input_scale)
 
 
-@aten("softmax", "_softmax", "special_softmax")
+@aten("softmax", "_softmax", "special_softmax", "_safe_softmax")
 def _(self: Tensor, dim: int, dtype: DType | int | bool | None = None) -> Tensor:
     return _typed(self, dtype).softmax(dim)
 

@@ -35,6 +35,11 @@ SYNONYMS = {
     "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "multiply": "mul",
     "subtract": "sub", "divide": "div", "true_divide": "div",
 }  # fmt: skip
+SPECIAL = {
+    "special_erf": "erf", "special_erfc": "erfc", "special_erfinv": "erfinv", "special_exp2": "exp2",
+    "special_expit": "sigmoid", "special_expm1": "expm1", "special_log1p": "log1p", "special_logit": "logit",
+    "special_round": "round", "special_xlogy": "xlogy",
+}  # fmt: skip
 
 
 def _of_numbers(method: Function, function: Function) -> Function:
@@ -275,7 +280,7 @@ def _(self: Tensor, other: Tensor) -> bool:
     return self.equal(other)
 
 
-for _synonym, _name in SYNONYMS.items():
+for _synonym, _name in (SYNONYMS | SPECIAL).items():
     enter(_synonym, OPERATORS[f"aten::{_name}"])
 
 _OWN_FORMS = ("relu", "conj", "fmax", "fmin", "logaddexp", "maximum", "minimum", "isfinite", "isinf", "isnan")
