@@ -153,7 +153,8 @@ class Call:
         unknown = next((i for i in items if isinstance(i, Item) and not i.known), None)
         if unknown is not None:
             raise CaptureError(f"runs eager: {self.where} is not an operation on graphs")
-        return function(*(i.array if isinstance(i, Item) else i for i in items))
+        with np.errstate(all="ignore"):
+            return function(*(i.array if isinstance(i, Item) else i for i in items))
 
     @property
     def where(self) -> str:

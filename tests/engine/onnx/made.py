@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import lzma
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,3 +139,13 @@ def graph_of(name: str, case: Any) -> tuple[Graph, list[np.ndarray]]:
     outputs = tuple(Value(f"out{n}", r.shape, of(r)) for n, r in enumerate(results))
     node = Node(name, tuple(values), outputs, case.attributes)
     return Graph(tuple(v for v, _ in inputs), outputs, (node,), constants), [a for _, a in inputs]
+
+
+def unpacked() -> dict[str, dict[str, np.ndarray]]:
+    """Case → its model ("model"), inputs ("i0", …) and outputs ("o0", …)."""
+    stream = io.BytesIO(lzma.decompress((DATA / "operators.xz").read_bytes()))
+    cases: dict[str, dict[str, np.ndarray]] = {}
+    while stream.tell() < len(stream.getbuffer()):
+        name, _, part = str(np.load(stream)).partition("/")
+        cases.setdefault(name, {})[part] = np.load(stream)
+    return cases

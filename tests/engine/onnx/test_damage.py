@@ -13,7 +13,7 @@ import pytest
 from numserve.engine import EngineError, FormatError, Tensor
 from numserve.engine.onnx import read
 
-from .made import DATA
+from .made import DATA, unpacked
 
 FILES = ["pictures", "words", "series_legacy", "looped", "opset7", "opset10", "resized"]
 EXPECTED = np.load(DATA / "expected.npz")
@@ -55,9 +55,11 @@ CHANGES: list[Change] = [cut, flip, overwrite, remove, repeat]
 
 
 def survive(name: str, count: int) -> int:
-    """Load, plan and run so many damaged copies; how many of them loaded."""
-    whole = (DATA / f"{name}.onnx").read_bytes()
-    x = Tensor(EXPECTED[f"{name}/x"][:1])
+    """Load, plan and run so many damaged copies of a file; how many of them loaded."""
+    return survive_of((DATA / f"{name}.onnx").read_bytes(), [EXPECTED[f"{name}/x"][:1]], name, count)
+
+
+def survive_of(whole: bytes, arrays: list[np.ndarray], name: str, count: int) -> int:
     chance = random.Random(name)
     loaded = 0
     for number in range(count):
@@ -70,7 +72,7 @@ def survive(name: str, count: int) -> int:
         loaded += 1
         for way in (module.graph_for, module):
             with contextlib.suppress(EngineError):
-                way(x)
+                way(*map(Tensor, arrays))
         assert time.perf_counter() - start < LONGEST, (name, number)
     return loaded
 
@@ -90,5 +92,17 @@ def test_many_more_do(name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     survive(name, 3000)
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
+
+
+@pytest.mark.slow
+def test_models_of_one_operator_do() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    for name, case in unpacked().items():
+        arrays = [case[key] for key in sorted(case) if key[0] == "i"]
+        if all(array.dtype.kind != "U" for array in arrays):
+            survive_of(case["model"].tobytes(), arrays, name, 60)
 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import lzma
 from typing import Any
 
 import numpy as np
@@ -14,18 +12,7 @@ from numserve.engine.onnx import read
 from numserve.engine.onnx.elements import ELEMENTS
 from numserve.engine.onnx.operators import OPERATORS
 
-from .made import DATA, graph, info, loaded, node, run
-
-
-def unpacked() -> dict[str, dict[str, np.ndarray]]:
-    """Case → its model ("model"), inputs ("i0", …) and outputs ("o0", …)."""
-    stream = io.BytesIO(lzma.decompress((DATA / "operators.xz").read_bytes()))
-    cases: dict[str, dict[str, np.ndarray]] = {}
-    while stream.tell() < len(stream.getbuffer()):
-        name, _, part = str(np.load(stream)).partition("/")
-        cases.setdefault(name, {})[part] = np.load(stream)
-    return cases
-
+from .made import graph, info, loaded, node, run, unpacked
 
 CASES = unpacked()
 
