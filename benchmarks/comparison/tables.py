@@ -22,11 +22,16 @@ def times(rows: Iterable[Row], engines: Sequence[str]) -> str:
 
 def _times(row: Row, engines: Sequence[str], mine: Sequence[str]) -> list[str]:
     return [
-        *(f"{1e3 * row.seconds[e]:.3g}" if e in row.seconds else "" for e in engines),
+        *(digits(1e3 * row.seconds[e]) if e in row.seconds else "" for e in engines),
         *(f"{row.share_of_arithmetic(e):.0%}" for e in mine),
         *(f"{row.share_of_bandwidth(e):.0%}" for e in mine),
         *(", ".join(f"{seconds:.2g}" for seconds in row.ready(e)) for e in mine),
     ]
+
+
+def digits(value: float) -> str:
+    """Three digits of a number, or all those before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def ratios(rows: Iterable[Row], engines: Sequence[str]) -> str:
