@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -153,10 +154,12 @@ def test_the_script_packs_and_looks(project: Path) -> None:
 
 def test_help_comes_at_once() -> None:
     def seconds() -> float:
-        started = time.perf_counter()
+        """Of the processor, as others may have it too."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         shown = subprocess.run([SCRIPT, "--help"], check=True, capture_output=True, text=True)
         assert all(flag in shown.stdout for flag in ("--model-name", "--extra-files", "inspect", "check"))
-        return time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < 0.3
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -59,9 +59,11 @@ def test_help_imports_nothing_heavy():
 
 def test_help_is_quick():
     def seconds():
-        began = time.perf_counter()
+        """Of the processor, as others may have it too."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*PYTHON, "-m", "numserve.server.cli", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.3
 
