@@ -286,6 +286,18 @@ def test_a_program_needs_no_model_file(tmp_path, file) -> None:
     assert handler.fast_path.describe()["mode"] == "plan"
 
 
+def test_an_onnx_file_is_such_a_program(tmp_path) -> None:
+    (tmp_path / "model.onnx").write_bytes((DATA / "onnx" / "pictures.onnx").read_bytes())
+    context = context_for(tmp_path, serializedFile="model.onnx")
+    handler = initialized(context)
+    expected = np.load(DATA / "onnx" / "expected.npz")
+
+    answers = handler.handle(expected["pictures/x"].tolist(), context)
+
+    np.testing.assert_allclose(answers, expected["pictures/out0"], rtol=1e-4, atol=1e-5)
+    assert handler.fast_path.describe()["mode"] == "plan"
+
+
 def test_the_weights_of_a_program_go_into_a_model_file(tmp_path) -> None:
     class Net(engine.nn.Module):
         def __init__(self) -> None:
