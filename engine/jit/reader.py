@@ -45,7 +45,10 @@ class TorchScript:
 
 
 def load(
-    f: FilePath | IO[bytes], map_location: Any = None, _extra_files: dict[str, Any] | None = None, **unused: Any
+    f: FilePath | IO[bytes],
+    map_location: Any = None,
+    _extra_files: dict[str, Any] | None = None,
+    _restore_shapes: bool = False,
 ) -> ScriptModule:
     """The module in a TorchScript archive, ready to be called. Source: torch.jit.load.
 

@@ -25,17 +25,26 @@ _PARTS = "__torch__.parts"
 
 
 def trace(
-    module: Module, example_inputs: Any, strict: bool = True, check_trace: bool = True, **unused: Any
+    func: Module,
+    example_inputs: Any = (),
+    check_trace: bool = True,
+    strict: bool = True,
+    *,
+    example_kwarg_inputs: Mapping[str, Tensor] | None = None,
 ) -> ScriptModule:
-    """A program of what the module does to inputs like the examples (a tensor, or a tuple of arguments).
+    """A program of what the module does to inputs like the examples: a tensor, or tensors as arguments.
 
-    It is right for every batch where the module treats batches alike. The weights are shared with the module.
-    Raises: CaptureError where what the module does depends on values. Source: torch.jit.trace.
+    It is right for every batch where the module treats batches alike, and always checked. The weights are shared with
+    the module. Raises: CaptureError where what the module does depends on values. Source: torch.jit.trace.
     """
-    arguments = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-    if isinstance(module, ScriptModule):
-        return module
-    return program_of(module, capture(module, *arguments))
+    if isinstance(func, ScriptModule):
+        return func
+    arguments = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    named = dict(example_kwarg_inputs or {})
+    odd = next((item for item in (*arguments, *named.values()) if not isinstance(item, Tensor)), None)
+    if odd is not None:
+        raise EngineError(f"trace: an input is a {type(odd).__name__}; a program that is traced here takes tensors")
+    return program_of(func, capture(func, *arguments, named=named))
 
 
 def script(module: Module, example_inputs: Sequence[tuple[Any, ...]] | None = None) -> ScriptModule:

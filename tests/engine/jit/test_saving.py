@@ -99,6 +99,21 @@ def test_a_module_that_depends_on_values_is_not_traced() -> None:
         jit.script(Choosing().eval(), [(normal(2),)])
 
 
+def test_arguments_by_name_are_traced_too() -> None:
+    class Sum(nn.Module):
+        def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+            return x * scale + shift
+
+    traced = jit.trace(Sum().eval(), normal(2), example_kwarg_inputs={"shift": normal(2), "scale": normal(2)})
+
+    assert traced(Tensor(np.ones(2)), shift=Tensor(np.ones(2)), scale=Tensor(np.full(2, 3.0))).tolist() == [4, 4]
+
+
+def test_inputs_in_lists_are_not_traced() -> None:
+    with pytest.raises(EngineError, match="an input is a list; a program that is traced here takes tensors"):
+        jit.trace(nn.Identity().eval(), ([normal(2)],))
+
+
 def test_script_needs_an_example() -> None:
     with pytest.raises(EngineError, match="example_inputs"):
         jit.script(Network().eval())
