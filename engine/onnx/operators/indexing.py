@@ -25,7 +25,7 @@ def gather(at: Call, x: Item, indices: Item) -> Item:
             raise FormatError(f"index {place} of an axis of {x.shape[axis]}")
         return at("getitem", x, index=(*(slice(None),) * axis, place % max(1, x.shape[axis])))
     if not axis and x.known and x.ndim == 2 and x.floating and not indices.known:
-        return at("embedding", x, indices)
+        return at("embedding", x, counted(at, indices, x.shape[0]))
     return at("index", x, indices, dims=(axis,))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...errors import FormatError
 from ..calls import Call
 from ..elements import ELEMENTS, Element
 from ..items import Item
@@ -51,10 +50,7 @@ def quantized(at: Call, ratio: Item, point: Item | None, kind: Element) -> Item:
     whole = at("round", ratio)
     if point is not None:
         whole = at("add", whole, at.cast(point, ratio.element))
-    kept = at("clamp", whole, min=low, max=high)
-    if kept.known or not kind.narrow:
-        return at.cast(kept, kind)
-    raise FormatError(f"{kind.name} cannot be part of a graph")
+    return at.cast(at("clamp", whole, min=low, max=high), kind)
 
 
 @operator("DequantizeLinear")

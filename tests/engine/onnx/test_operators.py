@@ -79,9 +79,11 @@ def test_softmax_of_old_files_is_over_all_that_follows() -> None:
 
 
 def test_embeddings_take_indices_from_the_end() -> None:
-    table = np.arange(6, dtype=np.float32).reshape(3, 2)
+    table, places = np.arange(6, dtype=np.float32).reshape(3, 2), Tensor(np.array([-1, 0]))
+    module = loaded(graph([node("Gather", ["w", "x"], ["y"])], [info("x", 7, ["N"])], weights={"w": table}))
 
-    assert run("Gather", table, np.array([-1, 0])).tolist() == [[4, 5], [0, 1]]
+    assert module(places).array.tolist() == [[4, 5], [0, 1]]
+    assert interpret(module.graph_for(places), [places.array])[0].tolist() == [[4, 5], [0, 1]]
 
 
 def test_a_gru_may_reset_before_the_product() -> None:

@@ -62,8 +62,8 @@ def test_the_graph_has_shapes_that_follow_the_batch_alone() -> None:
     assert made.polymorphic
     assert made.inputs[0].shape == (Extent(1), 6) and made.outputs[0].shape == (Extent(1), 3)
     assert {n.op for n in made.nodes} <= {
-        "add", "cat", "div", "embedding", "erf", "expand", "getitem", "layer_norm", "linear", "matmul", "mul",
-        "permute", "reshape", "softmax", "tanh", "scaled_dot_product_attention", "sqrt", "gelu", "index",
+        "add", "cat", "div", "embedding", "lt", "where", "erf", "expand", "getitem", "layer_norm", "linear", "matmul",
+        "mul", "permute", "reshape", "softmax", "tanh", "scaled_dot_product_attention", "sqrt", "gelu", "index",
     }  # fmt: skip
 
 
