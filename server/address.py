@@ -1,4 +1,4 @@
-"""Where a listener listens: `http://host[:port]` or `unix:/path`."""
+"""Where a listener listens: `http://host[:port]`, `https://host[:port]` or `unix:/path`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ class Address:
     host: str
     port: int
     path: str | None = None
+    tls: bool = False
 
     @classmethod
-    def parse(cls, text: str, default_port: int = 80) -> Address:
-        """Read `http://host[:port]` or `unix:/path`.
+    def parse(cls, text: str, default_port: int = 80, default_tls_port: int = 443) -> Address:
+        """Read `http://host[:port]`, `https://host[:port]` or `unix:/path`.
 
         Raises: ValueError saying what was met and what an address looks like.
         """
         if text.startswith("unix:") and len(text) > len("unix:"):
             return cls("", 0, text.removeprefix("unix:"))
         parts = urlsplit(text)
-        if parts.scheme == "https":
-            raise ValueError(f"{text!r}: https is not served; put a proxy that ends TLS in front and listen on http")
-        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
-            raise ValueError(f"{text!r} is no address; expected http://host:port or unix:/path")
-        return cls(parts.hostname, default_port if parts.port is None else parts.port)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError(f"{text!r} is no address; expected http://host:port, https://host:port or unix:/path")
+        tls = parts.scheme == "https"
+        default = default_tls_port if tls else default_port
+        return cls(parts.hostname, default if parts.port is None else parts.port, tls=tls)
 
     @property
     def loopback(self) -> bool:
@@ -44,4 +45,5 @@ class Address:
         """The text that parse() reads."""
         if self.path:
             return f"unix:{self.path}"
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls else ''}://{host}:{self.port}"

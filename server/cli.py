@@ -22,13 +22,18 @@ from .properties import InvalidConfiguration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+TOKEN = "NUMSERVE_TOKEN"
+"""The variable with the token that the commands ask the server with."""
+
 START_OPTIONS = [
     click.option("--model-store", metavar="DIR", help="Folder of the archives."),
     click.option("--models", metavar="NAME=FILE...", multiple=True, help="Archives to serve; several, or `all`."),
     click.option("--ts-config", metavar="FILE", help="Configuration file (config.properties)."),
     click.option("--foreground", is_flag=True, help="Stay attached to the terminal; logs go there."),
     click.option("--enable-model-api", is_flag=True, help="Allow registering and unregistering over HTTP."),
-    click.option("--disable-token-auth", "--dt", is_flag=True, help="Accepted; there are no tokens to turn off."),
+    click.option(
+        "--disable-token-auth", "--dt", is_flag=True, help="No key file; open on purpose, also to other machines."
+    ),
     click.option("--no-config-snapshots", "--ncs", is_flag=True, help="Accepted; there are no snapshots."),
     click.option("--workflow-store", metavar="DIR", help="Accepted; workflows are not served."),
     click.option("--log-config", metavar="FILE", help="Accepted; see log_format and log_level instead."),
@@ -108,30 +113,30 @@ def status_command(as_json: bool, quiet: bool) -> None:
     """Show whether the server runs, where, and how its models are."""
     state = _running()
     if quiet:
-        status, _ = client.ask(state.inference, "GET", "/ping")
+        status, _ = client.ask(_place(state, "inference"), "GET", "/ping")
         raise SystemExit(status != 200)
     if as_json:
         addresses = {name: getattr(state, name) for name in ("inference", "management", "metrics")}
         click.echo(json.dumps({"pid": state.pid, "addresses": addresses, "logs": state.logs}, indent=2))
         return
-    health = client.ask_json(state.management, "/models?limit=100")
+    health = client.ask_json(_place(state, "management"), "/models?limit=100")
     click.echo(f"running, pid {state.pid}")
     for name in ("inference", "management", "metrics", "logs"):
         click.echo(f"  {name:<11} {getattr(state, name) or '-'}")
     for model in health["models"]:
-        _show_model(state.management, model["modelName"])
+        _show_model(_place(state, "management"), model["modelName"])
 
 
 @cli.command("models")
 @click.option("--url", metavar="URL", help="Management address, when it is not this machine's server.")
 def models_command(url: str | None) -> None:
     """List the models and the state of each version."""
-    address = url or _running().management
+    place = _at(url) if url else _place(_running(), "management")
     token: str | None = "0"
     while token is not None:
-        page = client.ask_json(address, f"/models?next_page_token={token}")
+        page = client.ask_json(place, f"/models?next_page_token={token}")
         for model in page["models"]:
-            _show_model(address, model["modelName"])
+            _show_model(place, model["modelName"])
         token = page.get("nextPageToken") if page["models"] else None
 
 
@@ -143,10 +148,10 @@ def models_command(url: str | None) -> None:
 @click.option("--url", metavar="URL", help="Inference address, when it is not this machine's server.")
 def predict_command(model: str, file: str, version: str | None, content_type: str | None, url: str | None) -> None:
     """Send FILE (- for standard input) to MODEL and print the answer."""
-    address = url or _running().inference
+    place = _at(url) if url else _place(_running(), "inference")
     body = sys.stdin.buffer.read() if file == "-" else _read(file)
     path = f"/predictions/{quote(model, safe='')}" + (f"/{quote(version, safe='')}" if version else "")
-    status, answer = client.ask(address, "POST", path, body, content_type or mimetypes.guess_type(file)[0])
+    status, answer = client.ask(place, "POST", path, body, content_type or mimetypes.guess_type(file)[0])
     click.echo(answer.rstrip(b"\n"), err=status >= 400)
     if status >= 400:
         raise SystemExit(1)
@@ -217,11 +222,20 @@ def _read(file: str) -> bytes:
         raise client.Refused(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _show_model(address: str, name: str) -> None:
-    for version in client.ask_json(address, f"/models/{quote(name, safe='')}/all"):
+def _show_model(place: client.Place, name: str) -> None:
+    for version in client.ask_json(place, f"/models/{quote(name, safe='')}/all"):
         ready = sum(worker["status"] == "READY" for worker in version["workers"])
         line = f"  {name} {version['modelVersion']}: {version['state']}, {ready}/{version['minWorkers']} workers"
         click.echo(line + (f" ({version['reason']})" if version.get("reason") else ""))
+
+
+def _place(state: lifecycle.State, listener: str) -> client.Place:
+    """A listener of this machine's server, with the token that opens it."""
+    return client.place_of(state, listener, os.environ.get(TOKEN))
+
+
+def _at(url: str) -> client.Place:
+    return client.Place(url, os.environ.get(TOKEN))
 
 
 def _running() -> lifecycle.State:

@@ -2,6 +2,8 @@
 
 ServingError
 ├── InvalidRequest             the client's words make no sense
+├── Unauthorized               no token, or none that is known and valid
+├── Forbidden                  the token opens something else
 ├── ModelNotFound              no such model, archive or allowed address
 │   └── ModelVersionNotFound   the model has no such version
 ├── ModelConflict              the version is registered already
@@ -44,6 +46,14 @@ class ServingError(Exception):
 
 class InvalidRequest(ServingError):
     """The client's words make no sense."""
+
+
+class Unauthorized(ServingError):
+    """There is no token, or none that is known and still valid."""
+
+
+class Forbidden(ServingError):
+    """The token opens something else."""
 
 
 class ModelNotFound(ServingError):

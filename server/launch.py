@@ -82,6 +82,7 @@ def _require(options: dict[str, Any]) -> None:
 
 def _settings(options: dict[str, Any]) -> Any:
     """The settings these options lead to."""
+    from .auth import check_exposure
     from .settings import Settings  # pydantic: only where a server is about to start
 
     settings = Settings.load(
@@ -95,6 +96,7 @@ def _settings(options: dict[str, Any]) -> Any:
         _refuse("Missing mandatory parameter --model-store")
     if not settings.model_store.is_dir():
         _refuse(f"--model-store directory not found: {settings.model_store}")
+    check_exposure(settings)
     return settings
 
 

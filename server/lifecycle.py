@@ -37,6 +37,8 @@ class State:
     metrics: str | None
     logs: str | None
     model_store: str | None = None
+    key_file: str | None = None
+    certificate: str | None = None
 
 
 def temp_dir(environment: Mapping[str, str]) -> Path:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -38,6 +39,28 @@ class Bound:
             Path(self.address.path).unlink(missing_ok=True)
 
 
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 and later, by the PEM files of a certificate with its chain and of its key.
+
+    Raises: CannotBind naming the files and what is wrong with them.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise CannotBind(
+            f"certificate_file {certificate} and private_key_file {key} cannot be used: {reason}"
+        ) from error
+    return context
+
+
+def _no_password() -> str:
+    """Asked for where the key is encrypted: a server cannot type one."""
+    raise ValueError("the key is encrypted; openssl pkey -in FILE -out FILE decrypts it")
+
+
 def bind(key: str, address: Address) -> Bound:
     """Listen at an address; port 0 takes any free one.
 
@@ -49,7 +72,7 @@ def bind(key: str, address: Address) -> Bound:
         raise CannotBind(f"{key} {address} cannot be used: {error.strerror or error}") from error
     if address.path:
         return Bound(taken, address)
-    return Bound(taken, Address(address.host, taken.getsockname()[1]))
+    return Bound(taken, replace(address, port=taken.getsockname()[1]))
 
 
 def _bind_tcp(address: Address) -> socket.socket:
@@ -83,8 +106,8 @@ def _listen(taken: socket.socket, place: object) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """One listener; signals are left to whoever runs it."""
 
-    def __init__(self, app: App, bound: Bound) -> None:
-        """Serve `app` on a socket that listens already."""
+    def __init__(self, app: App, bound: Bound, tls: ssl.SSLContext | None = None) -> None:
+        """Serve `app` on a socket that listens already, by TLS where a context is given."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -101,6 +124,7 @@ class HttpServer(uvicorn.Server):
             )
         )
         self._bound = bound
+        self._tls = tls
         self.up = asyncio.Event()
 
     async def run_until_told(self) -> None:
@@ -118,6 +142,7 @@ class HttpServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, and say so."""
+        self.config.ssl = self._tls
         await super().startup(sockets)
         self.up.set()
 

@@ -38,8 +38,9 @@ def _served(name: str) -> Path | None:
     state = lifecycle.running(lifecycle.temp_dir(os.environ))
     if state is None or state.model_store is None:
         return None
+    place = client.place_of(state, "management", os.environ.get("NUMSERVE_TOKEN"))
     try:
-        described = client.ask_json(state.management, f"/models/{quote(name, safe='')}")
+        described = client.ask_json(place, f"/models/{quote(name, safe='')}")
     except client.Refused:
         return None
     archive = Path(state.model_store, described[0]["modelUrl"])

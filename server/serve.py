@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,13 @@ from .. import __version__
 from . import logs
 from .address import Address
 from .api import Combined, inference_app, management_app, metrics_app
+from .api.gate import Gate
 from .api.listener import App, Listener
+from .auth import Authority
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
-from .listeners import Bound, CannotBind, HttpServer, bind
+from .listeners import Bound, CannotBind, HttpServer, bind, tls_context
 from .metrics import Metrics
+from .properties import InvalidConfiguration
 from .registry import ModelRegistry
 from .settings import Settings
 from .startup import load_startup_models
@@ -37,12 +41,16 @@ def main(settings: Settings, detached: bool = False) -> int:
     try:
         with Lock(settings.temp_dir) as lock, contextlib.ExitStack() as stack:
             bound = _bind_all(settings, stack)
+            tls, authority = _tls(settings), Authority.of(settings)
+            if authority and authority.keys:
+                stack.callback(authority.keys.remove)
             stack.callback(logs.set_up(settings.log_format, settings.log_level, folder))
-            uvloop.run(Server(settings, bound).run(lambda state: _announce(lock, state, folder), folder))
+            server = Server(settings, bound, tls, authority)
+            uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)
         return 1
-    except CannotBind as error:
+    except (CannotBind, InvalidConfiguration) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -60,6 +68,20 @@ def _bind_all(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Boun
     return bound
 
 
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """What the listeners on https share; None where there is none."""
+    key, certificate = settings.private_key_file, settings.certificate_file
+    if not any(getattr(settings, f"{face}_address").tls for face in ("inference", "management", "metrics")):
+        return None
+    if key is None or certificate is None:
+        raise CannotBind(
+            "https needs private_key_file and certificate_file, both PEM. For a try, openssl req -x509 "
+            "-newkey rsa:2048 -nodes -keyout key.pem -out certificate.pem -subj /CN=localhost "
+            "-addext subjectAltName=DNS:localhost makes them; a keystore becomes PEM by openssl pkcs12 -in FILE -nodes"
+        )
+    return tls_context(certificate, key)
+
+
 def _announce(lock: Lock, state: State, folder: Path | None) -> None:
     """Say that everything is up; detached, let go of the terminal that waits for this line."""
     lock.publish(state)
@@ -74,10 +96,18 @@ def _announce(lock: Lock, state: State, folder: Path | None) -> None:
 class Server:
     """Three HTTP servers and the registry they share."""
 
-    def __init__(self, settings: Settings, bound: dict[str, Bound]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bound: dict[str, Bound],
+        tls: ssl.SSLContext | None = None,
+        authority: Authority | None = None,
+    ) -> None:
         """Be ready to run; nothing is started yet."""
         self._settings = settings
         self._bound = bound
+        self._tls = tls
+        self._authority = authority
         self._access_log = logs.AccessLog(settings.log_format)
 
     async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
@@ -87,7 +117,8 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         metrics = Metrics()
         registry = ModelRegistry(self._settings, metrics)
-        servers = [HttpServer(app, bound) for bound, app in self._apps(registry, metrics).items()]
+        apps = self._apps(registry, metrics)
+        servers = [HttpServer(app, bound, self._tls if bound.address.tls else None) for bound, app in apps.items()]
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
         stopping = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._start(registry, servers, ready, folder))
@@ -105,9 +136,11 @@ class Server:
     def _apps(self, registry: ModelRegistry, metrics: Metrics) -> dict[Bound, App]:
         apps: dict[str, App] = {
             "inference": inference_app(registry, self._settings, metrics),
-            "management": management_app(registry, self._settings),
+            "management": management_app(registry, self._settings, self._authority),
             "metrics": metrics_app(metrics),
         }
+        if authority := self._authority:
+            apps |= {face: Gate(app, authority, face) for face, app in apps.items() if authority.guards(face)}
         found: dict[Bound, App] = {}
         for bound in self._bound.values():
             faces = {name: apps[name] for name in self._bound if self._bound[name] is bound}
@@ -124,7 +157,7 @@ class Server:
         logger.info("numserve %s, %s", __version__, ", ".join(f"{key}={value}" for key, value in changed.items()))
         for name, bound in self._bound.items():
             logger.info("%s API bind to: %s", name.capitalize(), bound.address)
-            if not bound.address.loopback:
+            if not bound.address.loopback and not (self._authority and self._authority.guards(name)):
                 logger.warning("%s is open to other machines, without authorization", bound.address)
         for server in servers:
             await server.up.wait()
@@ -140,6 +173,8 @@ class Server:
             metrics=str(self._bound["metrics"].address) if "metrics" in self._bound else None,
             logs=str(folder.resolve()) if folder else None,
             model_store=str(Path(self._settings.model_store).resolve()) if self._settings.model_store else None,
+            key_file=str(self._authority.keys.path) if self._authority and self._authority.keys else None,
+            certificate=str(self._settings.certificate_file.resolve()) if self._settings.certificate_file else None,
         )
 
     async def _shut_down(

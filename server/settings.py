@@ -61,8 +61,11 @@ def _models(value: object) -> object:
         raise ValueError(f'expected JSON such as {{"model": {{"1.0": {{"minWorkers": 1}}}}}}: {error}') from error
 
 
-def _address(default_port: int) -> BeforeValidator:
-    return BeforeValidator(lambda value: Address.parse(value, default_port) if isinstance(value, str) else value)
+def _address(default_port: int, default_tls_port: int) -> BeforeValidator:
+    def read(value: object) -> object:
+        return Address.parse(value, default_port, default_tls_port) if isinstance(value, str) else value
+
+    return BeforeValidator(read)
 
 
 def _mode(value: object) -> object:
@@ -80,13 +83,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=False)
 
-    inference_address: Annotated[Address, _address(80)] = Field(
-        Address("127.0.0.1", 8080), description="where predictions are served: `http://host:port` or `unix:/path`"
+    inference_address: Annotated[Address, _address(80, 443)] = Field(
+        Address("127.0.0.1", 8080),
+        description="where predictions are served: `http://host:port`, `https://…` or `unix:/path`",
     )
-    management_address: Annotated[Address, _address(8081)] = Field(
+    management_address: Annotated[Address, _address(8081, 8444)] = Field(
         Address("127.0.0.1", 8081), description="where models are managed"
     )
-    metrics_address: Annotated[Address, _address(8082)] = Field(
+    metrics_address: Annotated[Address, _address(8082, 8445)] = Field(
         Address("127.0.0.1", 8082), description="where metrics are scraped"
     )
     model_store: Path | None = Field(None, description="the folder of archives; must be given")
@@ -125,7 +129,13 @@ class Settings(BaseSettings):
     blacklist_env_vars: str | None = Field(None, description="regular expression; variables workers do not see")
     enable_envvars_config: Flag = Field(False, description="let TS_<KEY> variables override file and command line")
     enable_model_api: Flag = Field(False, description="allow registering and unregistering over HTTP")
-    disable_token_authorization: Flag = Field(False, description="accepted; there are no tokens to turn off")
+    disable_token_authorization: Flag | None = Field(
+        None, description="`false`: tokens by TorchServe's key file; `true`: no key file, and open on purpose"
+    )
+    token_expiration_min: float = Field(60, gt=0, description="minutes that a key of the key file is valid")
+    token_file: Path | None = Field(None, description="file of static tokens and their scopes")
+    private_key_file: Path | None = Field(None, description="the PEM file of the key for https, without a password")
+    certificate_file: Path | None = Field(None, description="the PEM file of its certificate, with the chain")
     cors_allowed_origin: str | None = Field(None, description="value of Access-Control-Allow-Origin")
     cors_allowed_methods: str | None = Field(None, description="value of Access-Control-Allow-Methods")
     cors_allowed_headers: str | None = Field(None, description="value of Access-Control-Allow-Headers")
@@ -133,6 +143,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_location: Path = Field(Path("logs"), description="folder of the log files")
+    tokens: str = Field("", description="static tokens, from NUMSERVE_TOKENS alone", exclude=True, repr=False)
     temp_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()), description="TEMP, or the system's", exclude=True
     )

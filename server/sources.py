@@ -9,22 +9,24 @@ from pathlib import Path
 
 from .properties import InvalidConfiguration, parse
 
-ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location"}
+ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location", "NUMSERVE_TOKENS": "tokens"}
 """Environment variables that count without `enable_envvars_config`, and the setting each one gives."""
 
 ALWAYS_OVERRIDING = {"ts_open_inference_protocol": "TS_OPEN_INFERENCE_PROTOCOL"}
 """Settings that a variable overrides without `enable_envvars_config`, and that variable."""
 
+IRREGULAR = {"token_expiration_min": "TS_TOKEN_EXPIRATION_TIME_MIN"}
+"""Settings whose variable is not TS_ and the key."""
+
 NEVER_FROM_ENVIRONMENT = {"metric_time_interval", "enable_envvars_config", "models", "use_env_allowed_urls"}
 """Settings that no TS_ variable overrides (contract: configuration, section 4)."""
 
 _GRPC = "gRPC is not served"
-_TLS = "TLS is not served; put a proxy that ends TLS in front"
+_KEYSTORE = "TLS reads PEM: openssl pkcs12 -in FILE -nodes makes private_key_file and certificate_file of it"
 _NETTY = "it tunes Netty, which is not here"
 _CPP = "there is no C++ backend"
 _JVM = "there is no Java here"
 _SEQUENCE = "sequence batching is not served"
-_TOKENS = "token authorization is not served"
 UNSERVED = {
     "workflow_store": "workflows are not served",
     "grpc_inference_address": _GRPC,
@@ -47,15 +49,12 @@ UNSERVED = {
     "metrics_config": "metrics are defined in the code; a handler's own metrics need no declaration",
     "model_metrics_auto_detect": "a handler's own metrics are always taken",
     "system_metrics_cmd": "system metrics are measured inside the server",
-    "token_expiration_min": _TOKENS,
     "ts_header_key_sequence_id": _SEQUENCE,
     "ts_header_key_sequence_start": _SEQUENCE,
     "ts_header_key_sequence_end": _SEQUENCE,
-    "keystore": _TLS,
-    "keystore_pass": _TLS,
-    "keystore_type": _TLS,
-    "private_key_file": _TLS,
-    "certificate_file": _TLS,
+    "keystore": _KEYSTORE,
+    "keystore_pass": _KEYSTORE,
+    "keystore_type": _KEYSTORE,
     "initial_worker_port": "workers have no ports; they talk over socket pairs",
     "initial_distribution_port": "models are not split over workers",
     "cpu_launcher_enable": "workers share the cores by their thread counts",
@@ -125,7 +124,8 @@ def read_environment(
     enabled: bool, allowed_urls: bool, known: Iterable[str], environment: Mapping[str, str]
 ) -> dict[str, Sourced]:
     """The TS_ variables that override file and command line, where the file enables them."""
-    names = {key: f"TS_{key.upper()}" for key in known if enabled and key not in NEVER_FROM_ENVIRONMENT}
+    open_to = [key for key in known if enabled and key not in NEVER_FROM_ENVIRONMENT]
+    names = {key: IRREGULAR.get(key, f"TS_{key.upper()}") for key in open_to}
     names.pop("allowed_urls", None)
     if allowed_urls:
         names["allowed_urls"] = "TS_ALLOWED_URLS"

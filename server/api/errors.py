@@ -54,6 +54,8 @@ WIRE: dict[type[Exception], tuple[int, str]] = {
     TookTooLong: (408, "RequestTimeoutException"),
     ArchiveError: (400, "InvalidModelException"),
     e.InvalidRequest: (400, "BadRequestException"),
+    e.Unauthorized: (401, "InvalidKeyException"),
+    e.Forbidden: (403, "InvalidKeyException"),
     e.DownloadFailed: (400, "DownloadArchiveException"),
     e.DefaultVersionInUse: (403, "InvalidModelVersionException"),
     e.ModelNotFound: (404, "ModelNotFoundException"),

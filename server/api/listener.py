@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from ..errors import QueueFull
+from ..errors import QueueFull, Unauthorized
 from ..logs import AccessLog, Exchange
 from ..metrics import Metrics
 from ..settings import Settings
@@ -18,7 +18,11 @@ logger = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 EXCHANGE = "numserve.exchange"
-RETRY_AFTER = (b"retry-after", b"1")
+HINTS: dict[type[Exception], tuple[bytes, bytes]] = {
+    QueueFull: (b"retry-after", b"1"),
+    Unauthorized: (b"www-authenticate", b"Bearer"),
+}
+"""Headers that tell a client how to go on."""
 CLIENT_LEFT = 499
 """What the log shows for a request whose client hung up, as nginx does."""
 
@@ -74,11 +78,11 @@ class Listener:
 
 
 async def send_error(error: Exception, operator: bool, scope: Scope, send: Send) -> None:
-    """Answer with an error's status and JSON; who came when the queue was full may come again."""
+    """Answer with an error's status and JSON, and a header that tells how to go on where there is one."""
     status, body = error_body(error, operator, scope["path"])
     headers = [JSON, (b"content-length", b"%d" % len(body))]
-    if isinstance(error, QueueFull):
-        headers.append(RETRY_AFTER)
+    if hint := HINTS.get(type(error)):
+        headers.append(hint)
     await send_whole(send, status, headers, body)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from ... import __version__
+from ..auth import Authority
 from ..errors import InvalidRequest, NoWorkers
 from ..memory import measured
 from ..registry import Model, ModelRegistry, Registration
@@ -43,10 +44,11 @@ SCALING = {
     "model_version": "the version, where the path names none",
     "synchronous": "wait until they have loaded the model (false)",
 }
+RENEWING = {"type": "management or inference"}
 DESCRIBING = {"customized": "also ask the model's handler (false)"}
 
 
-def management_app(registry: ModelRegistry, settings: Settings) -> App:
+def management_app(registry: ModelRegistry, settings: Settings, authority: Authority | None = None) -> App:
     """The application of the management listener."""
     app = make_app("numserve management", __version__, operator=True)
     face = _Management(registry, settings)
@@ -70,6 +72,14 @@ def management_app(registry: ModelRegistry, settings: Settings) -> App:
         methods=["PUT"],
         **operation("setDefault", "Set the default version"),
     )
+    if authority and (keys := authority.keys):
+
+        async def renew(request: Request) -> Response:
+            keys.renew(Parameters.of_query(request).text("type") or "")
+            return Response(b"\n", media_type="application/json")
+
+        add("/token", renew, methods=["POST"], **operation("renewKey", "Make a new key of a type", RENEWING))
+        add("/token", renew, methods=["GET", "PUT"], include_in_schema=False)
     add("/v1/models/{model_name}", face.ready, methods=["GET"], **operation("readiness", "Whether a model is ready"))
     return app
 

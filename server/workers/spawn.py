@@ -25,6 +25,9 @@ THREAD_VARIABLES = (
 )
 """Read by numeric libraries once, when they are loaded."""
 
+SECRETS = {"NUMSERVE_TOKEN", "NUMSERVE_TOKENS"}
+"""Variables that no worker sees."""
+
 GRACE = 2.0
 """Seconds between asking a worker to end and ending it."""
 LAST_WAIT = 5.0
@@ -120,7 +123,7 @@ def _start(load: Load, fd: int, environment: Mapping[str, str]) -> subprocess.Po
 def child_environment(load: Load, environment: Mapping[str, str]) -> dict[str, str]:
     """What a worker sees of `environment`, and how many threads its libraries use unless that says so already."""
     hidden = re.compile(load.hidden_variables or r"(?!)")
-    seen = {name: value for name, value in environment.items() if not hidden.fullmatch(name)}
+    seen = {n: value for n, value in environment.items() if n not in SECRETS and not hidden.fullmatch(n)}
     return dict.fromkeys(THREAD_VARIABLES, str(load.spec.threads)) | seen
 
 

@@ -50,7 +50,7 @@ def test_a_model_of_the_running_server(archives, program, capfd, monkeypatch):
     monkeypatch.setattr(lifecycle, "running", lambda folder: state)
     monkeypatch.setattr(client, "ask_json", lambda *request: asked.append(request) or [{"modelUrl": url}])
     assert profiling.profile("my model", []) == 3
-    assert asked == [("http://m", "/models/my%20model")]
+    assert asked == [(client.Place("http://m"), "/models/my%20model")]
     assert "handler.py" in capfd.readouterr().out
 
 

@@ -14,7 +14,7 @@ from numserve.server.address import Address
 from numserve.server.model_config import MILLISECONDS
 from numserve.server.properties import InvalidConfiguration, parse
 from numserve.server.settings import ModelConfig, Settings
-from numserve.server.sources import NEVER_FROM_ENVIRONMENT, UNSERVED
+from numserve.server.sources import IRREGULAR, NEVER_FROM_ENVIRONMENT, UNSERVED
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,10 @@ SAMPLES = {
     "enable_envvars_config": ("true", True),
     "enable_model_api": ("True", True),
     "disable_token_authorization": ("true", True),
+    "token_expiration_min": ("0.5", 0.5),
+    "token_file": ("/tokens", "/tokens"),
+    "private_key_file": ("/key.pem", "/key.pem"),
+    "certificate_file": ("/chain.pem", "/chain.pem"),
     "cors_allowed_origin": ("*", "*"),
     "cors_allowed_methods": ("GET", "GET"),
     "cors_allowed_headers": ("x", "x"),
@@ -93,7 +97,7 @@ def test_a_key_is_read_from_the_file(config, key):
 @pytest.mark.parametrize("key", sorted(SAMPLES.keys() - NEVER_FROM_ENVIRONMENT - {"allowed_urls"}))
 def test_an_enabled_variable_beats_file_and_flag(config, monkeypatch, key):
     text, value = SAMPLES[key]
-    monkeypatch.setenv(f"TS_{key.upper()}", text)
+    monkeypatch.setenv(IRREGULAR.get(key, f"TS_{key.upper()}"), text)
     file = config("enable_envvars_config=true\n")
     found = getattr(Settings.load(ts_config=file, model_store="/other"), key)
     assert found == value or str(found) == value
@@ -165,8 +169,8 @@ def test_no_key_is_served_and_unserved():
     ("line", "says"),
     [
         ("job_queue_size=many", "job_queue_size = 'many' .*line 1.*: Input should be a valid integer"),
-        ("inference_address=https://h", "https is not served"),
-        ("inference_address=8080", "expected http://host:port or unix:/path"),
+        ("inference_address=ftp://h", "expected http://host:port, https://host:port or unix:/path"),
+        ("inference_address=8080", "expected http://host:port, https://host:port or unix:/path"),
         ("allowed_urls=(", "is no regular expression"),
         ("models=[1]", "expected JSON such as"),
         ("service_envelope=soap", "'kservev2'"),
@@ -320,7 +324,13 @@ def test_layers_of_a_model_configuration_keep_what_was_set():
 
 @pytest.mark.parametrize(
     ("text", "loopback"),
-    [("http://127.0.0.1:1", True), ("http://[::1]:1", True), ("http://0.0.0.0:1", False), ("unix:/s", True)],
+    [
+        ("http://127.0.0.1:1", True),
+        ("https://h:443", False),
+        ("http://[::1]:1", True),
+        ("http://0.0.0.0:1", False),
+        ("unix:/s", True),
+    ],
 )
 def test_an_address_is_written_as_it_is_read(text, loopback):
     address = Address.parse(text)
