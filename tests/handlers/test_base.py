@@ -312,3 +312,23 @@ def test_the_weights_of_a_program_go_into_a_model_file(tmp_path) -> None:
     handler = initialized(context_for(write(tmp_path, model=NET), modelFile="model.py", serializedFile="net.pt"))
 
     assert handler.model.fc.weight.tolist() == net.fc.weight.tolist()
+
+
+def test_an_archive_finds_torch_jit_where_it_looks_for_it(tmp_path) -> None:
+    (tmp_path / "program.pt").write_bytes((DATA / "torchscript" / "exported.pt").read_bytes())
+    source = """
+import torch
+from numserve.handlers import BaseHandler
+
+class Handler(BaseHandler):
+    def initialize(self, context):
+        super().initialize(context)
+        self.model = torch.jit.load(self.model_pt_path, map_location=self.map_location)
+"""
+    write(tmp_path, handler=source)
+    context = context_for(tmp_path, serializedFile="program.pt")
+
+    handler = load_handler("handler.py", tmp_path)
+    handler.initialize(context)
+
+    assert handler.handle([[1.0, 1.0]], context) == [[3.0, 4.0]]
