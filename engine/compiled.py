@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .graph.passes import lower
 from .graph.structure import StructureError, put_together, take_apart
 from .nn.module import Module
 from .programs import PlanError, Programs
+from .sharing import shared
 from .tensor import Tensor
 
 
@@ -57,9 +59,14 @@ def _graph_of(module: Module, examples: Sequence[Any], named: Mapping[str, Any])
     except CaptureError as error:
         return None, str(error).removeprefix("runs eager: ")
     try:
-        return lower(graph), ""
+        return _shared(lower(graph)), ""
     except Exception as error:  # whatever is wrong with a graph, the module itself can run
         return None, f"{type(error).__name__}: {error}"
+
+
+def _shared(graph: Graph) -> Graph:
+    """The graph with weights that other processes may have too."""
+    return replace(graph, constants={name: shared(array) for name, array in graph.constants.items()})
 
 
 class Example:

@@ -7,7 +7,7 @@ from .errors import HandlerError, PredictionException
 from .library import tensor_bytes
 from .loading import BUILTIN, load_handler
 from .metrics import Dimension, Emitted, MetricTypes
-from .preparing import engine_of, prepare
+from .preparing import engine_of, prepare, share_weights
 from .signature import metadata_of
 from .streaming import send_intermediate_predict_response
 
@@ -27,6 +27,7 @@ __all__ = [
     "metadata_of",
     "prepare",
     "send_intermediate_predict_response",
+    "share_weights",
     "tensor_bytes",
     "wrap_envelope",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..engine import nn
 from ..engine.batches import powers_of_two
+from ..engine.sharing import share_in
 from .base import BaseHandler, Handler
 from .context import Context
 from .engine_options import EngineOptions
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 20.0
 """What making plans may take where the model's YAML does not say for which batches."""
+SHARED = ".numserve-weights"
+"""Where the workers of a model keep what they have in common."""
 TEXTS = (".txt", ".csv", ".html", ".xml")
 
 
@@ -48,6 +51,11 @@ def prepare(handler: Handler, context: Context, options: EngineOptions | None = 
     path.prepare(declared or _known(inner, options), batches_of(options, context), seconds)
     if path.problem and declared:
         logger.warning("engine.inputs: the model cannot be compiled for them: %s", path.problem)
+
+
+def share_weights(model_dir: Path) -> None:
+    """Have what the engine makes of the weights in common with other processes that serve the model of this folder."""
+    share_in(model_dir / SHARED)
 
 
 def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:

@@ -87,7 +87,10 @@ Outcome = InferenceResponse | Failure
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """All a worker must know to load a model. `model_dir` is also its working directory."""
+    """All a worker must know to load a model. `model_dir` is also its working directory.
+
+    `several` says that there may be other workers of the same model.
+    """
 
     name: str
     version: str
@@ -101,6 +104,7 @@ class ModelSpec:
     decode_input_request: bool = True
     threads: int = 1
     max_response_size: int = 6_553_500
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)

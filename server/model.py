@@ -53,7 +53,7 @@ class Model:
         self.failure = failure
         self._settings = settings
         self._model_dir = model_dir
-        self._handler = handler
+        self.handler = handler
         self._next_number = next_number
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = metrics.model(name, self.version)
@@ -162,7 +162,7 @@ class Model:
             name=self.name,
             version=self.version,
             model_dir=self._model_dir,
-            handler=self._handler,
+            handler=self.handler,
             envelope=self.manifest.model.envelope or settings.service_envelope,
             manifest=dict(self.manifest.raw) or None,
             batch_size=config.batch_size,
@@ -171,6 +171,7 @@ class Model:
             decode_input_request=settings.decode_input_request,
             threads=config.threads(len(os.sched_getaffinity(0))),
             max_response_size=settings.max_response_size,
+            several=max(config.min_workers, config.max_workers) > 1,
         )
         name = f"W-{number}-{self.name}_{self.version}"
         return number, Load(spec, name, config.startup_timeout, config.response_timeout, settings.blacklist_env_vars)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..dtype import Array
+from ..sharing import let_go, shared
 
 
 class Packed:
@@ -15,6 +17,7 @@ class Packed:
     def __init__(self) -> None:
         self._kept: weakref.WeakValueDictionary[tuple[Any, ...], Array] = weakref.WeakValueDictionary()
         self._sources: dict[int, Array] = {}
+        self._final = False
 
     def get(self, source: Array, kind: object, make: Callable[[], Array]) -> Array:
         """What `make` gives for a constant, made once for each kind."""
@@ -23,4 +26,16 @@ class Packed:
         if found is None:
             self._sources.setdefault(source.ctypes.data, source)  # so that its address stays its own
             found = self._kept[key] = make()
+        if self._final:
+            found = self._kept[key] = shared(found)
+            let_go(source)
         return found
+
+    @contextmanager
+    def final(self) -> Iterator[None]:
+        """What is asked for in between is what programs go on using: it is shared with others where that is wanted."""
+        self._final = True
+        try:
+            yield
+        finally:
+            self._final = False

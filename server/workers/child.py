@@ -59,6 +59,7 @@ def serve(connection: socket.socket) -> None:
     spec = unpack_load(first)
     prepare_paths(spec)
     runtime = Runtime(spec)
+    runtime.share()
     outcome = runtime.load()
     send(connection, pack_loaded(outcome))
     if isinstance(outcome, LoadFailure):

@@ -23,6 +23,7 @@ from ...handlers import (
     load_handler,
     metadata_of,
     prepare,
+    share_weights,
     tensor_bytes,
     wrap_envelope,
 )
@@ -85,6 +86,11 @@ class Runtime:
         self.nobody_waits: Callable[[], bool] = lambda: False
         """Whether every client of the batch has left, as far as is known; set by the worker."""
         self._sending = threading.Lock()
+
+    def share(self) -> None:
+        """Have the weights in common with the other workers of the model; for a process that has no other model."""
+        if self._spec.several:
+            share_weights(self._model_dir)
 
     def load(self) -> LoadReport | LoadFailure:
         """Import the handler, let it initialize, and have its model compiled where that is possible already."""

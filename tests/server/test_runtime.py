@@ -7,6 +7,7 @@ import textwrap
 import pytest
 from numserve.engine import formats
 from numserve.server.messages import Failure, InferenceRequest, LoadFailure, LoadReport, ModelSpec, Part
+from numserve.server.workers import runtime as runtime_module
 from numserve.server.workers.runtime import Runtime
 
 
@@ -224,3 +225,11 @@ def test_an_exception_in_the_list_is_the_failure_of_its_request_alone(load):
     (failure, response), _ = runtime.infer([raw(b"a"), raw(b"b")])
     assert (failure.kind, failure.message, failure.code) == ("InferenceFailed", "not this one", 422)
     assert response.body == b"fine"
+
+
+@pytest.mark.parametrize(("several", "folders"), [(True, 1), (False, 0)])
+def test_weights_are_shared_only_where_there_may_be_other_workers(several, folders, tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr(runtime_module, "share_weights", named.append)
+    Runtime(ModelSpec("m", "1.0", str(tmp_path), "handler", several=several)).share()
+    assert named == [tmp_path] * folders

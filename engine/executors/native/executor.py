@@ -71,7 +71,8 @@ class NativeExecutor:
         if candidates is None:
             return self._left_to_numpy(replace(plan, steps=(step,)), choices)
         algorithm = self._choose(step, candidates, choices)
-        return step, algorithm, candidates[algorithm]()
+        with self._shop.packed.final():
+            return step, algorithm, candidates[algorithm]()
 
     def _left_to_numpy(self, plan: Plan, choices: Choices) -> Unit:
         """The unit of a plan of one step, over the same buffers."""

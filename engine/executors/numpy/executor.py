@@ -132,7 +132,8 @@ class NumpyExecutor:
 
     def build(self, step: Step, algorithm: str, shop: Workshop) -> Unit:
         """A step made ready by an algorithm."""
-        return Unit(step, algorithm, shop.call(built(self.candidates(step, shop)[algorithm], shop)))
+        with self.packed.final():
+            return Unit(step, algorithm, shop.call(built(self.candidates(step, shop)[algorithm], shop)))
 
 
 def _builder(step: Step) -> Builder | None:

@@ -1,0 +1,111 @@
+"""Large arrays that several processes make alike, held once: as files that all of them map.
+
+The workers of a model bring its weights into the same orders. Where share_in() has named a folder that only they write
+to, shared() gives such an array back as a file's pages, which the processes have in common until one of them writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import mmap
+import os
+import weakref
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .dtype import Array
+from .formats.mapping import map_file, window
+from .formats.writing import staged
+
+logger = logging.getLogger(__name__)
+
+LEAST = 1 << 18  # bytes from which an array is worth a file
+_SAMPLES, _SLICE = 4096, 1 << 20
+
+_folder: Path | None = None
+_ours: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+
+def share_in(folder: Path | None) -> None:
+    """Share arrays with the other processes that name this folder; None: with none."""
+    global _folder
+    _folder = folder
+
+
+def shared(array: Array) -> Array:
+    """The array with its elements in a file's pages; itself where it is small, not in order, or mapped already."""
+    if _folder is None or array.nbytes < LEAST or not array.flags.c_contiguous or is_mapped(array):
+        return array
+    try:
+        return _held(_folder, array)
+    except OSError as error:
+        logger.warning("weights are not shared with other workers: %s", error)
+        share_in(None)
+        return array
+
+
+def let_go(array: Array) -> None:
+    """Hand back the pages of a shared array that will hardly be read again; whoever does so all the same gets them."""
+    memory = _memory_of(array)
+    if memory is not None and memory in _ours:
+        memory.madvise(mmap.MADV_DONTNEED)
+
+
+def is_mapped(array: Array) -> bool:
+    """Whether the elements are a file's pages."""
+    return _memory_of(array) is not None
+
+
+def _memory_of(array: Array) -> mmap.mmap | None:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _held(folder: Path, array: Array) -> Array:
+    """The array as the folder has it, written there by the first who comes."""
+    data = array.reshape(-1).view(np.uint8)
+    path = folder / _name(array, data)
+    with _alone(folder):
+        if not path.exists():
+            with staged(path) as partial:
+                partial.write_bytes(data.data)
+        memory = map_file(path)
+    mapped = window(memory, 0, len(memory))
+    if not _equal(mapped, data):
+        return array
+    _ours.add(memory)
+    return mapped.view(array.dtype).reshape(array.shape)
+
+
+def _name(array: Array, data: Array) -> str:
+    """A name that arrays of other contents hardly have; whether they are equal is looked at."""
+    some = np.ascontiguousarray(data[:: data.size // _SAMPLES | 1])
+    return f"{array.dtype.name}-{'x'.join(map(str, array.shape))}-{zlib.crc32(some.data):08x}"
+
+
+def _equal(a: Array, b: Array) -> bool:
+    """Whether bytes are the same, without a copy of all."""
+    return a.size == b.size and all(
+        np.array_equal(a[start : start + _SLICE], b[start : start + _SLICE]) for start in range(0, a.size, _SLICE)
+    )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Have the folder, while the other processes wait."""
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
