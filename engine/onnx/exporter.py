@@ -17,7 +17,8 @@ from ..graph.recording import CaptureError
 from ..nn.module import Module
 from .elements import element_of
 from .exporting import OPSET, RULES, Writer
-from .wire import Message
+from .exporting.writer import aligned_tensor
+from .wire import WIDTH, Message
 
 IR_VERSION = 10
 MOST = (1 << 31) - 1  # what protobuf allows a message to be
@@ -64,22 +65,25 @@ def write(graph: Graph, path: FilePath) -> None:
 def _model(graph: Graph) -> Message:
     """ModelProto."""
     opset = Message().text(1, "").integer(2, OPSET)
-    header = Message().integer(1, IR_VERSION).text(2, "numserve")
-    return header.message(7, _graph(graph)).message(8, opset)
+    header = Message().integer(1, IR_VERSION).text(2, "numserve").message(8, opset)
+    return header.placed(7, *_graph(graph, header.length + 1 + WIDTH).parts())
 
 
-def _graph(graph: Graph) -> Message:
-    """GraphProto."""
+def _graph(graph: Graph, start: int) -> Message:
+    """GraphProto for a place in a file; the tensors come last."""
     writer = Writer(graph)
     _write_all(writer, graph)
     outputs = [_own_name(writer, graph, value, n) for n, value in enumerate(graph.outputs)]
     message = Message().text(2, "model")
-    for field, part in writer.messages():
-        message.message(field, part)
+    for node in writer.nodes:
+        message.message(1, node)
     for value in graph.inputs:
         message.message(11, _info(value.name, value))
     for name, value in zip(outputs, graph.outputs, strict=True):
         message.message(12, _info(name, value))
+    for name, array in writer.constants.items():
+        made = aligned_tensor(name, array, start + message.length + 1 + WIDTH)
+        message.placed(5, *made.parts())
     return message
 
 

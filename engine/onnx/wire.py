@@ -14,6 +14,7 @@ from ..dtype import Array
 from ..errors import FormatError
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+WIDTH = 5
 _LONGEST_VARINT = 10
 Field = tuple[int, int, "int | memoryview"]
 
@@ -165,9 +166,23 @@ class Message:
             self._add(part)
         return self
 
+    def placed(self, field: int, *parts: bytes | memoryview) -> Message:
+        """Bytes whose length is written in WIDTH bytes, so that where they begin is known before they are."""
+        self._add(_tag(field, LENGTH) + _wide(sum(map(len, parts))))
+        for part in parts:
+            self._add(part)
+        return self
+
     def parts(self) -> Iterator[bytes | memoryview]:
         """What it consists of, in order."""
         return iter(self._parts)
+
+
+def _wide(value: int) -> bytes:
+    """A number in WIDTH groups of 7 bits, the last ones empty."""
+    groups = [value >> 7 * n & 0x7F | 0x80 for n in range(WIDTH)]
+    groups[-1] &= 0x7F
+    return bytes(groups)
 
 
 def _tag(field: int, kind: int) -> bytes:

@@ -13,9 +13,10 @@ from ...graph.inference import outline
 from ...graph.ir import Extent, Graph, Node, Operand, Shape, Size, Value
 from .. import records
 from ..elements import element_of
-from ..wire import Message
+from ..wire import WIDTH, Message
 
 OPSET = 20
+ALIGNMENT = 64
 Rule = Callable[["Writer", Node], None]
 Function = TypeVar("Function", bound=Rule)
 
@@ -163,15 +164,6 @@ class Writer:
         allow = 1 if 0 in shape else None
         return self.node("Reshape", [name, self.sizes(shape)], output, allowzero=allow)
 
-    # The file's parts
-
-    def messages(self) -> Iterator[tuple[int, Message]]:
-        """The nodes and constants, with their fields in a GraphProto."""
-        for node in self.nodes:
-            yield 1, node
-        for name, array in self.constants.items():
-            yield 5, tensor(name, array)
-
 
 def _trimmed(inputs: Sequence[str]) -> Sequence[str]:
     """Without the absent ones at the end."""
@@ -181,12 +173,27 @@ def _trimmed(inputs: Sequence[str]) -> Sequence[str]:
 
 def tensor(name: str, array: Array) -> Message:
     """TensorProto."""
-    kind = element_of(array)
+    return _described(name, array).data(9, element_of(array).encode(array).data)
+
+
+def _described(name: str, array: Array) -> Message:
+    """A tensor's shape, type and name."""
     message = Message()
     for size in array.shape:
         message.integer(1, size)
-    message.integer(2, kind.code).text(8, name)
-    return message.data(9, kind.encode(array).data)
+    return message.integer(2, element_of(array).code).text(8, name)
+
+
+def aligned_tensor(name: str, array: Array, at: int) -> Message:
+    """TensorProto for the place `at` in a file, such that its values begin on a cache line: as they are mapped.
+
+    What has to be between is a doc_string of blanks.
+    """
+    message = _described(name, array)
+    gap = -(at + message.length + 1 + WIDTH) % ALIGNMENT if array.nbytes >= ALIGNMENT else 0
+    if gap:
+        message.data(12, b" " * ((gap if gap > 1 else gap + ALIGNMENT) - 2))
+    return message.placed(9, element_of(array).encode(array).data)
 
 
 def _attribute(name: str, value: Any) -> Message:

@@ -66,6 +66,14 @@ def test_weights_keep_their_names(path: Path) -> None:
     assert {"stem.0.weight", "stem.1.running_mean", "norm.weight", "head.bias"} <= load(path).state_dict().keys()
 
 
+def test_weights_are_mapped_where_vectors_can_read_them(path: Path) -> None:
+    export(Network().eval(), pictures(), path)
+
+    arrays = [t.array for t in load(path).state_dict().values() if t.array.nbytes >= 64]
+
+    assert arrays and not any(a.flags.owndata or a.__array_interface__["data"][0] % 64 for a in arrays)
+
+
 def test_the_batch_has_a_name_or_is_fixed(path: Path) -> None:
     export(Network().eval(), pictures(), path)
     assert load(path).inputs[0].dims == ("batch", 3, 10, 8)
