@@ -47,7 +47,12 @@ def check(source: Path, timeout: float = 120, limits: Limits = DEFAULT_LIMITS) -
     with tempfile.TemporaryDirectory(prefix="model-archiver-") as folder:
         model = Path(folder, "model")
         unpack(source, model, limits)
-        return attempt([*PROGRAM, str(model)], timeout)
+        return attempt_folder(model, timeout)
+
+
+def attempt_folder(model: Path, timeout: float) -> Verdict:
+    """Load the model in a folder of unpacked files."""
+    return attempt([*PROGRAM, str(model)], timeout)
 
 
 def attempt(program: Sequence[str], timeout: float) -> Verdict:

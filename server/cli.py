@@ -34,7 +34,7 @@ START_OPTIONS = [
     click.option(
         "--disable-token-auth", "--dt", is_flag=True, help="No key file; open on purpose, also to other machines."
     ),
-    click.option("--no-config-snapshots", "--ncs", is_flag=True, help="Accepted; there are no snapshots."),
+    click.option("--no-config-snapshots", "--ncs", is_flag=True, help="Neither write nor restore snapshots."),
     click.option("--workflow-store", metavar="DIR", help="Accepted; workflows are not served."),
     click.option("--log-config", metavar="FILE", help="Accepted; see log_format and log_level instead."),
     click.option("--cpp-log-config", metavar="FILE", help="Accepted; there is no C++ backend."),
@@ -125,6 +125,38 @@ def status_command(as_json: bool, quiet: bool) -> None:
         click.echo(f"  {name:<11} {getattr(state, name) or '-'}")
     for model in health["models"]:
         _show_model(_place(state, "management"), model["modelName"])
+
+
+@cli.command("config")
+@start_options
+@click.option("--origin", is_flag=True, help="Also tell where each value comes from.")
+def config_command(origin: bool, **options: Any) -> None:
+    """Show the configuration that a start with the same options would have, in the form of a configuration file."""
+    from .effective import as_lines
+
+    settings = launch.effective(options)
+    for line in as_lines(settings, origin):
+        click.echo(line)
+    for warning in settings.warnings:
+        click.echo(warning, err=True)
+
+
+@cli.command("doctor")
+@click.argument("path", metavar="STORE_OR_CONFIG", type=click.Path(exists=True, path_type=Path))
+@click.option("--static", is_flag=True, help="Load no model: the code in the archives is not run.")
+def doctor_command(path: Path, static: bool) -> None:
+    """Read a TorchServe installation, and say what works here, what does not, and why.
+
+    STORE_OR_CONFIG is a config.properties, a model store, or one archive. Each model is loaded once, in a process of
+    its own. The exit code is 1 where something fails.
+    """
+    from .doctor import examine
+
+    failed = 0
+    for finding in examine(path, load=not static):
+        click.echo(str(finding))
+        failed += finding.mark == "fails"
+    raise SystemExit(bool(failed))
 
 
 @cli.command("models")

@@ -82,22 +82,29 @@ def _require(options: dict[str, Any]) -> None:
 
 def _settings(options: dict[str, Any]) -> Any:
     """The settings these options lead to."""
-    from .auth import check_exposure
-    from .settings import Settings  # pydantic: only where a server is about to start
+    from .auth import check_exposure  # pydantic: only where a server is about to start
 
-    settings = Settings.load(
-        model_store=options["model_store"],
-        load_models=",".join(options["models"]) or None,
-        ts_config=options["ts_config"],
-        enable_model_api=options["enable_model_api"] or None,
-        disable_token_authorization=options["disable_token_auth"] or None,
-    )
+    settings = effective(options)
     if settings.model_store is None:
         _refuse("Missing mandatory parameter --model-store")
     if not settings.model_store.is_dir():
         _refuse(f"--model-store directory not found: {settings.model_store}")
     check_exposure(settings)
     return settings
+
+
+def effective(options: dict[str, Any]) -> Any:
+    """The settings of a start with these options. Raises InvalidConfiguration."""
+    from .settings import Settings
+
+    return Settings.load(
+        model_store=options["model_store"],
+        load_models=",".join(options["models"]) or None,
+        ts_config=options["ts_config"],
+        enable_model_api=options["enable_model_api"] or None,
+        disable_token_authorization=options["disable_token_auth"] or None,
+        config_snapshots=False if options["no_config_snapshots"] else None,
+    )
 
 
 def _start_detached(options: dict[str, Any]) -> int:

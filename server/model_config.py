@@ -17,6 +17,8 @@ YAML_BYTES = 1 << 20
 YAML_NODES = 100_000
 MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills"}
 AT_LEAST_ONE = {"minWorkers", "batchSize"}
+SNAPSHOT_KEYS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout")
+ZERO_IS_MEANT = {"minWorkers", "maxWorkers", "maxBatchDelay"}
 UNSERVED = {
     "parallelType": "models are not split over workers",
     "parallelLevel": "models are not split over workers",
@@ -103,6 +105,16 @@ class ModelConfig(BaseModel):
                 place = _place(where, lines, key)
                 logger.warning("%s: %s: %r is ignored: %s", place, key, values[key], problem["msg"])
             return cls(**taken, document=dict(values))
+
+    @classmethod
+    def from_snapshot(cls, entry: Mapping[str, Any]) -> ModelConfig:
+        """Take what a snapshot tells of a version, where 0 workers are meant; what cannot be read is left out."""
+        taken: dict[str, Any] = {}
+        for key in SNAPSHOT_KEYS:
+            value = entry.get(key)
+            if isinstance(value, int | float) and (value > 0 or (value == 0 and key in ZERO_IS_MEANT)):
+                taken[key] = value / 1000 if key in MILLISECONDS else value
+        return cls(**taken)
 
     @classmethod
     def read(cls, path: Path) -> ModelConfig:

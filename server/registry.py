@@ -47,6 +47,8 @@ class Registration:
     response_timeout: float | None = None
     startup_timeout: float | None = None
     at_startup: bool = False
+    restored: ModelConfig | None = None
+    """What a snapshot says; it goes before everything else."""
 
 
 @dataclass
@@ -260,7 +262,8 @@ def configure(registration: Registration, name: str, files: Unpacked, settings: 
     archived = _archived(files)
     listed = settings.models.get(name, {}).get(files.manifest.model.version, ModelConfig.model_validate({}))
     asked = _asked(registration)
-    config = asked.over(archived, listed, _defaults(registration, settings))
+    restored = registration.restored or ModelConfig.model_validate({})
+    config = restored.over(asked, archived, listed, _defaults(registration, settings))
     least = config.min_workers
     return config.model_copy(update={"max_workers": max(least, config.max_workers), "document": archived.document})
 
@@ -297,7 +300,9 @@ def _at_least(seconds: float | None) -> float | None:
 def _defaults(registration: Registration, settings: Settings) -> ModelConfig:
     """The server's defaults; at start-up, a model that does not say gets one worker per core."""
     workers = settings.default_workers_per_model
-    if registration.at_startup and not workers:
+    if registration.initial_workers is not None:
+        workers = max(0, registration.initial_workers)
+    elif registration.at_startup and not workers:
         workers = os.cpu_count() or 1
     return ModelConfig.model_validate(
         {

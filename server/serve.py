@@ -27,6 +27,7 @@ from .metrics import Metrics
 from .properties import InvalidConfiguration
 from .registry import ModelRegistry
 from .settings import Settings
+from .snapshot import Snapshots
 from .startup import load_startup_models
 
 logger = logging.getLogger(__name__)
@@ -117,11 +118,12 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         metrics = Metrics()
         registry = ModelRegistry(self._settings, metrics)
-        apps = self._apps(registry, metrics)
+        snapshots = Snapshots(self._settings, registry)
+        apps = self._apps(registry, metrics, snapshots)
         servers = [HttpServer(app, bound, self._tls if bound.address.tls else None) for bound, app in apps.items()]
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
         stopping = asyncio.create_task(stop.wait())
-        starting = asyncio.create_task(self._start(registry, servers, ready, folder))
+        starting = asyncio.create_task(self._start(registry, servers, snapshots, ready, folder))
         helpers: list[asyncio.Task[object]] = [stopping, starting]
         if not self._settings.disable_system_metrics:
             helpers.append(asyncio.create_task(metrics.watch_system(self._settings.metric_time_interval)))
@@ -131,12 +133,16 @@ class Server:
                 task.result()
             await stop.wait()
         finally:
+            if starting.done():
+                snapshots.write("shutdown")
             await self._shut_down(registry, servers, serving, helpers)
 
-    def _apps(self, registry: ModelRegistry, metrics: Metrics) -> dict[Bound, App]:
+    def _apps(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> dict[Bound, App]:
         apps: dict[str, App] = {
             "inference": inference_app(registry, self._settings, metrics),
-            "management": management_app(registry, self._settings, self._authority),
+            "management": management_app(
+                registry, self._settings, self._authority, changed=lambda: snapshots.write("snapshot")
+            ),
             "metrics": metrics_app(metrics),
         }
         if authority := self._authority:
@@ -149,7 +155,12 @@ class Server:
         return found
 
     async def _start(
-        self, registry: ModelRegistry, servers: list[HttpServer], ready: Callable[[State], None], folder: Path | None
+        self,
+        registry: ModelRegistry,
+        servers: list[HttpServer],
+        snapshots: Snapshots,
+        ready: Callable[[State], None],
+        folder: Path | None,
     ) -> None:
         for warning in self._settings.warnings:
             logger.warning("%s", warning)
@@ -163,6 +174,7 @@ class Server:
             await server.up.wait()
         for problem in await load_startup_models(registry, self._settings):
             print(problem, flush=True)
+        snapshots.write("startup")
         ready(self._state(folder))
 
     def _state(self, folder: Path | None) -> State:

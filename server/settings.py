@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +61,19 @@ def _models(value: object) -> object:
         raise ValueError(f'expected JSON such as {{"model": {{"1.0": {{"minWorkers": 1}}}}}}: {error}') from error
 
 
+def _snapshot(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return {
+            name: {v: dict(entry) for v, entry in found.items()} for name, found in json.loads(value)["models"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'expected JSON such as {{"models": {{"m": {{"1.0": {{"marName": "m.mar"}}}}}}}}: {error}'
+        ) from error
+
+
 def _address(default_port: int, default_tls_port: int) -> BeforeValidator:
     def read(value: object) -> object:
         return Address.parse(value, default_port, default_tls_port) if isinstance(value, str) else value
@@ -76,6 +89,9 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Models = Annotated[dict[str, dict[str, ModelConfig]], BeforeValidator(_models)]
+
+
+Snapshot = Annotated[dict[str, dict[str, dict[str, Any]]], BeforeValidator(_snapshot)]
 
 
 class Settings(BaseSettings):
@@ -98,6 +114,9 @@ class Settings(BaseSettings):
         (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`"
     )
     models: Models = Field({}, description="JSON: how models are run, by name and version")
+    model_snapshot: Snapshot | None = Field(
+        None, description="JSON: what a snapshot found served; instead of load_models"
+    )
     default_workers_per_model: int = Field(
         0, ge=0, description="workers of a model that does not say; 0 = one per core at start, none by API"
     )
@@ -148,6 +167,8 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(tempfile.gettempdir()), description="TEMP, or the system's", exclude=True
     )
     ts_config: Path | None = Field(None, description="the configuration file that was read", exclude=True)
+    config_snapshots: bool = Field(True, description="write and restore snapshots", exclude=True)
+    origins: dict[str, str] = Field({}, description="where each value comes from, but for defaults", exclude=True)
     warnings: tuple[str, ...] = Field((), description="what the configuration file holds in vain", exclude=True)
 
     @classmethod
@@ -174,18 +195,18 @@ class Settings(BaseSettings):
         """The order of the sources, the strongest first: TS_ variables, command line, file, locations, defaults."""
         flags: Mapping[str, Any] = getattr(init_settings, "init_kwargs", {})
         known = cls.known_keys()
-        file = read_config_file(find_config_file(flags.get("ts_config"), os.environ), known, os.environ)
+        file = read_config_file(find_config_file(flags, os.environ), known, os.environ)
         enabled, urls = (
             bool(_flag(file.values.get(key, ""))) for key in ("enable_envvars_config", "use_env_allowed_urls")
         )
         order: tuple[Mapping[str, Any], ...] = (
-            {"ts_config": file.path, "warnings": file.warnings},
             read_environment(enabled, urls, known, os.environ),
             flags,
             file.values,
             read_locations(os.environ),
         )
-        return tuple(InitSettingsSource(settings_cls, dict(values)) for values in order)
+        about = {"ts_config": file.path, "warnings": file.warnings, "origins": _origins(order)}
+        return tuple(InitSettingsSource(settings_cls, dict(values)) for values in (about, *order))
 
     def changed(self) -> dict[str, str]:
         """The keys that have not their default, with their values."""
@@ -196,6 +217,13 @@ class Settings(BaseSettings):
     def known_keys(cls) -> list[str]:
         """The keys a configuration file may hold."""
         return [name for name, field in cls.model_fields.items() if not field.exclude]
+
+
+def _origins(order: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Where the value of each key comes from: the strongest source that has it."""
+    return {
+        key: getattr(value, "origin", "command line") for values in reversed([*order]) for key, value in values.items()
+    }
 
 
 def _explain(problem: Any) -> str:

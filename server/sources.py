@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .properties import InvalidConfiguration, parse
 
@@ -18,7 +19,13 @@ ALWAYS_OVERRIDING = {"ts_open_inference_protocol": "TS_OPEN_INFERENCE_PROTOCOL"}
 IRREGULAR = {"token_expiration_min": "TS_TOKEN_EXPIRATION_TIME_MIN"}
 """Settings whose variable is not TS_ and the key."""
 
-NEVER_FROM_ENVIRONMENT = {"metric_time_interval", "enable_envvars_config", "models", "use_env_allowed_urls"}
+NEVER_FROM_ENVIRONMENT = {
+    "metric_time_interval",
+    "enable_envvars_config",
+    "model_snapshot",
+    "models",
+    "use_env_allowed_urls",
+}
 """Settings that no TS_ variable overrides (contract: configuration, section 4)."""
 
 _GRPC = "gRPC is not served"
@@ -38,7 +45,6 @@ UNSERVED = {
     "grpc_inference_max_connection_age_grace_ms": _GRPC,
     "grpc_management_max_connection_age_grace_ms": _GRPC,
     "enable_grpc_ssl": _GRPC,
-    "model_snapshot": "snapshots are not served; name the models in load_models",
     "number_of_netty_threads": _NETTY,
     "netty_client_threads": _NETTY,
     "prefer_direct_buffer": _NETTY,
@@ -70,6 +76,10 @@ UNSERVED = {
 """Keys TorchServe knows and this server does not serve, with the reason the warning gives."""
 
 
+OF_SNAPSHOTS = {"tsConfigFile", "version", "python"}
+"""What a snapshot tells about itself beside the settings."""
+
+
 class Sourced(str):
     """A value as text that still knows where it stood, for error messages."""
 
@@ -91,19 +101,34 @@ class ConfigFile:
     warnings: tuple[str, ...]
 
 
-def find_config_file(flag: object, environment: Mapping[str, str]) -> Path | None:
-    """The one file that is read: TS_CONFIG_FILE, else the flag, else ./config.properties where there is one.
+def find_config_file(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Path | None:
+    """The one file that is read: TS_CONFIG_FILE, else --ts-config, else ./config.properties, else the newest snapshot.
+
+    A snapshot counts where snapshots are on, no models are asked for, and the model store is no other one.
 
     Raises: InvalidConfiguration where a file that was asked for is not there.
     """
-    asked = environment.get("TS_CONFIG_FILE") or flag
+    asked = environment.get("TS_CONFIG_FILE") or flags.get("ts_config")
     if asked:
         path = Path(str(asked))
         if not path.is_file():
             raise InvalidConfiguration(f"--ts-config file not found: {path}")
         return path
     local = Path("config.properties")
-    return local if local.is_file() else None
+    if local.is_file():
+        return local
+    if not flags.get("config_snapshots", True) or flags.get("load_models"):
+        return None
+    return _newest_snapshot(Path(environment.get("LOG_LOCATION") or "logs", "config"), flags.get("model_store"))
+
+
+def _newest_snapshot(folder: Path, store: Any) -> Path | None:
+    """The latest snapshot by the time in its name, unless it is about another model store."""
+    newest = max(folder.glob("*.cfg"), key=lambda path: path.name, default=None)
+    if newest is None or store is None:
+        return newest
+    of = next((entry.value for entry in parse(_text(newest), {}) if entry.key == "model_store"), None)
+    return newest if of is not None and Path(of).resolve() == Path(store).resolve() else None
 
 
 def read_config_file(path: Path | None, known: Iterable[str], environment: Mapping[str, str]) -> ConfigFile:
@@ -113,6 +138,8 @@ def read_config_file(path: Path | None, known: Iterable[str], environment: Mappi
     keys = sorted(known)
     for entry in parse(_text(path), environment) if path else ():
         where = f"{path} line {entry.line}"
+        if entry.key in OF_SNAPSHOTS:
+            continue
         if entry.key in keys:
             values[entry.key] = Sourced(entry.value, where)
         else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..archiver import ArchiveError
-from .errors import ServingError
+from .errors import ModelNotFound, ServingError
 from .registry import Model, ModelRegistry, Registration
-from .settings import Settings
+from .settings import ModelConfig, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +26,11 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
     """
     cores = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def load(name: str | None, url: str) -> str | None:
+    async def load(registration: Registration) -> str | None:
+        url = registration.url
         async with cores:
             try:
-                model = await registry.register(
-                    Registration(url=url, model_name=name, synchronous=False, at_startup=True)
-                )
+                model = await registry.register(registration)
                 await _settled(model)
             except ServingError as error:
                 return _problem(url, error.explained())
@@ -44,7 +44,8 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
 
     registry.starting = True
     try:
-        problems = await asyncio.gather(*(load(name, url) for name, url in wanted(settings)))
+        problems = await asyncio.gather(*map(load, _registrations(settings)))
+        _set_defaults(registry, settings)
     finally:
         registry.starting = False
     return [problem for problem in problems if problem]
@@ -54,12 +55,45 @@ def wanted(settings: Settings) -> list[tuple[str | None, str]]:
     """The name (None: the manifest's) and the address of each model that `load_models` asks for."""
     items = settings.load_models
     if any(item.lower() == "all" for item in items):
-        return [(None, entry.name) for entry in sorted(_archives(settings.model_store))]
+        return [(None, entry.name) for entry in sorted(archives_of(settings.model_store))]
     pairs = (item.split("=", 1) for item in items)
     return [(pair[0], pair[1]) if len(pair) == 2 else (None, pair[0]) for pair in pairs]
 
 
-def _archives(store: Path | None) -> list[Path]:
+def _registrations(settings: Settings) -> list[Registration]:
+    """What is to be registered: what the snapshot found served, else what `load_models` asks for."""
+    if settings.model_snapshot is None:
+        return [
+            Registration(url=url, model_name=name, synchronous=False, at_startup=True) for name, url in wanted(settings)
+        ]
+    if not settings.model_snapshot:
+        logger.info("Model snapshot is empty. Starting numserve without initial models.")
+    entries = [(name, entry) for name, versions in settings.model_snapshot.items() for entry in versions.values()]
+    return [
+        Registration(
+            url=str(entry.get("marName", "")),
+            model_name=name,
+            handler=entry.get("handler"),
+            runtime=entry.get("runtimeType"),
+            synchronous=False,
+            at_startup=True,
+            restored=ModelConfig.from_snapshot(entry),
+        )
+        for name, entry in entries
+    ]
+
+
+def _set_defaults(registry: ModelRegistry, settings: Settings) -> None:
+    """Have the versions answer that answered when the snapshot was taken, as far as they are there."""
+    for name, versions in (settings.model_snapshot or {}).items():
+        for version, entry in versions.items():
+            if entry.get("defaultVersion"):
+                with suppress(ModelNotFound):
+                    registry.set_default(name, version)
+
+
+def archives_of(store: Path | None) -> list[Path]:
+    """What `all` stands for."""
     entries = store.iterdir() if store else ()
     return [e for e in entries if not e.name.startswith(".") and (e.is_dir() or e.name.endswith(ARCHIVES))]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request, Response
 
@@ -48,10 +49,15 @@ RENEWING = {"type": "management or inference"}
 DESCRIBING = {"customized": "also ask the model's handler (false)"}
 
 
-def management_app(registry: ModelRegistry, settings: Settings, authority: Authority | None = None) -> App:
-    """The application of the management listener."""
+def management_app(
+    registry: ModelRegistry,
+    settings: Settings,
+    authority: Authority | None = None,
+    changed: Callable[[], None] = lambda: None,
+) -> App:
+    """The application of the management listener; `changed` is called after each change of what is served."""
     app = make_app("numserve management", __version__, operator=True)
-    face = _Management(registry, settings)
+    face = _Management(registry, settings, changed)
     model, version = "/models/{model_name}", "/models/{model_name}/{model_version}"
     add = app.add_api_route
 
@@ -87,9 +93,10 @@ def management_app(registry: ModelRegistry, settings: Settings, authority: Autho
 class _Management:
     """One method an operation; the texts are TorchServe's."""
 
-    def __init__(self, registry: ModelRegistry, settings: Settings) -> None:
+    def __init__(self, registry: ModelRegistry, settings: Settings, changed: Callable[[], None]) -> None:
         self._registry = registry
         self._settings = settings
+        self._changed = changed
 
     async def list(self, request: Request) -> Response:
         """List models by name, a page at a time."""
@@ -107,9 +114,11 @@ class _Management:
         self._require_model_api()
         registration = _registration(await Parameters.of(request))
         model = await self._registry.register(registration)
+        self._changed()
         workers = model.config.min_workers
         if workers and not registration.synchronous:
-            return status("Processing worker updates...", 202)
+            followed = f"/models/{quote(model.name, safe='')}/{quote(model.version, safe='')}"
+            return status("Processing worker updates...", 202, {"location": followed})
         text = f'Model "{model.name}" Version: {model.version} registered with {workers} initial workers'
         return status(text if workers else f"{text}. Use scale workers API to add workers for the model.")
 
@@ -137,6 +146,7 @@ class _Management:
             raise InvalidRequest("min_worker cannot be negative.")
         synchronous = asked.flag("synchronous", False)
         await model.scale(minimum, maximum, synchronous)
+        self._changed()
         if not synchronous:
             return status("Processing worker updates...", 202)
         return status(
@@ -151,11 +161,13 @@ class _Management:
                 await self._registry.unregister(model_name, model_version)
         except TimeoutError as error:
             raise TookTooLong(f"Timed out while cleaning resources: {model_name}") from error
+        self._changed()
         return status(f'Model "{model_name}" unregistered')
 
     async def set_default(self, model_name: str, model_version: str) -> Response:
         """Say which version answers those who name none."""
         self._registry.set_default(model_name, model_version)
+        self._changed()
         return status(f'Default version successfully updated for model "{model_name}" to "{model_version}"')
 
     async def ready(self, model_name: str) -> Response:

@@ -41,9 +41,9 @@ def pretty(content: Any) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def status(text: str, code: int = 200) -> PrettyJSON:
+def status(text: str, code: int = 200, headers: Mapping[str, str] | None = None) -> PrettyJSON:
     """What management answers when there is nothing to show: `{"status": text}`."""
-    return PrettyJSON({"status": text}, code)
+    return PrettyJSON({"status": text}, code, headers)
 
 
 def speaks_open_inference(path: str) -> bool:

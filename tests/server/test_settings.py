@@ -45,6 +45,7 @@ SAMPLES = {
         '{"m": {"1.0": {"batchSize": 4}}}',
         {"m": {"1.0": ModelConfig(batch_size=4, document={"batchSize": 4})}},
     ),
+    "model_snapshot": ('{"models": {"m": {"1.0": {"marName": "m.mar"}}}}', {"m": {"1.0": {"marName": "m.mar"}}}),
     "default_workers_per_model": ("3", 3),
     "default_response_timeout": ("3", 3),
     "default_startup_timeout": ("3", 3),

@@ -1,0 +1,90 @@
+"""Snapshots: what is served, written down after each change, so that a start without a word restores it.
+
+They are Java properties with `model_snapshot` among them, in `<log_location>/config`; the names and the form are
+TorchServe's (contract: configuration, section 8).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from datetime import datetime
+from typing import Any, Literal
+
+from .. import __version__
+from .effective import as_property
+from .registry import Model, ModelRegistry
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+KEPT = 100
+"""Snapshots that are kept; older ones are removed."""
+
+Occasion = Literal["startup", "snapshot", "shutdown"]
+
+
+class Snapshots:
+    """Writes what a registry serves, with the settings that lead there."""
+
+    def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
+        """Write nothing yet."""
+        self._settings = settings
+        self._registry = registry
+        self._folder = settings.log_location / "config"
+
+    def write(self, occasion: Occasion) -> None:
+        """Write one, unless snapshots are off; a disk that takes none is named in the log."""
+        if not self._settings.config_snapshots:
+            return
+        name = f"{datetime.now():%Y%m%d%H%M%S%f}"[:-3] + f"-{occasion}.cfg"
+        draft = self._folder / f".{name}.{os.getpid()}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draft.write_text(self._text(name))
+            draft.replace(self._folder / name)
+            for old in sorted(self._folder.glob("*.cfg"))[:-KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("the snapshot %s cannot be written: %s", self._folder / name, error.strerror)
+
+    def _text(self, name: str) -> str:
+        settings = self._settings
+        changed = {key: getattr(settings, key) for key in settings.changed() if key != "model_snapshot"}
+        about = {"tsConfigFile": settings.ts_config or "", "version": __version__}
+        models = {model: self._versions(model) for model in self._registry.names()}
+        content = {
+            "name": name,
+            "modelCount": sum(map(len, models.values())),
+            "created": round(time.time() * 1000),
+            "models": models,
+        }
+        values = changed | about | {"model_snapshot": json.dumps(content, indent=2)}
+        return "".join(as_property(key, value) + "\n" for key, value in values.items())
+
+    def _versions(self, name: str) -> dict[str, Any]:
+        default = self._registry.default_version(name)
+        return {model.version: described(model, model.version == default) for model in self._registry.versions(name)}
+
+
+def described(model: Model, default: bool) -> dict[str, Any]:
+    """One version of a model as a snapshot has it; `handler` where it is not the archive's own."""
+    if model.failure:
+        return {"defaultVersion": default, "marName": model.url}
+    config = model.config
+    found: dict[str, Any] = {
+        "defaultVersion": default,
+        "marName": model.url,
+        "minWorkers": config.min_workers,
+        "maxWorkers": config.max_workers,
+        "batchSize": config.batch_size,
+        "maxBatchDelay": round(config.max_batch_delay * 1000),
+        "responseTimeout": round(config.response_timeout, 3),
+        "startupTimeout": round(config.startup_timeout, 3),
+        "runtimeType": model.manifest.runtime,
+    }
+    if model.handler != model.manifest.model.handler:
+        found["handler"] = model.handler
+    return found
