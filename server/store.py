@@ -8,24 +8,16 @@ import re
 import secrets
 import shutil
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPMessage
 from pathlib import Path, PurePosixPath
-from typing import IO
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from ..archiver import Manifest, unpack
+from .download import Downloads
 from .errors import DownloadFailed, ModelNotFound, ServingError
 
 SCHEMES = ("file", "http", "https")
-DOWNLOAD_BYTES = 16 << 30
-DOWNLOAD_SECONDS = 600.0
-SOCKET_SECONDS = 30.0
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class ModelStore:
     def __init__(self, root: Path | None, temp_dir: Path, allowed_urls: Sequence[str] = ()) -> None:
         """Unpack under a new private folder in `temp_dir`; `close()` removes it."""
         self._root = root
-        self._allowed = [re.compile(pattern, re.IGNORECASE) for pattern in allowed_urls]
+        self._downloads = Downloads(allowed_urls)
         self._scratch = Path(tempfile.mkdtemp(prefix="numserve-", dir=temp_dir))
 
     async def fetch(self, url: str) -> Unpacked:
@@ -97,55 +89,15 @@ class ModelStore:
         return source
 
     def _from_url(self, url: str, folder: Path) -> Path:
-        if not self._is_allowed(url):
+        if not self._downloads.allows(url):
             raise ModelNotFound(f"Given URL {url} does not match any allowed URL(s)", "the setting is allowed_urls")
         parts = urlsplit(url)
         path = Path(unquote(parts.path))
         if parts.scheme.lower() != "file":
-            return self._download(url, folder / path.name)
+            return self._downloads.fetch(url, folder / (path.name or "archive"))
         if not path.exists():
             raise DownloadFailed(f"Failed to download archive from: {url}", "there is no such file")
         return path
-
-    def _is_allowed(self, url: str) -> bool:
-        return any(pattern.fullmatch(url) for pattern in self._allowed)
-
-    def _download(self, url: str, target: Path) -> Path:
-        opener = urllib.request.build_opener(_CheckedRedirects(self._is_allowed))
-        try:
-            with opener.open(url, timeout=SOCKET_SECONDS) as response, target.open("xb") as file:
-                _copy(response, file, url)
-        except (URLError, TimeoutError, ConnectionError) as error:
-            if isinstance(error, HTTPError):
-                error.close()
-            raise DownloadFailed(f"Failed to download archive from: {url}", str(error)) from error
-        return target
-
-
-class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection only to an address that is allowed itself."""
-
-    def __init__(self, allowed: Callable[[str], bool]) -> None:
-        self._allowed = allowed
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        if not self._allowed(newurl):
-            fp.close()
-            raise URLError(f"it leads on to {newurl}, which does not match any allowed URL(s)")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _copy(response: IO[bytes], file: IO[bytes], url: str) -> None:
-    """Save a download within its limits of size and time."""
-    ends_at, size = time.monotonic() + DOWNLOAD_SECONDS, 0
-    while piece := response.read(CHUNK):
-        size += len(piece)
-        if size > DOWNLOAD_BYTES or time.monotonic() > ends_at:
-            limits = f"{DOWNLOAD_BYTES} bytes and {DOWNLOAD_SECONDS:g} seconds are allowed"
-            raise DownloadFailed(f"Failed to download archive from: {url}", limits)
-        file.write(piece)
 
 
 def stem_of(file_name: str) -> str:

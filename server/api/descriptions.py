@@ -43,6 +43,7 @@ def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] |
         "parallelType": "",
         "parallelLevel": 0,
         "deviceType": "cpu",
+        **({"deviceIds": list(config.device_ids)} if config.device_ids else {}),
         **NOT_SERVED,
         "loadedAtStartup": model.loaded_at_startup,
         "workers": [_worker(worker, held) for worker in status.workers],

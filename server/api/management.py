@@ -199,6 +199,8 @@ def _registration(asked: Parameters) -> Registration:
     url = asked.text("url")
     if url is None:
         raise InvalidRequest("Parameter url is required.")
+    if asked.flag("s3_sse_kms", False):
+        raise InvalidRequest("s3_sse_kms is not served: give a presigned URL, which needs no credentials here.")
     runtime = asked.text("runtime")
     if runtime and runtime not in RUNTIMES:
         raise InvalidRequest(f"Invalid RuntimeType value: {runtime}")

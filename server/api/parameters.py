@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
+import yaml
 from fastapi import Request
 
 from ..errors import InvalidRequest
 from .bodies import read_body
 
 JSON_BYTES = 1 << 20
+LENIENT_BYTES = 1 << 14
+"""What is read leniently at most: that reader is slow."""
 
 
 class Parameters:
@@ -34,10 +38,7 @@ class Parameters:
         if request.headers.get("content-type") != "application/json":
             return cls.of_query(request)
         body = await read_body(request.scope["headers"], request.receive, JSON_BYTES)
-        try:
-            values = json.loads(body)
-        except ValueError as error:
-            raise InvalidRequest(f"The body is no JSON: {error}") from error
+        values = _lenient_json(body)
         if not isinstance(values, dict):
             raise InvalidRequest('The body must be a JSON object such as {"url": "model.mar"}.')
         return cls(values)
@@ -62,3 +63,17 @@ class Parameters:
     def flag(self, name: str, default: bool) -> bool:
         """True only for `true` in any case."""
         return str(self._values[name]).lower() == "true" if name in self._values else default
+
+
+def _lenient_json(body: bytes | bytearray) -> Any:
+    """JSON, or what is nearly it, as TorchServe's reader takes it: single quotes, names without any.
+
+    Raises: InvalidRequest with the complaint about it as JSON.
+    """
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        if len(body) <= LENIENT_BYTES and body.lstrip().startswith(b"{"):
+            with suppress(yaml.YAMLError, ValueError, RecursionError):
+                return yaml.safe_load(bytes(body))
+        raise InvalidRequest(f"The body is no JSON: {error}") from error

@@ -152,7 +152,7 @@ async def test_a_failed_download_says_so(make, web):
 async def test_a_download_ends_at_its_limit(make, web, tmp_path, monkeypatch):
     base, _ = web
     (tmp_path / "web" / "big.mar").write_bytes(bytes(100_000))
-    monkeypatch.setattr("numserve.server.store.DOWNLOAD_BYTES", 1000)
+    monkeypatch.setattr("numserve.server.download.DOWNLOAD_BYTES", 1000)
     with pytest.raises(DownloadFailed) as caught:
         await make(".*").fetch(f"{base}/big.mar")
     assert "1000 bytes" in caught.value.detail
