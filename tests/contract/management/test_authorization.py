@@ -4,7 +4,9 @@ import json
 import os
 
 import pytest
+from numserve.server import client
 
+SCOPES = {"predict": "predicts", "manage": "manages", "metrics": "scrapes"}
 REFUSED = "Token Authorization failed. Token either incorrect, expired, or not provided correctly"
 
 
@@ -191,3 +193,20 @@ def test_a_key_file_that_is_a_link_is_replaced_not_followed(server):
 def test_a_body_is_not_read_before_the_token_is_known(keyed):
     head = b"POST /predictions/none HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     assert keyed.contract.raw(head).startswith(b"HTTP/1.1 401 ")
+
+
+def test_one_listener_for_all_asks_each_for_its_own_token(server, tokens):
+    (server.folder / "tokens").write_text("\n".join(f"{scope} {tokens[who]}" for scope, who in SCOPES.items()))
+    place = f"unix:{server.folder}/all.sock"
+    faces = "".join(f"{face}_address={place}\n" for face in ("inference", "management", "metrics"))
+    server.config.write_text(f"{faces}token_file=tokens\ndisable_token_authorization=false\n")
+    server.start()
+    api = json.loads((server.folder / "key_file.json").read_text())["API"]["key"]
+    opens = {"/v2": "predicts", "/models": "manages", "/metrics": "scrapes", "/models/x/1.0": "manages"}
+    for path, right in opens.items():
+        for who in SCOPES.values():
+            status, _ = client.ask(client.Place(place, tokens[who]), "GET", path)
+            assert (status == 403) is (who != right), (path, who, status)
+        assert client.ask(place, "GET", path)[0] == 401
+    assert client.ask(client.Place(place, api), "POST", "/token?type=management") == (200, b"\n")
+    assert client.ask(client.Place(place, tokens["manages"]), "POST", "/token?type=management")[0] == 401

@@ -91,6 +91,18 @@ def test_a_failed_registration_leaves_nothing(register, contract, deviates):
     assert contract.management("GET", "/models/broken").status == 404
 
 
+def test_a_start_up_time_of_none_is_no_time(register, contract):
+    assert register(url="plain-1.0", initial_workers=1, startup_timeout=0).status == 500
+    assert contract.management("GET", "/models/plain").status == 404
+
+
+def test_a_handler_that_is_not_there_fails_when_workers_come(register, contract):
+    assert register(url="plain-1.0", handler="h:nothing", initial_workers=0).status == 200
+    answer = contract.management("PUT", "/models/plain?min_worker=1&synchronous=true")
+    assert answer.error[0] == 500
+    assert "nothing" in answer.json()["detail"]
+
+
 JSON = {"Content-Type": "application/json"}
 
 
