@@ -59,13 +59,14 @@ def examine_configuration(path: Path, load: bool) -> Iterator[Finding]:
         yield Finding("note", path.name, warning.removeprefix(f"{path} "))
     try:
         check_exposure(settings)
-        static_tokens(settings)
+        if not static_tokens(settings) and settings.disable_token_authorization is None:
+            yield Finding("note", path.name, "no tokens are asked for, as only this machine gets in")
     except InvalidConfiguration as error:
         yield Finding("fails", path.name, str(error).removeprefix("Invalid configuration: "))
+    if settings.number_of_gpu:
+        yield Finding("note", path.name, "number_of_gpu: models run on the CPU")
     if not settings.allowed_urls:
         yield Finding("note", path.name, "allowed_urls is not set: no archive is fetched by URL")
-    if settings.disable_token_authorization is None and not (settings.token_file or settings.tokens):
-        yield Finding("note", path.name, "no tokens are asked for, as only this machine gets in")
     yield from _certificate(settings)
     store = settings.model_store
     if store is None:

@@ -78,6 +78,7 @@ def test_a_configuration_is_gone_through_key_by_key(doctor, tmp_path):
         "works  good: can be unpacked",
     ):
         assert expected in told
+    assert "only this machine" not in told
 
 
 @pytest.mark.parametrize(
