@@ -83,7 +83,9 @@ def test_reading_goes_through_joins_that_take_no_step() -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(("batch", "threads", "parts"), [(1, 1, 1), (4, 2, 2)])
-def test_a_run_as_a_whole(batch, threads, parts) -> None:
+def test_a_run_as_a_whole(batch, threads, parts, monkeypatch) -> None:
+    monkeypatch.setattr("numserve.engine.programs.WORTH_A_THREAD", 0)
+
     found = report(batch, threads)
 
     assert (found.batch, found.threads, found.parts, found.executor) == (batch, threads, parts, "numpy")
