@@ -35,6 +35,8 @@ def start(options: dict[str, Any]) -> None:
         _refuse(lifecycle.RUNNING)
     _clear(folder)
     settings = _settings(options)
+    if settings.restored and not options["detached"]:
+        click.echo(f"Restoring {settings.ts_config}; --ncs starts without it.")
     if options["foreground"] or options["detached"]:
         from .serve import main as serve  # half a second of imports that no other command needs
 

@@ -146,7 +146,7 @@ class Server:
             "metrics": metrics_app(metrics),
         }
         if authority := self._authority:
-            apps |= {face: Gate(app, authority, face) for face, app in apps.items() if authority.guards(face)}
+            apps |= {face: Gate(app, authority, face, metrics) for face, app in apps.items() if authority.guards(face)}
         found: dict[Bound, App] = {}
         for bound in self._bound.values():
             faces = {name: apps[name] for name in self._bound if self._bound[name] is bound}
@@ -164,6 +164,8 @@ class Server:
     ) -> None:
         for warning in self._settings.warnings:
             logger.warning("%s", warning)
+        if self._settings.ts_config:
+            logger.info("configuration: %s", self._settings.ts_config)
         changed = self._settings.changed()
         logger.info("numserve %s, %s", __version__, ", ".join(f"{key}={value}" for key, value in changed.items()))
         for name, bound in self._bound.items():

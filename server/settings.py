@@ -208,6 +208,11 @@ class Settings(BaseSettings):
         about = {"ts_config": file.path, "warnings": file.warnings, "origins": _origins(order)}
         return tuple(InitSettingsSource(settings_cls, dict(values)) for values in (about, *order))
 
+    @property
+    def restored(self) -> bool:
+        """Whether the configuration is a snapshot."""
+        return self.ts_config is not None and self.ts_config.parent == self.log_location / "config"
+
     def changed(self) -> dict[str, str]:
         """The keys that have not their default, with their values."""
         fields = type(self).model_fields

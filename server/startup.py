@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from contextlib import suppress
@@ -26,6 +27,9 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
     """
     cores = asyncio.Semaphore(os.cpu_count() or 1)
 
+    wished = _registrations(settings)
+    done = itertools.count(1)
+
     async def load(registration: Registration) -> str | None:
         url = registration.url
         async with cores:
@@ -40,11 +44,14 @@ async def load_startup_models(registry: ModelRegistry, settings: Settings) -> li
                 logger.exception("%s", url)
                 return _problem(url, f"{type(error).__name__}: {error}")
             status = model.status()
+            logger.info(
+                "%d of %d models: %s %s is %s", next(done), len(wished), model.name, model.version, status.state
+            )
             return _problem(url, status.reason or status.state) if status.state == "failing" else None
 
     registry.starting = True
     try:
-        problems = await asyncio.gather(*map(load, _registrations(settings)))
+        problems = await asyncio.gather(*map(load, wished))
         _set_defaults(registry, settings)
     finally:
         registry.starting = False

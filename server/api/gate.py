@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..auth import Authority
 from ..errors import Forbidden, Unauthorized
+from ..metrics import Metrics
 from .bodies import Receive, Scope, Send
 from .listener import App, send_error, send_whole
 from .targets import find_target
@@ -19,11 +20,12 @@ RENEWAL = "/token"
 class Gate:
     """Lets a request through to `app` when its token opens the face, which is inference, management or metrics."""
 
-    def __init__(self, app: App, authority: Authority, face: str) -> None:
-        """Guard `app`."""
+    def __init__(self, app: App, authority: Authority, face: str, metrics: Metrics) -> None:
+        """Guard `app`, and count who is turned away."""
         self._app = app
         self._authority = authority
         self._face = face
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request pass, or answer 401 or 403 without reading its body."""
@@ -36,6 +38,7 @@ class Gate:
             try:
                 self._check(path, b" ".join(value for name, value in headers if name == AUTHORIZATION))
             except (Unauthorized, Forbidden) as error:
+                self._metrics.request_rejected("unauthorized")
                 await send_error(error, False, scope, send)
                 return
         await self._app(scope, receive, send)

@@ -71,7 +71,7 @@ def test_what_was_served_is_served_again(echo, deviates):
         "maxBatchDelay": 7, "responseTimeout": 9, "startupTimeout": 120, "runtimeType": "python",
     }  # fmt: skip
 
-    begin(echo)
+    assert begin(echo).stdout.startswith(f"Restoring {last}; ")
     first, second = json.loads(echo.call("management", "/models/echo/all")[1])
     shown = {key: first[key] for key in ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout")}
     assert list(shown.values()) == [2, 3, 3, 7, 9]

@@ -190,6 +190,12 @@ def test_a_key_file_that_is_a_link_is_replaced_not_followed(server):
     assert server.run("numserve", "models").returncode == 0
 
 
+def test_who_is_turned_away_is_counted(keyed):
+    keyed.ask("management", "/models", "wrong")
+    told = keyed.ask("metrics", "/metrics").body.decode()
+    assert 'numserve_requests_rejected_total{model_name="_unknown",reason="unauthorized"} ' in told
+
+
 def test_a_body_is_not_read_before_the_token_is_known(keyed):
     head = b"POST /predictions/none HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     assert keyed.contract.raw(head).startswith(b"HTTP/1.1 401 ")
