@@ -10,7 +10,7 @@ from ...graph.plan import Plan, Step
 from ..base import Executor, Program, Unit
 from ..builtin import executor_named
 from ..choices import Choices, key_of
-from . import attention, convolution, copies, pooling, rowwise
+from . import attention, convolution, copies, pooling, recurrent, rowwise
 from .library import Library, load
 from .program import NativeProgram, Scratch, Segment, scratch_for
 from .work import Candidates, Shop, Work, builder_of
@@ -30,6 +30,7 @@ BUILDERS: Mapping[str, Callable[[Step, Shop], Candidates]] = {
     "layer_norm": rowwise.layer_norm,
     "scaled_dot_product_attention": attention.attention,
     "cat": copies.join,
+    **dict.fromkeys(recurrent.GATES, recurrent.recurrent),
     **dict.fromkeys(("permute", "getitem", "reshape", "expand", "clone", "contiguous"), copies.moved),
     **dict.fromkeys((*rowwise.PLAIN, *rowwise.WITH_ATTRIBUTES), rowwise.unary),
     **dict.fromkeys(rowwise.OPERATIONS, rowwise.binary),

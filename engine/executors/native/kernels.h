@@ -10,6 +10,7 @@
 #include "pooling.h"
 #include "rowwise.h"
 #include "attention.h"
+#include "recurrent.h"
 
 const struct kernels NAME = {
     .lanes = LANES,
@@ -20,5 +21,6 @@ const struct kernels NAME = {
         [WINOGRAD_PRODUCT] = winograd_product, [WINOGRAD_OUTPUT] = winograd_output, [DEPTHWISE] = depthwise,
         [MAX_POOL] = max_pool, [AVERAGE_POOL] = average_pool, [MEAN] = mean, [COPY] = copy, [UNARY] = unary,
         [BINARY] = binary, [AFFINE] = affine, [SOFTMAX] = softmax, [LAYER_NORM] = layer_norm, [ATTENTION] = attention,
+        [LSTM] = lstm, [GRU] = gru, [RNN] = rnn,
     },
 };

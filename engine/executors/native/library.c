@@ -40,7 +40,7 @@ EXPORT int numserve_native_layout(int index) {
     static const int SIZES[] = {
         sizeof(struct finish), sizeof(struct tap), sizeof(struct panel), sizeof(struct convolution),
         sizeof(struct winograd), sizeof(struct depthwise), sizeof(struct pool), sizeof(struct mean), sizeof(struct copy),
-        sizeof(struct rowwise), sizeof(struct attention), sizeof(struct step),
+        sizeof(struct rowwise), sizeof(struct attention), sizeof(struct recurrent), sizeof(struct step),
     };
     return index < (int)(sizeof SIZES / sizeof *SIZES) ? SIZES[index] : 0;
 }

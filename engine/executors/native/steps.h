@@ -13,6 +13,7 @@ enum { ABI_VERSION = 1 };
 enum kind {
     CONVOLUTION, WINOGRAD, WINOGRAD_INPUT, WINOGRAD_PRODUCT, WINOGRAD_OUTPUT, DEPTHWISE,
     MAX_POOL, AVERAGE_POOL, MEAN, COPY, UNARY, BINARY, AFFINE, SOFTMAX, LAYER_NORM, ATTENTION,
+    LSTM, GRU, RNN,
     KINDS
 };
 
@@ -121,6 +122,15 @@ struct attention {
     int64_t mask_step;
     int32_t batch, heads, queries, keys, depth, out_depth, block_queries, causal;
     float scale;
+};
+
+/* One time of a recurrent layer, its inputs' part of the gates' sums being known. */
+struct recurrent {
+    const float *gates, *weights, *bias, *h, *c;       /* bias: of the GRU's last gate; h, c: the states before */
+    float *y, *last_h, *last_c;                        /* last_h only at the last time */
+    int64_t ld_gates, ld_h, ld_c, ld_y, ld_last_h, ld_last_c;
+    int32_t batch, size, block_panels, backwards;
+    struct finish finish;                              /* of the RNN */
 };
 
 struct step {

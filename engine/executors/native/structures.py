@@ -28,6 +28,9 @@ class Kind(IntEnum):
     SOFTMAX = 13
     LAYER_NORM = 14
     ATTENTION = 15
+    LSTM = 16
+    GRU = 17
+    RNN = 18
 
 
 class Activation(IntEnum):
@@ -176,11 +179,36 @@ class Attention(Structure):
     ]
 
 
+class Recurrent(Structure):
+    """One time of a recurrent layer."""
+
+    _fields_ = _fields(
+        (c_void_p, "gates weights bias h c y last_h last_c"),
+        (c_int64, "ld_gates ld_h ld_c ld_y ld_last_h ld_last_c"),
+        (c_int32, "batch size block_panels backwards"),
+        (Finish, "finish"),
+    )
+
+
 class NativeStep(Structure):
     """One entry of a program."""
 
     _fields_ = _fields((c_void_p, "arguments"), (c_int32, "kind units"))
 
 
-LAYOUT = (Finish, Tap, Panel, Convolution, Winograd, Depthwise, Pooling, Mean, Copy, Rowwise, Attention, NativeStep)
+LAYOUT = (
+    Finish,
+    Tap,
+    Panel,
+    Convolution,
+    Winograd,
+    Depthwise,
+    Pooling,
+    Mean,
+    Copy,
+    Rowwise,
+    Attention,
+    Recurrent,
+    NativeStep,
+)
 SIZES = tuple(map(ctypes.sizeof, LAYOUT))
