@@ -196,6 +196,14 @@ def test_who_is_turned_away_is_counted(keyed):
     assert 'numserve_requests_rejected_total{model_name="_unknown",reason="unauthorized"} ' in told
 
 
+def test_the_description_is_valid_and_names_the_renewal_of_keys(keyed, scoped):
+    validator = pytest.importorskip("openapi_spec_validator")
+    document = keyed.ask("management", "/", method="OPTIONS").json()
+    validator.validate(document)
+    assert document["paths"]["/token"]["post"]["operationId"] == "renewKey"
+    assert "/token" not in scoped.ask("management", "/api-description").json()["paths"]
+
+
 def test_a_body_is_not_read_before_the_token_is_known(keyed):
     head = b"POST /predictions/none HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     assert keyed.contract.raw(head).startswith(b"HTTP/1.1 401 ")
