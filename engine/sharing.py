@@ -63,10 +63,8 @@ def is_mapped(array: Array) -> bool:
 
 def _memory_of(array: Array) -> mmap.mmap | None:
     base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
+    while isinstance(base, (np.ndarray, memoryview)):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
     return base if isinstance(base, mmap.mmap) else None
 
 

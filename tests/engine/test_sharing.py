@@ -41,6 +41,7 @@ def test_an_array_comes_back_mapped_with_the_same_values(folder: Path) -> None:
     assert (array.shape, array.dtype, array.flags.writeable) == (LARGE.shape, LARGE.dtype, True)
     np.testing.assert_array_equal(array, LARGE)
     assert shared(array) is array
+    assert is_mapped(np.ndarray(3, np.float32, array.data))
 
 
 def test_equal_arrays_have_one_file_and_others_their_own(folder: Path) -> None:
