@@ -96,9 +96,7 @@ class Programs:
             if size == batch:
                 program.run(inputs, outputs)
             elif rows.stop - start == size:
-                program.run(
-                    self._parts(self.graph.inputs, inputs, rows), self._parts(self.graph.outputs, outputs, rows)
-                )
+                program.run(self.parts(self.graph.inputs, inputs, rows), self.parts(self.graph.outputs, outputs, rows))
             else:
                 self._run_filled(program, size, inputs, outputs, rows)
             self._costs.note(size, time.perf_counter() - begun)
@@ -117,7 +115,7 @@ class Programs:
         """The largest batch whose arena is not too large."""
         return max(1, ARENA_BYTES // max(1, Layout.of(self.graph.at(1)).arena))
 
-    def _parts(self, values: Sequence[Value], arrays: Sequence[Array], rows: slice) -> list[Array]:
+    def parts(self, values: Sequence[Value], arrays: Sequence[Array], rows: slice) -> list[Array]:
         """The rows of arrays that have any."""
         return [_rows_of(value, array, rows) for value, array in zip(values, arrays, strict=True)]
 
@@ -126,9 +124,9 @@ class Programs:
     ) -> None:
         """Run with rows repeated behind those that are asked for."""
         count = rows.stop - rows.start
-        given = self.resized(self._parts(self.graph.inputs, inputs, rows), size)
-        met = self._parts(self.graph.outputs, program.run(given), slice(0, count))
-        for target, source in zip(self._parts(self.graph.outputs, outputs, rows), met, strict=True):
+        given = self.resized(self.parts(self.graph.inputs, inputs, rows), size)
+        met = self.parts(self.graph.outputs, program.run(given), slice(0, count))
+        for target, source in zip(self.parts(self.graph.outputs, outputs, rows), met, strict=True):
             np.copyto(target, source)
 
     def resized(self, inputs: Sequence[Array], batch: int) -> list[Array]:
