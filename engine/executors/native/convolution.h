@@ -187,10 +187,70 @@ INLINE void depthwise_pixels(const struct depthwise *s, const struct window *w, 
     }
 }
 
+/* Where the 3x3 windows of PIXELS pixels of a row read: each column once, although neighbours share it. */
+enum { COLUMNS = 3 + 2 * (PIXELS - 1) };
+
+INLINE void find_columns(const struct depthwise *s, int row, int column, const float *found[3][COLUMNS]) {
+    const int image = row / s->out_height, top = (row - image * s->out_height) * s->stride_y - s->top;
+    const int left = column * s->stride_x - s->left;
+    for (int y = 0; y < 3; y++)
+        for (int k = 0; k < 3 + s->stride_x * (PIXELS - 1); k++) {
+            const int within = (unsigned)(top + y) < (unsigned)s->height && (unsigned)(left + k) < (unsigned)s->width;
+            const int64_t at = ((int64_t)image * s->height + top + y) * s->width + left + k;
+            found[y][k] = within ? s->x + at * s->ld_x : s->zeros;
+        }
+}
+
+/* Up to PIXELS pixels by a 3x3 filter, n channels from c on. */
+INLINE void filter_3x3(const struct depthwise *s, const float *const found[3][COLUMNS], int pixel, int count, int stride,
+                       int c, int n) {
+    const vec low = splat(s->finish.low), high = splat(s->finish.high);
+    vec sum[PIXELS];
+    UNROLL for (int m = 0; m < PIXELS; m++) sum[m] = load(s->bias + c);
+    UNROLL for (int y = 0; y < 3; y++) {
+        vec w[3];
+        UNROLL for (int t = 0; t < 3; t++) w[t] = load(s->weights + (3 * y + t) * s->ld_weights + c);
+        UNROLL for (int k = 0; k < 3 + stride * (PIXELS - 1); k++) {
+            const vec x = load_some(found[y][k] + c, n);
+            UNROLL for (int m = 0; m < PIXELS; m++)
+                if (k >= m * stride && k < m * stride + 3)
+                    sum[m] = madd(x, w[k - m * stride], sum[m]);
+        }
+    }
+    UNROLL for (int m = 0; m < PIXELS; m++) {
+        if (m >= count)
+            break;
+        const int64_t at = pixel + m;
+        vec v = s->residual ? add(sum[m], load_some(s->residual + at * s->ld_residual + c, n)) : sum[m];
+        v = is_clamp(&s->finish) ? clamped(v, low, high) : activated(v, &s->finish);
+        store_some(s->y + at * s->ld_y + c, v, n);
+    }
+}
+
+INLINE void depthwise_3x3(const struct depthwise *s, int row, int stride) {
+    const int whole = s->channels / LANES * LANES;
+    for (int column = 0; column < s->out_width; column += PIXELS) {
+        const int count = s->out_width - column < PIXELS ? s->out_width - column : PIXELS;
+        const int pixel = row * s->out_width + column;
+        const float *found[3][COLUMNS];
+        find_columns(s, row, column, found);
+        for (int c = 0; c < whole; c += LANES) filter_3x3(s, found, pixel, count, stride, c, LANES);
+        if (whole < s->channels)
+            filter_3x3(s, found, pixel, count, stride, whole, s->channels - whole);
+    }
+}
+
 /* A unit is a row of output pixels. */
 static void depthwise(const void *arguments, int unit, float *scratch) {
     const struct depthwise *s = arguments;
     (void)scratch;
+    if (s->tap_count == 9 && s->taps[8].y == 2 && s->taps[8].x == 2 && s->stride_x <= 2) {
+        if (s->stride_x == 1)
+            depthwise_3x3(s, unit, 1);
+        else
+            depthwise_3x3(s, unit, 2);
+        return;
+    }
     for (int column = 0; column < s->out_width; column += PIXELS) {
         const int count = s->out_width - column < PIXELS ? s->out_width - column : PIXELS;
         const int pixel = unit * s->out_width + column;

@@ -199,7 +199,7 @@ def _depthwise(step: Step, shop: Shop) -> list[Work]:
 
     packed = shop.packed.get(weight, ("depthwise", shop.lanes), make)
     bias, taps = shop.vector(constant(step, 2)), _taps(kh, kw, 1, 1, images)
-    zeros = aligned((shop.lanes,))
+    zeros = aligned((padded,))
     zeros.fill(0)
     arguments = Depthwise(
         **images.common(), weights=address(packed), bias=address(bias), zeros=address(zeros),

@@ -55,6 +55,11 @@ SHAPES = {
     "grouped, wide": Shape((1, 6, 6, 64), 160, (3, 3), padding=ALL_ROUND, groups=2),
     "depthwise": Shape((3, 9, 9, 37), 37, (3, 3), (2, 2), ALL_ROUND, groups=37, activation="hardswish", residual=True),
     "depthwise 5x5": Shape((1, 7, 10, 64), 64, (5, 5), padding=(2, 2, 2, 2), groups=64, activation="sigmoid", pitch=4),
+    "depthwise stride 1": Shape((2, 6, 14, 67), 67, (3, 3), padding=ALL_ROUND, groups=67, activation="relu6", pitch=5),
+    "depthwise uneven": Shape((2, 7, 9, 32), 32, (3, 3), (2, 1), (0, 1, 2, 0), groups=32, residual=True, pitch=16),
+    "depthwise narrow": Shape((3, 5, 2, 16), 16, (3, 3), padding=ALL_ROUND, groups=16),
+    "depthwise dilated": Shape((1, 9, 9, 20), 20, (3, 3), padding=(2, 2, 2, 2), dilation=(2, 2), groups=20),
+    "depthwise stride 3": Shape((1, 11, 11, 20), 20, (3, 3), (3, 3), groups=20, activation="relu"),
     "depthwise to more": Shape((1, 7, 7, 8), 16, (3, 3), padding=ALL_ROUND, groups=8),
 }
 
