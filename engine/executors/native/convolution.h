@@ -201,10 +201,11 @@ INLINE void find_columns(const struct depthwise *s, int row, int column, const f
         }
 }
 
-/* Up to PIXELS pixels by a 3x3 filter, n channels from c on. */
+/* Up to PIXELS pixels by a 3x3 filter, n channels from c on. What the next pixels read that no row before has, is brought near. */
 INLINE void filter_3x3(const struct depthwise *s, const float *const found[3][COLUMNS], int pixel, int count, int stride,
                        int c, int n) {
     const vec low = splat(s->finish.low), high = splat(s->finish.high);
+    const int64_t ahead = PIXELS * stride * s->ld_x;
     vec sum[PIXELS];
     UNROLL for (int m = 0; m < PIXELS; m++) sum[m] = load(s->bias + c);
     UNROLL for (int y = 0; y < 3; y++) {
@@ -212,6 +213,8 @@ INLINE void filter_3x3(const struct depthwise *s, const float *const found[3][CO
         UNROLL for (int t = 0; t < 3; t++) w[t] = load(s->weights + (3 * y + t) * s->ld_weights + c);
         UNROLL for (int k = 0; k < 3 + stride * (PIXELS - 1); k++) {
             const vec x = load_some(found[y][k] + c, n);
+            if (y >= 3 - stride && k >= 3 - stride)
+                __builtin_prefetch(found[y][k] + c + ahead, 0, 2);
             UNROLL for (int m = 0; m < PIXELS; m++)
                 if (k >= m * stride && k < m * stride + 3)
                     sum[m] = madd(x, w[k - m * stride], sum[m]);
