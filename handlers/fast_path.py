@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,17 @@ class FastPath:
 
     def call(self, eager: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """What the model gives; `eager` is what runs it where there is no plan."""
-        self._inside.running = True
-        try:
+        with self._within():
             return self._call(eager, args, named)
+
+    @contextmanager
+    def _within(self) -> Iterator[None]:
+        """Whatever calls the model in between gets the model itself."""
+        before, self._inside.running = self.running, True
+        try:
+            yield
         finally:
-            self._inside.running = False
+            self._inside.running = before
 
     @property
     def running(self) -> bool:
@@ -84,10 +91,11 @@ class FastPath:
             return
         self._plans = max(PLANS, len(batches))
         try:
-            if examples:
-                self._compiled_for(examples, {})
-            if self._compiled:
-                self._make_plans(self._compiled, batches, seconds)
+            with self._within():
+                if examples:
+                    self._compiled_for(examples, {})
+                if self._compiled:
+                    self._make_plans(self._compiled, batches, seconds)
         except Exception as error:  # a border: whatever a model raises for inputs that are not what it gets
             self._compiled, self.problem = None, f"{type(error).__name__}: {error}"
 
