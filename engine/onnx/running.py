@@ -25,7 +25,7 @@ from .items import Item, Operand
 # Nodes that one run passes, those of loops once for each turn: into a graph, and eager.
 MOST_RECORDED, MOST_STEPS = 200_000, 5_000_000
 # Bytes that one operator makes out of few: of a constant, and eager, where they may be activations.
-MOST_FOLDED, MOST_MADE = 1 << 30, 1 << 34
+MOST_FOLDED, MOST_MADE = 1 << 30, 1 << 32
 WORTH_KEEPING = 64
 SCALARS = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 
