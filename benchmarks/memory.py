@@ -54,7 +54,9 @@ def measure(name: str, store: Path, workers: int) -> str:
     """A row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.properties")
-        addresses = "".join(f"{n}_address=http://127.0.0.1:0\n" for n in ("inference", "management", "metrics"))
+        addresses = "enable_grpc=false\n" + "".join(
+            f"{n}_address=http://127.0.0.1:0\n" for n in ("inference", "management", "metrics")
+        )
         config.write_text(f"default_workers_per_model={workers}\ndefault_startup_timeout=600\n{addresses}")
         environment = os.environ | {"TEMP": folder, "LOG_LOCATION": f"{folder}/logs"}
 

@@ -95,7 +95,10 @@ def serving(work: Path, store: Path) -> Iterator[str]:
     """A server over the store, on ports of its own; gives the inference address."""
     config = work / "config.properties"
     listeners = ("inference", "management", "metrics")
-    config.write_text("default_workers_per_model=1\n" + "".join(f"{n}_address=http://127.0.0.1:0\n" for n in listeners))
+    config.write_text(
+        "default_workers_per_model=1\nenable_grpc=false\n"
+        + "".join(f"{n}_address=http://127.0.0.1:0\n" for n in listeners)
+    )
     (work / "tmp").mkdir()
     env = os.environ | {"TEMP": str(work / "tmp"), "LOG_LOCATION": str(work / "logs")}
 

@@ -109,6 +109,24 @@ class Settings(BaseSettings):
     metrics_address: Annotated[Address, _address(8082, 8445)] = Field(
         Address("127.0.0.1", 8082), description="where metrics are scraped"
     )
+    enable_grpc: Flag | None = Field(
+        None, description="`true`: gRPC or no start; `false`: no gRPC; else where the extra `grpc` is installed"
+    )
+    grpc_inference_address: str = Field("127.0.0.1", description="host where predictions are served by gRPC")
+    grpc_management_address: str = Field("127.0.0.1", description="host where models are managed by gRPC")
+    grpc_inference_port: int = Field(7070, ge=0, le=65535, description="port of predictions by gRPC")
+    grpc_management_port: int = Field(7071, ge=0, le=65535, description="port of management by gRPC")
+    grpc_inference_max_connection_age_ms: int | None = Field(
+        None, gt=0, description="milliseconds after which a connection of that port is asked to end; none = never"
+    )
+    grpc_management_max_connection_age_ms: int | None = Field(None, gt=0, description="the same of the other port")
+    grpc_inference_max_connection_age_grace_ms: int | None = Field(
+        None, gt=0, description="milliseconds that its calls then get before they are broken off; none = all they need"
+    )
+    grpc_management_max_connection_age_grace_ms: int | None = Field(
+        None, gt=0, description="the same of the other port"
+    )
+    enable_grpc_ssl: Flag = Field(False, description="gRPC by TLS, with private_key_file and certificate_file")
     model_store: Path | None = Field(None, description="the folder of archives; must be given")
     load_models: Items = Field(
         (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`"

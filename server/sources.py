@@ -28,7 +28,6 @@ NEVER_FROM_ENVIRONMENT = {
 }
 """Settings that no TS_ variable overrides (contract: configuration, section 4)."""
 
-_GRPC = "gRPC is not served"
 _KEYSTORE = "TLS reads PEM: openssl pkcs12 -in FILE -nodes makes private_key_file and certificate_file of it"
 _NETTY = "it tunes Netty, which is not here"
 _CPP = "there is no C++ backend"
@@ -36,15 +35,6 @@ _JVM = "there is no Java here"
 _SEQUENCE = "sequence batching is not served"
 UNSERVED = {
     "workflow_store": "workflows are not served",
-    "grpc_inference_address": _GRPC,
-    "grpc_management_address": _GRPC,
-    "grpc_inference_port": _GRPC,
-    "grpc_management_port": _GRPC,
-    "grpc_inference_max_connection_age_ms": _GRPC,
-    "grpc_management_max_connection_age_ms": _GRPC,
-    "grpc_inference_max_connection_age_grace_ms": _GRPC,
-    "grpc_management_max_connection_age_grace_ms": _GRPC,
-    "enable_grpc_ssl": _GRPC,
     "number_of_netty_threads": _NETTY,
     "netty_client_threads": _NETTY,
     "prefer_direct_buffer": _NETTY,

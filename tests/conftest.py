@@ -29,7 +29,7 @@ class Server:
         self.config = folder / "config.properties"
         listeners = ("inference", "management", "metrics")
         addresses = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in listeners)
-        self.config.write_text(f"default_workers_per_model=1\n{addresses}")
+        self.config.write_text(f"default_workers_per_model=1\nenable_grpc=false\n{addresses}")
         self.addresses: dict[str, str] = {}
 
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -31,7 +31,9 @@ class Server:
         self.configure("")
 
     def configure(self, text: str) -> None:
-        (self.folder / "config.properties").write_text(EPHEMERAL + "disable_system_metrics=true\n" + text)
+        (self.folder / "config.properties").write_text(
+            EPHEMERAL + "enable_grpc=false\ndisable_system_metrics=true\n" + text
+        )
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "numserve.server.cli", *arguments]

@@ -21,6 +21,7 @@ CONFIG = """\
 inference_address = unix:{folder}/inference.sock
 management_address: http://127.0.0.1:0
 metrics_address=http://127.0.0.1:0
+enable_grpc=false
 load_models=all
 models={models}
 job_queue_size=7
