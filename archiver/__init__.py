@@ -1,4 +1,4 @@
-"""The .mar archive: what holds a model's files together, how it is made and how it is read."""
+"""The .mar archive of a model and the .war archive of a workflow: how they are made and how they are read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from .config import ModelArchiverConfig
 from .errors import ArchiveError, MissingFile
 from .limits import Limits
 from .manifest import Manifest, ModelEntry
+from .workflow import WorkflowArchiverConfig, WorkflowManifest, pack_workflow, unpack_workflow
 
 __all__ = [
     "ArchiveError",
@@ -16,7 +17,11 @@ __all__ = [
     "ModelArchiver",
     "ModelArchiverConfig",
     "ModelEntry",
+    "WorkflowArchiverConfig",
+    "WorkflowManifest",
     "pack",
+    "pack_workflow",
     "read_manifest",
     "unpack",
+    "unpack_workflow",
 ]

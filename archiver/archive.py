@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol, TypeVar
 
 from .config import ArchiveFormat, ModelArchiverConfig
 from .entry import Entry
@@ -21,9 +21,28 @@ from .tar_reader import read_tar
 from .writers import Tell, write_folder, write_tgz, write_zip
 from .zip_reader import ZipReader
 
+M = TypeVar("M")
+ZIP_SUFFIXES = (".mar", ".war")
+"""Files that are read as ZIP; any other one is read as tar.gz."""
 Progress = Callable[[int], AbstractContextManager[Tell]]
 
 log = logging.getLogger(__name__)
+
+
+class Output(Protocol):
+    """Where an archive is to be written."""
+
+    @property
+    def export_path(self) -> str:
+        """The folder."""
+
+    @property
+    def force(self) -> bool:
+        """Whether what is there may be overwritten."""
+
+    @property
+    def output(self) -> Path:
+        """The file or folder."""
 
 
 @contextmanager
@@ -49,19 +68,25 @@ def pack(config: ModelArchiverConfig, progress: Progress = silence, more: Sequen
     """
     members, manifest = gather(config)
     members = [each for each in members if each.name not in {other.name for other in more}] + [*more]
+    with saving(config, "model"), progress(sum(member.path.stat().st_size for member in members)) as tell:
+        kind = ArchiveFormat(config.archive_format)
+        write_archive(config.output, kind, config.model_name, members, manifest.text().encode(), tell, config.force)
+    return config.output
+
+
+@contextmanager
+def saving(config: Output, what: str) -> Iterator[None]:
+    """See that the output may be written, and say in our words why it could not be. Raises ArchiveError."""
     _prepare(config)
     try:
-        with progress(sum(member.path.stat().st_size for member in members)) as tell:
-            kind = ArchiveFormat(config.archive_format)
-            write_archive(config.output, kind, config.model_name, members, manifest.text().encode(), tell, config.force)
+        yield
     except FileExistsError as error:  # another run was faster
         raise _exists(config.output) from error
     except OSError as error:
         raise ArchiveError(
-            f'Failed to save the model-archive to model-path "{config.export_path}". '
+            f'Failed to save the {what}-archive to {what}-path "{config.export_path}". '
             f"Check the file permissions and retry. ({error})"
         ) from error
-    return config.output
 
 
 def unpack(source: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> Manifest:
@@ -71,13 +96,22 @@ def unpack(source: Path, into: Path, limits: Limits = DEFAULT_LIMITS) -> Manifes
     is not copied: `into` becomes a link to it, or to its only sub-folder. `into` must be missing or empty.
     Raises: ArchiveError for what is wrong with the archive, OSError where the disk fails; nothing is left then.
     """
+    return unpack_checked(source, into, limits, _checked_manifest)
+
+
+def unpack_checked(source: Path, into: Path, limits: Limits, check: Callable[[Path, Limits], M]) -> M:
+    """Unpack as `unpack` does, and return what `check` finds in the folder; an error of its own leaves nothing."""
     with readable(source):
         if source.is_dir():
-            return _link(source, into, limits)
-        with private_folder(into) as folder:
+            folder = model_folder(source)
+            found = check(folder, limits)
+            make_room(into)
+            into.symlink_to(folder, target_is_directory=True)
+            return found
+        with private_folder(into) as private:
             for entry, pieces in read_entries(source, limits):
-                folder.write(entry, pieces)
-            return _checked_manifest(into, limits)
+                private.write(entry, pieces)
+            return check(into, limits)
 
 
 def read_manifest(source: Path, limits: Limits = DEFAULT_LIMITS) -> Manifest:
@@ -95,7 +129,7 @@ def read_manifest(source: Path, limits: Limits = DEFAULT_LIMITS) -> Manifest:
 def read_entries(source: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[Entry, Iterator[bytes]]]:
     """The members of an archive file, each with its data in pieces, to be taken before the next one is asked for."""
     with source.open("rb") as file:
-        if source.suffix == ".mar":
+        if source.suffix in ZIP_SUFFIXES:
             reader = ZipReader(file, limits)
             yield from ((member.entry, reader.read(member)) for member in reader.members)
         else:
@@ -126,7 +160,7 @@ def write_archive(
                 write_zip(file, members, manifest, tell, store=kind is ArchiveFormat.ZIP_STORE)
 
 
-def _prepare(config: ModelArchiverConfig) -> None:
+def _prepare(config: Output) -> None:
     """See that the export path is a folder and that the output may be written."""
     export = Path(config.export_path)
     if not export.exists():
@@ -141,7 +175,7 @@ def _prepare(config: ModelArchiverConfig) -> None:
         log.warning("Overwriting %s ...", config.output)
 
 
-def refuse_existing(config: ModelArchiverConfig) -> None:
+def refuse_existing(config: Output) -> None:
     """Raise ArchiveError where the output is there and may not be overwritten."""
     if os.path.lexists(config.output) and not config.force:
         raise _exists(config.output)
@@ -166,14 +200,6 @@ def readable(source: Path) -> Iterator[None]:
         raise ArchiveError(f"{source.name}: {error}") from error
 
 
-def _link(source: Path, into: Path, limits: Limits) -> Manifest:
-    folder = model_folder(source)
-    manifest = _checked_manifest(folder, limits)
-    make_room(into)
-    into.symlink_to(folder, target_is_directory=True)
-    return manifest
-
-
 def _checked_manifest(folder: Path, limits: Limits) -> Manifest:
     """The manifest in `folder`, every file that it names being there."""
     manifest = _folder_manifest(folder, limits)
@@ -184,19 +210,20 @@ def _checked_manifest(folder: Path, limits: Limits) -> Manifest:
 
 
 def _folder_manifest(folder: Path, limits: Limits) -> Manifest:
-    path = folder / MANIFEST_NAME
+    text = manifest_bytes(folder / MANIFEST_NAME, limits)
+    return Manifest() if text is None else Manifest.parse(text)
+
+
+def manifest_bytes(path: Path, limits: Limits) -> bytes | None:
+    """A manifest's file, or None where there is none. Raises ArchiveError where it is too large."""
     if not path.is_file():
-        return Manifest()
+        return None
     with path.open("rb") as file:
-        return _read_manifest_file(file, limits)
-
-
-def _read_manifest_file(file: BinaryIO, limits: Limits) -> Manifest:
-    _check_manifest_size(file.seek(0, io.SEEK_END), limits)
-    file.seek(0)
-    return Manifest.parse(file.read())
+        _check_manifest_size(file.seek(0, io.SEEK_END), limits)
+        file.seek(0)
+        return file.read()
 
 
 def _check_manifest_size(size: int, limits: Limits) -> None:
     if size > limits.manifest_bytes:
-        raise ArchiveError(f"{MANIFEST_NAME} has {size} bytes; the most that is accepted is {limits.manifest_bytes}")
+        raise ArchiveError(f"MANIFEST.json has {size} bytes; the most that is accepted is {limits.manifest_bytes}")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +12,20 @@ import click
 from .archive import pack
 from .config import ArchiveFormat, ModelArchiverConfig
 from .contents import Contents, inspect
-from .errors import ArchiveError
 from .manifest import RUNTIMES
+from .terminal import Told, bar, stoppable
 from .trial import Verdict, check
 from .tuning import TIMEOUT, NotTuned, pack_tuned, tune
 
-PROGRESS_FROM_BYTES = 50 * 1000 * 1000
 REQUIRED = ("model_name", "handler", "version")
 
 
-class ArchiverGroup(click.Group):
-    """The command with its sub-commands; what goes wrong becomes a message on standard error and exit code 1."""
+class ArchiverGroup(Told, click.Group):
+    """The command with its sub-commands."""
 
-    def invoke(self, context: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:
-            raise
-        except NotTuned as error:
-            click.echo(f"ERROR - {_verdict(error.verdict, 'could not be tuned')}", err=True)
-            context.exit(1)
-        except (ArchiveError, OSError) as error:
-            click.echo(f"ERROR - {error}", err=True)
-            context.exit(1)
+    def tell(self, error: Exception) -> str:
+        """What is said of an error: of a model that could not be tuned, the whole verdict."""
+        return _verdict(error.verdict, "could not be tuned") if isinstance(error, NotTuned) else super().tell(error)
 
 
 def whole_numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
@@ -151,7 +137,7 @@ def tune_command(file: Path, batches: tuple[int, ...], threads: tuple[int, ...],
 
     This runs the code in the archive. What other machines have chosen stays in it.
     """
-    with _stoppable():
+    with stoppable():
         verdict = tune(file, batches=batches, threads=threads, timeout=timeout)
     click.echo(f"{file.name}: {_tuned(verdict)}")
 
@@ -164,31 +150,11 @@ def _pack(context: click.Context, flags: dict[str, Any]) -> None:
     if (batches or threads) and not tuning:
         raise click.UsageError("--tune-batches and --tune-threads go with --tune")
     config = ModelArchiverConfig(**{name: value for name, value in flags.items() if value is not None})
-    with _stoppable():
+    with stoppable():
         if tuning:
-            pack_tuned(config, _bar, batches=batches, threads=threads)
+            pack_tuned(config, bar, batches=batches, threads=threads)
         else:
-            pack(config, _bar)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM unwind the program as Ctrl-C does, so that it cleans up."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal where there is much to do, nothing otherwise."""
-    if total < PROGRESS_FROM_BYTES or not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    with click.progressbar(length=total, label="packing", file=sys.stderr) as bar:
-        yield bar.update
+            pack(config, bar)
 
 
 def _table(contents: Contents) -> str:

@@ -15,7 +15,7 @@ from .limits import DEFAULT_LIMITS
 MANIFEST_NAME = "MAR-INF/MANIFEST.json"
 RUNTIMES = ("python", "python3", "LSP")
 DEFAULT_VERSION = "1.0"
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Manifest:
     @classmethod
     def parse(cls, text: str | bytes) -> Manifest:
         """Read a manifest. Raises ArchiveError, beginning with the sentence TorchServe answers with."""
-        raw = _load(text)
+        raw = json_object(text)
         model = raw.get("model")
         if model is None:
             raise ArchiveError("Missing Model entry in manifest file.")
@@ -69,10 +69,10 @@ class Manifest:
             met = json.dumps(raw.get("runtime"))[:100]
             raise ArchiveError(f"Runtime is not defined or invalid. It is {met}; known are {', '.join(RUNTIMES)}.")
         return cls(
-            created_on=_text(raw, "createdOn"),
+            created_on=text_of(raw, "createdOn"),
             runtime=raw["runtime"],
-            archiver_version=_text(raw, "archiverVersion"),
-            description=_text(raw, "description"),
+            archiver_version=text_of(raw, "archiverVersion"),
+            description=text_of(raw, "description"),
             model=_model_entry(model),
             raw=raw,
         )
@@ -82,16 +82,16 @@ class Manifest:
         return json.dumps(self.raw, indent=2)
 
 
-def check_model_name(name: str) -> None:
-    """Raise ArchiveError where a model may not be called so."""
-    if not _MODEL_NAME.fullmatch(name):
+def check_name(name: str, what: str = "model") -> None:
+    """Raise ArchiveError where a model, or a workflow, may not be called so."""
+    if not _NAME.fullmatch(name):
         raise ArchiveError(
-            "Model name contains special characters.\n"
-            "The allowed regular expression filter for model name is: ^[A-Za-z0-9][A-Za-z0-9_\\-.]*$"
+            f"{what.capitalize()} name contains special characters.\n"
+            f"The allowed regular expression filter for {what} name is: ^[A-Za-z0-9][A-Za-z0-9_\\-.]*$"
         )
 
 
-def _load(text: str | bytes) -> dict[str, Any]:
+def json_object(text: str | bytes) -> dict[str, Any]:
     """The JSON object in `text`, or ArchiveError."""
     try:
         # Java's reader, which wrote the contract, skips a byte order mark
@@ -113,7 +113,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _unparsable(detail: str, cause: Exception | None = None) -> NoReturn:
-    raise ArchiveError(f"Failed to parse signature.json. {MANIFEST_NAME}: {detail}") from cause
+    raise ArchiveError(f"Failed to parse signature.json. MANIFEST.json: {detail}") from cause
 
 
 def _model_entry(model: dict[str, Any]) -> ModelEntry:
@@ -121,32 +121,32 @@ def _model_entry(model: dict[str, Any]) -> ModelEntry:
     if "modelVersion" in model and model["modelVersion"] is None:
         raise ArchiveError("Model version is not defined.")
     entry = ModelEntry(
-        name=_text(model, "modelName"),
-        version=_text(model, "modelVersion") or DEFAULT_VERSION,
-        handler=_text(model, "handler"),
-        serialized_file=_text(model, "serializedFile"),
-        model_file=_text(model, "modelFile"),
-        requirements_file=_text(model, "requirementsFile"),
-        config_file=_text(model, "configFile"),
-        envelope=_text(model, "envelope"),
-        source_vocab=_text(model, "sourceVocab"),
+        name=text_of(model, "modelName"),
+        version=text_of(model, "modelVersion") or DEFAULT_VERSION,
+        handler=text_of(model, "handler"),
+        serialized_file=text_of(model, "serializedFile"),
+        model_file=text_of(model, "modelFile"),
+        requirements_file=text_of(model, "requirementsFile"),
+        config_file=text_of(model, "configFile"),
+        envelope=text_of(model, "envelope"),
+        source_vocab=text_of(model, "sourceVocab"),
     )
     for key, name in entry.files.items():
-        _check_inside(key, name)
+        check_inside(f"model.{key}", name)
     if entry.handler:
-        _check_inside("handler", entry.handler.partition(":")[0])
+        check_inside("model.handler", entry.handler.partition(":")[0])
     return entry
 
 
-def _check_inside(key: str, name: str) -> None:
-    """Raise ArchiveError where a path in the manifest leads out of the archive."""
+def check_inside(key: str, name: str) -> None:
+    """Raise ArchiveError where a path that the manifest has under `key` leads out of the archive."""
     try:
         safe_name(name, DEFAULT_LIMITS)
     except ArchiveError as error:
-        raise ArchiveError(f"{MANIFEST_NAME}: model.{key} names no file of the archive: {error}") from error
+        raise ArchiveError(f"MANIFEST.json: {key} names no file of the archive: {error}") from error
 
 
-def _text(holder: dict[str, Any], key: str) -> str | None:
+def text_of(holder: dict[str, Any], key: str) -> str | None:
     """The string under `key`; a number counts as its text, as it does in TorchServe."""
     value = holder.get(key)
     if value is None or isinstance(value, str):

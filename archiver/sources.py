@@ -17,7 +17,7 @@ from .config import ModelArchiverConfig
 from .entry import Entry, Names, safe_name
 from .errors import ArchiveError, MissingFile
 from .limits import DEFAULT_LIMITS
-from .manifest import MANIFEST_NAME, Manifest, check_model_name
+from .manifest import MANIFEST_NAME, Manifest, check_name
 
 HANDLERS = ("base_handler", "image_classifier", "tensor")
 LATER_HANDLERS = ("image_segmenter", "object_detector", "text_classifier")
@@ -47,12 +47,9 @@ class Handler:
 
 def gather(config: ModelArchiverConfig) -> tuple[list[Member], Manifest]:
     """The members in the order they are packed, and the manifest. Raises ArchiveError, MissingFile."""
-    check_model_name(config.model_name)
+    check_name(config.model_name)
     handler = find_handler(config.handler, config.runtime)
-    members = _distinct(_members(config, handler))
-    if len(members) >= DEFAULT_LIMITS.entries:
-        raise ArchiveError(f"{len(members)} files are too many: an archive may hold {DEFAULT_LIMITS.entries}")
-    return members, _manifest(config, handler)
+    return distinct(_members(config, handler)), _manifest(config, handler)
 
 
 def find_handler(text: str, runtime: str) -> Handler:
@@ -80,19 +77,20 @@ def _handler_file(text: str, suffix: str) -> Handler:
 
 def _members(config: ModelArchiverConfig, handler: Handler) -> Iterator[Member]:
     if config.model_file:
-        yield _named("--model-file", config.model_file)
+        yield named_member("--model-file", config.model_file)
     if config.serialized_file:
-        yield _named("--serialized-file", config.serialized_file, weights=True)
+        yield named_member("--serialized-file", config.serialized_file, weights=True)
     if handler.path:
         yield Member(handler.path.name, handler.path)
     yield from extra_members(config.extra_files or "")
     if config.requirements_file:
-        yield _named("--requirements-file", config.requirements_file)
+        yield named_member("--requirements-file", config.requirements_file)
     if config.config_file:
-        yield _named("--config-file", config.config_file)
+        yield named_member("--config-file", config.config_file)
 
 
-def _named(flag: str, text: str, *, weights: bool = False) -> Member:
+def named_member(flag: str, text: str, *, weights: bool = False) -> Member:
+    """The file that a flag names. Raises MissingFile."""
     path = Path(text)
     if not path.is_file():
         raise MissingFile(f"{flag} {text}: there is no such file in {Path.cwd()}")
@@ -147,19 +145,21 @@ def _skipped(folder: str) -> bool:
     return folder in ("__MACOSX", "__pycache__") or folder.startswith(".")
 
 
-def _distinct(members: Iterable[Member]) -> list[Member]:
+def distinct(members: Iterable[Member], manifest_name: str = MANIFEST_NAME) -> list[Member]:
     """The members, each name once; raises ArchiveError where two different files would get the same name."""
     kept: dict[str, Member] = {}
     names = Names()
     for member in members:
         safe_name(member.name, DEFAULT_LIMITS)
-        if member.name == MANIFEST_NAME:
-            raise ArchiveError(f"{member.path}: the archiver writes {MANIFEST_NAME} itself; leave yours out")
+        if member.name == manifest_name:
+            raise ArchiveError(f"{member.path}: the archiver writes {manifest_name} itself; leave yours out")
         if first := kept.get(member.name):
             _check_same(first, member)
             continue
         names.add(Entry(member.name, 0, None))
         kept[member.name] = member
+    if len(kept) >= DEFAULT_LIMITS.entries:
+        raise ArchiveError(f"{len(kept)} files are too many: an archive may hold {DEFAULT_LIMITS.entries}")
     return list(kept.values())
 
 
@@ -174,12 +174,12 @@ def _check_same(first: Member, second: Member) -> None:
 def _manifest(config: ModelArchiverConfig, handler: Handler) -> Manifest:
     model = {
         "modelName": config.model_name,
-        "serializedFile": _base(config.serialized_file),
+        "serializedFile": base_name(config.serialized_file),
         "handler": handler.name,
-        "modelFile": _base(config.model_file),
+        "modelFile": base_name(config.model_file),
         "modelVersion": config.version,
-        "requirementsFile": _base(config.requirements_file),
-        "configFile": _base(config.config_file),
+        "requirementsFile": base_name(config.requirements_file),
+        "configFile": base_name(config.config_file),
     }
     raw: dict[str, Any] = {
         "createdOn": datetime.now().strftime(CREATED_ON_FORMAT),
@@ -191,5 +191,6 @@ def _manifest(config: ModelArchiverConfig, handler: Handler) -> Manifest:
     return Manifest.parse(manifest.text())
 
 
-def _base(path: str | None) -> str | None:
+def base_name(path: str | None) -> str | None:
+    """What a file is called in the archive; None where there is none."""
     return Path(path).name if path else None

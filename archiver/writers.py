@@ -36,7 +36,15 @@ Tell = Callable[[int], None]
 """Is told the number of bytes after each piece."""
 
 
-def write_zip(out: BinaryIO, members: Sequence[Member], manifest: bytes, tell: Tell, *, store: bool) -> None:
+def write_zip(
+    out: BinaryIO,
+    members: Sequence[Member],
+    manifest: bytes,
+    tell: Tell,
+    *,
+    store: bool = False,
+    manifest_name: str = MANIFEST_NAME,
+) -> None:
     """A .mar file: text deflated (unless `store`), weights stored and aligned, the manifest last."""
     with zipfile.ZipFile(out, "w") as archive:
         for member in members:
@@ -44,7 +52,7 @@ def write_zip(out: BinaryIO, members: Sequence[Member], manifest: bytes, tell: T
             info.compress_type = zipfile.ZIP_STORED if store or _packed(member, info) else zipfile.ZIP_DEFLATED
             with member.path.open("rb") as source:
                 _add(archive, out, info, source, tell)
-        info = zipfile.ZipInfo(MANIFEST_NAME, time.localtime()[:6])
+        info = zipfile.ZipInfo(manifest_name, time.localtime()[:6])
         info.compress_type = zipfile.ZIP_STORED if store else zipfile.ZIP_DEFLATED
         info.file_size = len(manifest)
         info.external_attr = 0o100644 << 16

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from numserve.archiver import ArchiveError, Manifest
-from numserve.archiver.manifest import check_model_name
+from numserve.archiver.manifest import check_name
 
 
 def manifest(**changes: Any) -> str:
@@ -86,10 +86,10 @@ def test_a_handler_in_a_folder_with_a_function_is_read() -> None:
 
 @pytest.mark.parametrize("name", ["a", "0", "A-b_c.d", "9.9"])
 def test_names_that_models_may_have(name: str) -> None:
-    check_model_name(name)
+    check_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "-a", "_a", ".a", "a b", "a/b", "é", "a\n", "a@b"])
 def test_names_that_models_may_not_have(name: str) -> None:
     with pytest.raises(ArchiveError, match="^Model name contains special characters.\nThe allowed regular expression"):
-        check_model_name(name)
+        check_name(name)
