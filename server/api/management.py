@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable
 
 from fastapi import Request, Response
 
 from ... import __version__
 from ..auth import Authority
-from ..errors import InvalidRequest, NoWorkers
-from ..memory import measured
-from ..registry import Model, ModelRegistry, Registration
+from ..registry import ModelRegistry
 from ..settings import Settings
-from .descriptions import describe
-from .errors import NotAllowed, TookTooLong
 from .faces import description_of_model, make_app, operation
 from .listener import App
+from .operations import Done, Operations
 from .parameters import Parameters
 from .responses import PrettyJSON, status
-
-PAGE = 100
-RUNTIMES = ("python", "python3", "LSP")
-HOW_TO_ENABLE = "The model API is off: start with --enable-model-api, or set enable_model_api=true."
 
 LISTING = {"limit": "models a page, at most 100", "next_page_token": "where the page begins"}
 REGISTERING = {
@@ -57,7 +47,7 @@ def management_app(
 ) -> App:
     """The application of the management listener; `changed` is called after each change of what is served."""
     app = make_app("numserve management", __version__, operator=True)
-    face = _Management(registry, settings, changed)
+    face = _Management(Operations(registry, settings, changed))
     model, version = "/models/{model_name}", "/models/{model_name}/{model_version}"
     add = app.add_api_route
 
@@ -91,130 +81,43 @@ def management_app(
 
 
 class _Management:
-    """One method an operation; the texts are TorchServe's."""
+    """One method a route: parameters in, an operation, its answer as a response."""
 
-    def __init__(self, registry: ModelRegistry, settings: Settings, changed: Callable[[], None]) -> None:
-        self._registry = registry
-        self._settings = settings
-        self._changed = changed
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
 
     async def list(self, request: Request) -> Response:
         """List models by name, a page at a time."""
-        asked = Parameters.of_query(request)
-        limit, begin = asked.integer_or("limit", PAGE), max(0, asked.integer_or("next_page_token", 0))
-        if not 0 <= limit <= PAGE:
-            limit = PAGE
-        names = sorted(self._registry.names())
-        page = [self._registry.get(name) for name in names[begin : begin + limit]]
-        found: dict[str, Any] = {"nextPageToken": str(begin + limit)} if begin + limit <= len(names) else {}
-        return PrettyJSON(found | {"models": [{"modelName": m.name, "modelUrl": m.url} for m in page]})
+        return PrettyJSON(self._operations.page(Parameters.of_query(request)))
 
     async def register(self, request: Request) -> Response:
         """Register a model, and start its workers."""
-        self._require_model_api()
-        registration = _registration(await Parameters.of(request))
-        model = await self._registry.register(registration)
-        self._changed()
-        workers = model.config.min_workers
-        if workers and not registration.synchronous:
-            followed = f"/models/{quote(model.name, safe='')}/{quote(model.version, safe='')}"
-            return status("Processing worker updates...", 202, {"location": followed})
-        text = f'Model "{model.name}" Version: {model.version} registered with {workers} initial workers'
-        return status(text if workers else f"{text}. Use scale workers API to add workers for the model.")
+        self._operations.require_model_api()
+        return _response(await self._operations.register(await Parameters.of(request)))
 
     async def describe(self, request: Request, model_name: str, model_version: str | None = None) -> Response:
         """Describe a version, or all of them."""
-        if model_version == "all":
-            models = self._registry.versions(model_name)
-            held = await _memory_of(models)
-            return PrettyJSON([describe(model, held) for model in models])
-        model = self._registry.get(model_name, model_version)
         customized = Parameters.of_query(request).flag("customized", False)
-        told = await _customized(model) if customized else None
-        return PrettyJSON([describe(model, await _memory_of([model]), told)])
+        return PrettyJSON(await self._operations.describe(model_name, model_version, customized))
 
     async def scale(self, request: Request, model_name: str, model_version: str | None = None) -> Response:
         """Change how many workers a version has."""
         asked = Parameters.of_query(request)
         version = model_version or asked.text("model_version") or None
-        minimum = asked.integer_or("min_worker", 1)
-        maximum = asked.integer_or("max_worker", minimum)
-        model = self._registry.get(model_name, version)
-        if maximum < minimum:
-            raise InvalidRequest("max_worker cannot be less than min_worker.")
-        if minimum < 0:
-            raise InvalidRequest("min_worker cannot be negative.")
-        synchronous = asked.flag("synchronous", False)
-        await model.scale(minimum, maximum, synchronous)
-        self._changed()
-        if not synchronous:
-            return status("Processing worker updates...", 202)
-        return status(
-            f"Workers scaled to {minimum} for model: {model_name}" + (f", version: {version}" if version else "")
-        )
+        return _response(await self._operations.scale(model_name, version, asked))
 
     async def unregister(self, model_name: str, model_version: str | None = None) -> Response:
         """Take a version away, and its unpacked files with it."""
-        self._require_model_api()
-        try:
-            async with asyncio.timeout(self._settings.unregister_model_timeout):
-                await self._registry.unregister(model_name, model_version)
-        except TimeoutError as error:
-            raise TookTooLong(f"Timed out while cleaning resources: {model_name}") from error
-        self._changed()
-        return status(f'Model "{model_name}" unregistered')
+        return _response(await self._operations.unregister(model_name, model_version))
 
     async def set_default(self, model_name: str, model_version: str) -> Response:
         """Say which version answers those who name none."""
-        self._registry.set_default(model_name, model_version)
-        self._changed()
-        return status(f'Default version successfully updated for model "{model_name}" to "{model_version}"')
+        return _response(self._operations.set_default(model_name, model_version))
 
     async def ready(self, model_name: str) -> Response:
         """KServe's question; true when the default version can answer."""
-        return PrettyJSON({"name": model_name, "ready": self._registry.get(model_name).status().state == "ready"})
-
-    def _require_model_api(self) -> None:
-        if not self._settings.enable_model_api:
-            raise NotAllowed(HOW_TO_ENABLE)
+        return PrettyJSON({"name": model_name, "ready": self._operations.ready(model_name)})
 
 
-async def _memory_of(models: Iterable[Model]) -> dict[int, int]:
-    """The memory that the processes of models' workers hold."""
-    return await measured(w.pid for model in models for w in model.status().workers if w.pid is not None)
-
-
-async def _customized(model: Model) -> dict[str, Any]:
-    try:
-        return await model.describe_by_handler() or {}
-    except NoWorkers as error:
-        raise NoWorkers(
-            f'Model "{model.name}" has no worker to serve describe request. '
-            "Please use scale workers API to add workers."
-        ) from error
-
-
-def _registration(asked: Parameters) -> Registration:
-    """What a client wants registered; None stands for what it left open."""
-    url = asked.text("url")
-    if url is None:
-        raise InvalidRequest("Parameter url is required.")
-    if asked.flag("s3_sse_kms", False):
-        raise InvalidRequest("s3_sse_kms is not served: give a presigned URL, which needs no credentials here.")
-    runtime = asked.text("runtime")
-    if runtime and runtime not in RUNTIMES:
-        raise InvalidRequest(f"Invalid RuntimeType value: {runtime}")
-    batch_size, delay = asked.integer("batch_size"), asked.integer("max_batch_delay")
-    response, startup = asked.integer("response_timeout"), asked.integer("startup_timeout")
-    return Registration(
-        url=url,
-        model_name=asked.text("model_name") or None,
-        handler=asked.text("handler") or None,
-        runtime=runtime or None,
-        batch_size=batch_size if batch_size and batch_size > 0 else None,
-        max_batch_delay=delay / 1000 if delay is not None and delay >= 0 else None,
-        initial_workers=asked.integer("initial_workers"),
-        synchronous=asked.flag("synchronous", True),
-        response_timeout=None if response is None else float(response),
-        startup_timeout=None if startup is None else float(startup),
-    )
+def _response(done: Done) -> Response:
+    return status(done.text, done.code, {"location": done.location} if done.location else None)
