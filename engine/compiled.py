@@ -11,7 +11,7 @@ import numpy as np
 
 from .autograd import no_grad
 from .dtype import Array
-from .errors import EngineError, ShapeError
+from .errors import DtypeError, EngineError, ShapeError
 from .executors import Choices, Program, StepTime, executor_named
 from .graph import CaptureError, Graph, Imported, capture
 from .graph.capture import agree
@@ -19,8 +19,10 @@ from .graph.passes import lower
 from .graph.structure import StructureError, put_together, take_apart
 from .nn.module import Module
 from .programs import PlanError, Programs
-from .sharing import shared
+from .sharing import let_go, shared
 from .tensor import Tensor
+
+Form = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype of an array
 
 FEW = 2  # rows of a batch by which its results are compared with the module's
 
@@ -83,15 +85,29 @@ class Example:
 
     def arrays_of(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Array] | None:
         """The arrays in arguments of the same structure, in the order of the graph's inputs; None for others."""
+        if self.tensors_alone and not named and len(args) == len(self.arrays):
+            arrays = [arg.array for arg in args if isinstance(arg, Tensor)]
+            return arrays if len(arrays) == len(args) else None
         if len(named) != len(self.names) or any(name not in named for name in self.names):
             return None
-        if self.tensors_alone and len(args) == len(self.arrays) and all(isinstance(arg, Tensor) for arg in args):
-            return [tensor.array for tensor in args]
         try:
             structure, tensors = take_apart([list(args), {name: named[name] for name in self.names}])
         except StructureError:
             return None
         return [tensor.array for tensor in tensors] if structure == self.structure else None
+
+    def unlike(self, args: Sequence[Any], named: Mapping[str, Any]) -> str:
+        """How the tensors in arguments differ from the example's, to end a message; "" where they do not."""
+        met, expected = self.arrays_of(args, named), self.arrays
+        if met is None or all(
+            a.dtype == b.dtype and a.shape[1:] == b.shape[1:] for a, b in zip(met, expected, strict=True)
+        ):
+            return ""
+        return f"; met inputs {_listed(met)}; the model was compiled for {_listed(expected)}, of any batch"
+
+
+def _listed(arrays: Sequence[Array]) -> str:
+    return ", ".join(f"{array.dtype} {array.shape}" for array in arrays)
 
 
 class CompiledModel:
@@ -110,6 +126,7 @@ class CompiledModel:
         self.executor, self.threads, self.exact, self.choices = executor, threads, exact, choices
         self.eager_calls = 0
         self._proven = False
+        self._met: tuple[list[Form], int] = [], 0  # what the last inputs were like, and their batch
         self._programs, self._example = programs, example
         self._lock = threading.RLock()
 
@@ -129,7 +146,11 @@ class CompiledModel:
                     self._give_up(error)
             self.eager_calls += 1
         with no_grad():
-            return self.module(*args, **named)
+            try:
+                return self.module(*args, **named)
+            except (ShapeError, DtypeError) as error:
+                error.args = (f"{error.args[0]}{self._example.unlike(args, named)}",)
+                raise
 
     def program(self, batch: int = 1) -> Program:
         """The program for a batch, made where it is not there.
@@ -192,12 +213,16 @@ class CompiledModel:
         arrays = self._example.arrays_of(args, named)
         if arrays is None:
             return None
-        try:
-            batch = graph.batch_of([array.shape for array in arrays])
-        except ShapeError:
-            return None
-        alike = all(a.dtype == value.dtype.numpy for a, value in zip(arrays, graph.inputs, strict=True))
-        return (arrays, batch) if alike and batch else None
+        forms: list[Form] = [(array.shape, array.dtype) for array in arrays]
+        if forms != self._met[0]:
+            try:
+                batch = graph.batch_of([array.shape for array in arrays])
+            except ShapeError:
+                return None
+            if not batch or any(a.dtype != value.dtype.numpy for a, value in zip(arrays, graph.inputs, strict=True)):
+                return None
+            self._met = forms, batch
+        return arrays, self._met[1]
 
     def _results(self, programs: Programs, arrays: list[Array], batch: int) -> list[Array]:
         """The outputs; those of the first run are compared with the module's.
@@ -215,6 +240,8 @@ class CompiledModel:
                 if not agree(output, expected):
                     raise PlanError(f"{value.name} by the plan is not what the module gives")
             self._proven = True
+            for tensor in (*self.module.parameters(), *self.module.buffers()):
+                let_go(tensor.array)
         return outputs
 
     def _eager(self, arrays: Sequence[Array]) -> list[Array]:

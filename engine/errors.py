@@ -16,7 +16,13 @@ from __future__ import annotations
 
 
 class EngineError(Exception):
-    """Anything the engine refuses."""
+    """Anything the engine refuses. `layer` is the place in the model, where it is known, and begins the message."""
+
+    layer: str = ""
+    module: object = None  # the innermost that was running, whose name in the whole model is its layer
+
+    def __str__(self) -> str:
+        return f"layer {self.layer}: {super().__str__()}" if self.layer else super().__str__()
 
 
 class ShapeError(EngineError, ValueError):

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..dtype import Array
+from ..errors import ShapeError
 from ..graph.plan import Plan, Step
 from .choices import Choices
 from .threads import Pool
@@ -59,6 +60,8 @@ class Program:
         self.inputs, self.outputs = plan.inputs, plan.outputs
         self._calls = tuple(unit.run for unit in units)
         self._quiet = quiet()
+        self._inputs = [(array.shape, array.dtype) for array in self.inputs]
+        self._results = [(array.shape, array.dtype) for array in self.outputs]
 
     def run(self, inputs: Sequence[Array], outputs: Sequence[Array] | None = None) -> list[Array]:
         """The outputs, copied into `outputs` where given; else the program's own, which the next run overwrites."""
@@ -70,10 +73,25 @@ class Program:
             np.copyto(target, source)
         return list(outputs)
 
+    def fresh(self) -> list[Array]:
+        """Memory for outputs, as `run` takes it."""
+        return [np.empty(shape, dtype) for shape, dtype in self._results]
+
     def feed(self, inputs: Sequence[Array]) -> None:
-        """Copy the caller's inputs to where the steps read them; these write over them sooner or later."""
+        """Copy the caller's inputs to where the steps read them; these write over them sooner or later.
+
+        Raises: ShapeError where they are not what the plan is for, before anything is done.
+        """
+        self.check(inputs)
         for target, source in zip(self.inputs, inputs, strict=True):
             np.copyto(target, source)
+
+    def check(self, inputs: Sequence[Array]) -> None:
+        """Raise ShapeError unless inputs have the shapes and dtypes that the plan is for."""
+        forms = [(array.shape, array.dtype) for array in inputs]
+        if forms != self._inputs:
+            met, expected = (", ".join(f"{dtype} {shape}" for shape, dtype in some) for some in (forms, self._inputs))
+            raise ShapeError(f"inputs: met {met}; the plan is for {expected}")
 
     def execute(self) -> None:
         """Run the steps over what lies in `inputs`."""
@@ -113,6 +131,7 @@ class ParallelProgram(Program):
         super().__init__(programs[0].plan, programs[0].units)
         self.programs = tuple(programs)
         self.pool = pool
+        self._results = [((shape[0] * len(programs), *shape[1:]), dtype) for shape, dtype in self._results]
         self._jobs = [[program.execute] for program in programs]
         size = programs[0].plan.batch
         self._parts = [slice(i * size, (i + 1) * size) for i in range(len(programs))]
@@ -123,7 +142,7 @@ class ParallelProgram(Program):
             program.feed([source[part] for source in inputs])
         self._quiet.run(self.execute)
         if outputs is None:
-            outputs = [np.empty((len(o) * len(self.programs), *o.shape[1:]), o.dtype) for o in self.outputs]
+            outputs = self.fresh()
         for program, part in zip(self.programs, self._parts, strict=True):
             for joined, source in zip(outputs, program.outputs, strict=True):
                 np.copyto(joined[part], source)

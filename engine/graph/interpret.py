@@ -37,12 +37,17 @@ def run_node(node: Node, there: dict[str, Any], graph: Graph) -> tuple[Array, ..
     """The outputs of one node out of the arrays that are there, by name, and the graph's constants."""
     primitive = PRIMITIVES.get(node.op)
     if primitive is None:
-        raise UnsupportedOpError(f"no primitive is called {node.op!r} (layer {node.layer or '-'})")
+        raise _placed(UnsupportedOpError(f"no primitive is called {node.op!r}"), node)
     try:
         result = primitive.run(*(_read(i, there, graph) for i in node.inputs), **node.attributes)
     except EngineError as error:
-        raise type(error)(f"layer {node.layer or '-'}: {error}") from error
+        raise _placed(error, node) from None
     return result if isinstance(result, tuple) else (np.asarray(result),)
+
+
+def _placed(error: EngineError, node: Node) -> EngineError:
+    error.layer = error.layer or node.layer
+    return error
 
 
 def _read(operand: Operand, there: dict[str, Any], graph: Graph) -> Any:

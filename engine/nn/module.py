@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 
 from ..device import require_cpu
 from ..dtype import DType, bfloat16, cast, float16, float32, float64
-from ..errors import DtypeError
+from ..errors import DtypeError, EngineError
 from ..tensor import Tensor
 from . import state
 from .changes import CHANGES
@@ -41,12 +41,22 @@ class Module:
     forward: Callable[..., Any] = _forward_missing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call forward, with the hooks around it."""
-        if not self._forward_hooks and not self._forward_pre_hooks:
-            return self.forward(*args, **kwargs)
-        args, kwargs = before_forward(self._forward_pre_hooks, self, args, kwargs)
-        result = self.forward(*args, **kwargs)
-        return after_forward(self._forward_hooks, self, args, kwargs, result)
+        """Call forward, with the hooks around it; errors of the engine are told the layer they come from."""
+        try:
+            if not self._forward_hooks and not self._forward_pre_hooks:
+                return self.forward(*args, **kwargs)
+            args, kwargs = before_forward(self._forward_pre_hooks, self, args, kwargs)
+            result = self.forward(*args, **kwargs)
+            return after_forward(self._forward_hooks, self, args, kwargs, result)
+        except EngineError as error:
+            self._locate(error)
+            raise
+
+    def _locate(self, error: EngineError) -> None:
+        if error.module is None and not error.layer:
+            error.module = self
+        elif error.module is not None:
+            error.layer = next((name for name, part in self.named_modules() if part is error.module), error.layer)
 
     # Registering
 

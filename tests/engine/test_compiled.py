@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numserve import engine
 from numserve.engine import CompiledModel, EngineError, Tensor, compile_module, nn
+from numserve.engine.errors import DtypeError, ShapeError
 from numserve.engine.executors import Choices, ParallelProgram, Program, builtin
 from numserve.engine.graph import Graph, GraphModule, capture
 from numserve.engine.graph.passes import lower
@@ -192,6 +193,42 @@ def test_what_the_module_refuses_is_refused() -> None:
     model = compile_module(module, example(1))
     with pytest.raises(EngineError):
         model(numbers(1, 4, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("x", "met"),
+    [
+        (numbers(1, 4, 32, 32), "float32 (1, 4, 32, 32)"),
+        (numbers(3, 32), "float32 (3, 32)"),
+        (Tensor(np.zeros((1, 3, 32, 32))), "float64 (1, 3, 32, 32)"),
+    ],
+    ids=["shape", "rank", "dtype"],
+)
+def test_refused_inputs_are_named_with_the_layer_and_what_was_expected(x: Tensor, met: str) -> None:
+    module, example = convnet()
+    model = compile_module(module, example(1))
+    with pytest.raises((ShapeError, DtypeError)) as caught:
+        model(x)
+    assert str(caught.value).startswith("layer 0: ")
+    assert f"; met inputs {met}; the model was compiled for float32 (1, 3," in str(caught.value)
+
+
+def test_layers_are_named_however_deep_they_are() -> None:
+    model = nn.Sequential(
+        nn.Identity(), nn.ModuleDict({"a": nn.ReLU()})["a"], nn.Sequential(nn.ReLU(), nn.Linear(3, 4))
+    )
+    with pytest.raises(ShapeError, match=r"^layer 2\.1: "):
+        model(numbers(2, 5))
+
+
+@pytest.mark.parametrize("x", [numbers(1, 1, 32, 32), numbers(2, 3, 32, 32), Tensor(np.zeros((1, 3, 32, 32)))])
+def test_a_program_runs_nothing_on_inputs_that_it_is_not_for(x: Tensor, executor: str) -> None:
+    module, example = convnet()
+    program = compile_module(module, example(1), executor=executor).program(1)
+    before = [array.copy() for array in program.inputs]
+    with pytest.raises(ShapeError, match=r"met float\d+ \(.*; the plan is for float32 \(1, 3, 32, 32\)"):
+        program.run([x.array])
+    assert all(np.array_equal(a, b) for a, b in zip(program.inputs, before, strict=True))
 
 
 def test_an_executor_that_is_not_there_is_an_error() -> None:

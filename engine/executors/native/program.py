@@ -49,9 +49,13 @@ class NativeProgram(Program):
         self._parts = list(_merged(units))
         self._calls = tuple(call for _, call in self._parts)
         self._sole_copies = [_sole_copy(plan, units, number) for number in range(len(plan.inputs))]
+        self._borrows = any(copy is not None for copy in self._sole_copies)
 
     def run(self, inputs: Sequence[Array], outputs: Sequence[Array] | None = None) -> list[Array]:
         """As Program.run(); an input that one step copies elsewhere is read where the caller has it."""
+        if not self._borrows:
+            return super().run(inputs, outputs)
+        self.check(inputs)
         borrowed = [
             copy if copy is not None and _alike(source, target) else None
             for copy, source, target in zip(self._sole_copies, inputs, self.inputs, strict=True)

@@ -3,7 +3,7 @@
  * rows[tap * MAX_ROWS + m] is where row m is read at a tap. All loops over the sums are unrolled: an array that is
  * indexed by a variable would live on the stack. Four vectors are taken two at a time, so that seven rows fit.
  */
-enum { LINE_FLOATS = 16, NEAR_FLOATS = 512 };
+enum { LINE_FLOATS = 16, NEAR_FLOATS = 512, STREAM_FLOATS = 128 };
 
 struct tile {
     const float *const *rows;
@@ -118,7 +118,8 @@ INLINE void look_ahead(struct tile *t, int tiles, int vectors, const float *next
     t->gap = tiles > 3 ? 0 : tiles > 1 ? LINE_FLOATS : 2 * LINE_FLOATS;
 }
 
-/* One row by a panel: nothing is used twice, so that memory sets the pace, and four streams get more from it than one. */
+/* One row by a panel: nothing is used twice, so that memory sets the pace, and four streams get more from it than one;
+ * what passes by is kept out of the second-level cache (hint 0), where the weights of the next run may wait. */
 INLINE void stream_row(int vectors, const struct tile *t, const float *a, int depth) {
     enum { STREAMS = 4 };
     const int quarter = depth / STREAMS, width = vectors * LANES;
@@ -130,7 +131,7 @@ INLINE void stream_row(int vectors, const struct tile *t, const float *a, int de
             const vec x = splat(a[s * quarter + c]);
             const float *w = t->weights + ((int64_t)s * quarter + c) * width;
             UNROLL for (int line = 0; line < vectors * LANES; line += LINE_FLOATS)
-                __builtin_prefetch(w + NEAR_FLOATS + line, 0, 2);
+                __builtin_prefetch(w + STREAM_FLOATS + line, 0, 0);
             UNROLL for (int j = 0; j < vectors; j++) sum[s][j] = madd(x, load(w + j * LANES), sum[s][j]);
         }
     for (int c = STREAMS * quarter; c < depth; c++)

@@ -74,11 +74,10 @@ def test_all_steps_in_a_row_are_one_call(graph: Graph) -> None:
     assert len(program._calls) == 1
 
 
-def test_an_input_may_be_of_another_layout_or_dtype(graph: Graph) -> None:
+def test_an_input_may_be_of_another_layout(graph: Graph) -> None:
     program = NativeExecutor().compile(plan(graph, 2), Choices())
     x = random(1, 2, 3, 18, 18)
-    for other in (np.asfortranarray(x), x.astype(np.float64)):
-        _close(program.run([other])[0], graph, x)
+    _close(program.run([np.asfortranarray(x)])[0], graph, x)
 
 
 def test_what_lies_in_the_inputs_is_computed_after_a_run_too(graph: Graph) -> None:
