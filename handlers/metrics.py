@@ -57,13 +57,14 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """One value of one metric, on its way to the server."""
+    """One value of one metric, on its way to the server; `request` are the ids of the requests it is about."""
 
     name: str
     kind: str
     value: float
     unit: str
     labels: dict[str, str]
+    request: str = ""
 
 
 class CachingMetric:
@@ -85,7 +86,9 @@ class CachingMetric:
             logger.error("metric %s: %s; the value is dropped", self.metric_name, problem)
             return
         labels = {name: str(label) for name, label in zip(self.dimension_names, dimension_values, strict=True)}
-        self._sink.append(Emitted(self.metric_name, self.metric_type.value, float(value), self.unit, labels))
+        self._sink.append(
+            Emitted(self.metric_name, self.metric_type.value, float(value), self.unit, labels, request_id)
+        )
 
     def update(self, value: float, request_id: str = "", dimensions: Sequence[Dimension] = ()) -> None:
         """Emit a value with these labels, which replace the metric's label names: the older form of add_or_update."""
@@ -103,10 +106,14 @@ class CachingMetric:
 
 
 class MetricsCache:
-    """The metrics of one worker; add_* emits at once, add_metric_to_cache and get_metric give a metric to keep."""
+    """The metrics of one worker; add_* emits at once, add_metric_to_cache and get_metric give a metric to keep.
+
+    `request_ids` are those of the batch, by their places in it, where values are to name the requests they are about.
+    """
 
     def __init__(self, model_name: str) -> None:
         self.model_name = model_name
+        self.request_ids: Mapping[int, str] = {}
         self.cache: dict[MetricTypes, dict[str, CachingMetric]] = {kind: {} for kind in MetricTypes}
         self._emitted: list[Emitted] = []
         for name in ("HandlerTime", "PredictionTime"):
@@ -122,7 +129,7 @@ class MetricsCache:
         self, name: str, value: float, idx: int | None = None, dimensions: Sequence[Dimension] = ()
     ) -> None:
         """Count `value` more of something."""
-        self._emit(name, value, "count", dimensions, MetricTypes.COUNTER)
+        self._emit(name, value, "count", dimensions, MetricTypes.COUNTER, idx)
 
     def add_time(
         self,
@@ -135,7 +142,7 @@ class MetricsCache:
     ) -> None:
         """Record a duration in "ms" or "s"."""
         self._check_unit(name, unit, TIME_UNITS)
-        self._emit(name, value, unit, dimensions, metric_type)
+        self._emit(name, value, unit, dimensions, metric_type, idx)
 
     def add_size(
         self,
@@ -148,7 +155,7 @@ class MetricsCache:
     ) -> None:
         """Record a size in "MB", "kB", "GB" or "B"."""
         self._check_unit(name, unit, SIZE_UNITS)
-        self._emit(name, value, unit, dimensions, metric_type)
+        self._emit(name, value, unit, dimensions, metric_type, idx)
 
     def add_percent(
         self,
@@ -159,11 +166,11 @@ class MetricsCache:
         metric_type: MetricTypes = MetricTypes.GAUGE,
     ) -> None:
         """Record a percentage."""
-        self._emit(name, value, "percent", dimensions, metric_type)
+        self._emit(name, value, "percent", dimensions, metric_type, idx)
 
     def add_error(self, name: str, value: float, dimensions: Sequence[Dimension] = ()) -> None:
         """Count errors; of the usual labels these carry Level=Error alone."""
-        self._emit(name, value, "unit", dimensions, MetricTypes.COUNTER, {"Level": "Error"})
+        self._emit(name, value, "unit", dimensions, MetricTypes.COUNTER, defaults={"Level": "Error"})
 
     def add_metric(
         self,
@@ -175,7 +182,7 @@ class MetricsCache:
         metric_type: MetricTypes = MetricTypes.COUNTER,
     ) -> None:
         """Record a value of any unit and type."""
-        self._emit(name, value, unit, dimensions, metric_type)
+        self._emit(name, value, unit, dimensions, metric_type, idx)
 
     def add_metric_to_cache(
         self,
@@ -212,6 +219,7 @@ class MetricsCache:
         unit: str,
         dimensions: Sequence[Dimension],
         kind: MetricTypes,
+        idx: int | None = None,
         defaults: Mapping[str, str] | None = None,
     ) -> None:
         labels = {dimension.name: dimension.value for dimension in dimensions}
@@ -219,7 +227,13 @@ class MetricsCache:
             labels.setdefault(label, text)
         _check_type("metric_type", kind, MetricTypes)
         metric = self.cache[kind].get(name) or self.add_metric_to_cache(name, unit, list(labels), kind)
-        metric.add_or_update(value, list(labels.values()))
+        metric.add_or_update(value, list(labels.values()), self._request_of(idx))
+
+    def _request_of(self, idx: int | None) -> str:
+        """The id of a request of the batch, or of all with commas."""
+        if not self.request_ids:
+            return ""
+        return ",".join(self.request_ids.values()) if idx is None else self.request_ids.get(idx, "")
 
     def _check_unit(self, name: str, unit: str, allowed: Sequence[str]) -> None:
         if unit not in allowed:

@@ -44,6 +44,9 @@ class Watch(Protocol):
     def answered(self, seconds: float, waited: float, version_given: bool) -> None:
         """A handler's answer is on its way."""
 
+    def first_piece(self, seconds: float) -> None:
+        """The first piece of an answer in pieces is on its way."""
+
 
 class Job:
     """A request and the future its client waits on. A job whose answer is done has left, whoever settled it.
@@ -82,7 +85,7 @@ class Batch:
         jobs: Sequence[Job],
         clock: Callable[[], float],
         watch: Watch,
-        done: Callable[[], None] = lambda: None,
+        done: Callable[[int], None] = lambda count: None,
         stream_limit: int = STREAM_LIMIT,
     ) -> None:
         """Take the jobs over from the queue."""
@@ -107,6 +110,7 @@ class Batch:
             elif not job.answer.done():
                 job.stream = Stream(self._stream_limit)
                 job.answer.set_result(replace(piece, further=job.stream))
+                self._watch.first_piece(self._clock() - job.queued_at)
 
     def settle(self, outcomes: Sequence[Outcome], report: BatchReport) -> None:
         """Give each job its own outcome, in order; clients that have left get none."""
@@ -125,14 +129,14 @@ class Batch:
                 job.stream.put(outcome.body)
                 job.stream.end()
             self._watch.answered(now - job.queued_at, job.batched_at - job.queued_at, job.version_given)
-        self._done()
+        self._done(len(self._jobs))
 
     def fail(self, error: ServingError) -> None:
         """Give every job the same error."""
         self._trace(self._clock())
         for job in self._jobs:
             _refuse(job, type(error)(str(error), error.detail))
-        self._done()
+        self._done(len(self._jobs))
 
     def _trace(self, now: float) -> None:
         for job in self._jobs:
@@ -192,6 +196,11 @@ class Batcher:
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._jobs)
+
+    @property
+    def flying(self) -> int:
+        """How many requests are in the hands of workers."""
+        return self._flying
 
     def submit(
         self, request: InferenceRequest, *, alone: bool = False, version_given: bool = False
@@ -267,7 +276,7 @@ class Batcher:
                 continue
             jobs = self._take(now)
             self._drop_left()
-            self._flying += 1
+            self._flying += len(jobs)
             self._watch.batch_sent([now - job.queued_at for job in jobs])
             worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit))
         self._set_timer(now)
@@ -315,8 +324,8 @@ class Batcher:
         if job.answer.cancelled():
             self._watch.rejected("client_gone")
 
-    def _landed(self) -> None:
-        self._flying -= 1
+    def _landed(self, count: int) -> None:
+        self._flying -= count
         self._tell_drained()
 
     def _tell_drained(self) -> None:

@@ -25,9 +25,13 @@ class PlainCounter(Collector):
         self._documentation = documentation
         self._counter = Counter(name, documentation, tuple(labels), registry=None)
 
-    def labels(self, **values: str) -> Counter:
+    def labels(self, *values: str, **named: str) -> Counter:
         """The child with these label values."""
-        return self._counter.labels(**values)
+        return self._counter.labels(*values, **named)
+
+    def remove(self, *values: str) -> None:
+        """End a series."""
+        self._counter.remove(*values)
 
     def collect(self) -> Iterator[Metric]:
         """The one family, under its given name."""
@@ -49,7 +53,8 @@ def _family(family: Metric, names: frozenset[str]) -> str:
         samples = [sample for sample in samples if sample.name in names]
         if not samples:
             return ""
-    head = f"# HELP {family.name} {_escape(family.documentation)}\n# TYPE {family.name} {family.type}\n"
+    name = samples[0].name if samples and family.type == "counter" else family.name
+    head = f"# HELP {name} {_escape(family.documentation)}\n# TYPE {name} {family.type}\n"
     return head + "".join(map(_line, samples))
 
 

@@ -12,7 +12,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
 from .exposition import PlainCounter
-from .messages import Emitted
+from .messages import DeclaredMetric, Emitted
+from .metrics_config import MetricsChoice
+from .metrics_log import MetricsLog
+from .properties import InvalidConfiguration
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +23,16 @@ MAX_FAMILIES = 500
 MAX_SERIES = 1000
 """Label values of one family, at most: a handler that labels by request must not fill the memory."""
 
-RESERVED = re.compile(r"numserve_|ts_inference_|ts_queue_|Requests[245]XX$|(CPU|Memory|Disk)[A-Z]|QueueTime$|Worker")
+RESERVED = re.compile(
+    r"numserve_|process_|python_|ts_inference_|ts_queue_|Requests[245]XX$|(CPU|GPU|Memory|Disk)[A-Z]|QueueTime$|Worker"
+)
 """Names that are the server's own."""
+
+UNITS = {
+    "ms": "Milliseconds", "s": "Seconds", "percent": "Percent", "count": "Count", "MB": "Megabytes", "GB": "Gigabytes",
+    "kB": "Kilobytes", "B": "Bytes", "": "unit",
+}  # fmt: skip
+"""How a unit that no file declares is called (contract: metrics, section 6)."""
 
 Family: TypeAlias = PlainCounter | Gauge | Histogram
 Child: TypeAlias = Counter | Gauge | Histogram
@@ -29,29 +40,37 @@ Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 class HandlerMetrics:
-    """Counters are incremented by the value, gauges set to it, histograms observe it."""
+    """Counters are incremented by the value, gauges set to it, histograms observe it; or each value is a line."""
 
-    def __init__(self, hostname: str) -> None:
-        """Declare the two that every model has."""
+    def __init__(self, hostname: str, choice: MetricsChoice, log: MetricsLog) -> None:
+        """Begin with those that are declared. Raises: InvalidConfiguration where one of them cannot be."""
         self._hostname = hostname
-        self._families: dict[str, tuple[Emitted, Family]] = {}
+        self._log = log if choice.logged("") else None
+        self._detect = True
+        self._declared: dict[str, DeclaredMetric] = {}
+        self._families: dict[str, Family] = {}
         self._children: dict[Key, Child] = {}
         self._series: defaultdict[str, int] = defaultdict(int)
         self._refused: set[str] = set()
-        for name in ("HandlerTime", "PredictionTime"):
-            self._declare(Emitted(name, "gauge", 0, "ms", {"ModelName": "", "Level": "Model"}))
+        for metric in choice.model:
+            if problem := self._admit(metric):
+                raise InvalidConfiguration(f"Invalid configuration: metrics_config: {metric.name}: {problem}")
+        self._detect = choice.detect
 
     def emit(self, value: Emitted) -> None:
         """Take one value in; what cannot be is logged once by name and dropped."""
+        if self._log:
+            self._emit_line(self._log, value)
+            return
         key = (value.name, value.kind, tuple(value.labels.items()))
         child = self._children.get(key)
         if child is None:
-            problem = self._admit(value)
+            problem = self._admit(_seen(value)) or self._crowded(value.name)
             if problem:
                 self._refuse(value.name, problem)
                 return
             self._series[value.name] += 1
-            child = self._children[key] = self._families[value.name][1].labels(
+            child = self._children[key] = self._families[value.name].labels(
                 **{_label(name): text for name, text in value.labels.items()}, Hostname=self._hostname
             )
         if isinstance(child, Counter):
@@ -62,53 +81,66 @@ class HandlerMetrics:
             child.observe(value.value)
 
     def collectors(self) -> Iterator[Collector]:
-        """The families there are."""
-        return (family for _, family in self._families.values())
+        """The families there are to be scraped."""
+        return iter(() if self._log else self._families.values())
 
-    def _admit(self, value: Emitted) -> str | None:
-        """Make room for a new series, or say why there is none."""
-        if value.name not in self._families:
-            if problem := self._problem(value):
+    def _emit_line(self, log: MetricsLog, value: Emitted) -> None:
+        if problem := self._admit(_seen(value)):
+            self._refuse(value.name, problem)
+        else:
+            log.note_model(self._declared[value.name], value.value, value.labels, value.request)
+
+    def _admit(self, met: DeclaredMetric) -> str | None:
+        """Know a metric from now on, or say why it cannot be taken."""
+        first = self._declared.get(met.name)
+        if first is None:
+            if problem := self._problem(met):
                 return problem
-            self._declare(value)
-        first, _ = self._families[value.name]
-        if first.kind != value.kind:
-            return f"it was a {first.kind} first and is a {value.kind} now"
-        if first.labels.keys() != value.labels.keys():
-            return f"it had the labels {sorted(first.labels)} first and has {sorted(value.labels)} now"
-        if self._series[value.name] >= MAX_SERIES:
-            return f"it has {MAX_SERIES} different label values already"
+            self._declared[met.name], self._families[met.name] = met, _family(met)
+        elif first.kind != met.kind:
+            return f"it was a {first.kind} first and is a {met.kind} now"
+        elif set(first.labels) != set(met.labels):
+            return f"it had the labels {sorted(first.labels)} first and has {sorted(met.labels)} now"
         return None
 
-    def _problem(self, value: Emitted) -> str | None:
+    def _problem(self, met: DeclaredMetric) -> str | None:
         """Why there can be no family of this name and these labels, if there cannot."""
-        labels = [*map(_label, value.labels), "Hostname"]
-        if RESERVED.match(_name(value.name)):
+        labels = [*map(_label, met.labels), "Hostname"]
+        if not self._detect:
+            return "metrics_config does not declare it, and model_metrics_auto_detect is off"
+        if RESERVED.match(_name(met.name)):
             return "the name is the server's own"
-        if _name(value.name) in map(_name, self._families):
+        if _name(met.name) in map(_name, self._declared):
             return "another metric has that name in Prometheus' alphabet"
         if len(set(labels)) < len(labels) or any(label == "le" or label.startswith("__") for label in labels):
             return f"its labels {labels} are not distinct, or are Prometheus' own"
-        if len(self._families) >= MAX_FAMILIES:
+        if len(self._declared) >= MAX_FAMILIES:
             return f"there are {MAX_FAMILIES} metrics of handlers already"
         return None
 
-    def _declare(self, value: Emitted) -> None:
-        name = _name(value.name)
-        text, labels = f"Measured by a handler, in {value.unit}", (*map(_label, value.labels), "Hostname")
-        family: Family
-        if value.kind == "counter":
-            family = PlainCounter(name, text, labels)
-        elif value.kind == "gauge":
-            family = Gauge(name, text, labels, registry=None)
-        else:
-            family = Histogram(name, text, labels, registry=None)
-        self._families[value.name] = value, family
+    def _crowded(self, name: str) -> str | None:
+        full = self._series[name] >= MAX_SERIES
+        return f"it has {MAX_SERIES} different label values already" if full else None
 
     def _refuse(self, name: str, problem: str) -> None:
         if name not in self._refused and len(self._refused) < MAX_FAMILIES:
             self._refused.add(name)
             logger.warning("metric %s of a handler is dropped: %s", name, problem)
+
+
+def _seen(value: Emitted) -> DeclaredMetric:
+    """The metric that a value is one of."""
+    return DeclaredMetric(value.name, value.kind, UNITS.get(value.unit, value.unit), tuple(value.labels))
+
+
+def _family(metric: DeclaredMetric) -> Family:
+    name, text = _name(metric.name), f"Measured by a handler (unit: {metric.unit})"
+    labels = (*map(_label, metric.labels), "Hostname")
+    if metric.kind == "counter":
+        return PlainCounter(name, text, labels)
+    if metric.kind == "gauge":
+        return Gauge(name, text, labels, registry=None)
+    return Histogram(name, text, labels, registry=None)
 
 
 def _name(name: str) -> str:

@@ -20,8 +20,18 @@ from .messages import Trace
 ROOT = "numserve"
 ACCESS = "numserve.access"
 MODEL = "numserve.model"
-FILES = {"ts_log.log": (ROOT, "uvicorn", "asyncio"), "access_log.log": (ACCESS,), "model_log.log": (MODEL,)}
+TS_METRICS = "numserve.ts_metrics"
+MODEL_METRICS = "numserve.model_metrics"
+FILES = {
+    "ts_log.log": (ROOT, "uvicorn", "asyncio"),
+    "access_log.log": (ACCESS,),
+    "model_log.log": (MODEL,),
+    "ts_metrics.log": (TS_METRICS,),
+    "model_metrics.log": (MODEL_METRICS,),
+}
 """Which loggers write to which file, where they write to files."""
+FINISHED = {ACCESS, TS_METRICS, MODEL_METRICS}
+"""Loggers whose messages are finished lines."""
 ROTATE_BYTES = 100 << 20
 ROTATE_KEEP = 5
 FLUSH_SECONDS = 0.25
@@ -36,18 +46,23 @@ def escape(text: str) -> str:
     return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
     """TorchServe's time: 2026-11-23T05:50:21,871."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f",{int(seconds % 1 * 1000):03d}"
 
 
 class TextFormatter(logging.Formatter):
-    """`<time> [LEVEL] <logger> - <message>`; a traceback follows, indented."""
+    """`<time> [LEVEL] <thread> <logger> - <message>`; a traceback follows, indented.
+
+    What a worker has written bears the worker's name as its thread, as in TorchServe.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, and its traceback if there is one."""
         level = _LEVELS.get(record.levelname, record.levelname)
-        line = f"{_stamp(record.created)} [{level:<5}] {record.name} - {escape(record.getMessage())}"
+        worker: str | None = getattr(record, "worker", None)
+        source = f"{escape(worker)}-stdout MODEL_LOG" if worker else f"{_thread(record)} {record.name}"
+        line = f"{stamp(record.created)} [{level:<5}] {source} - {escape(record.getMessage())}"
         if record.exc_info:
             line += "\n    " + "\n    ".join(map(escape, self.formatException(record.exc_info).splitlines()))
         return line
@@ -58,12 +73,17 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one JSON object."""
-        found = {"time": _stamp(record.created), "level": record.levelname, "logger": record.name}
+        found = {"time": stamp(record.created), "level": record.levelname, "logger": record.name}
         found["message"] = record.getMessage()
         if record.exc_info:
             found["traceback"] = self.formatException(record.exc_info)
         extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         return orjson.dumps(found | extra, default=str).decode()
+
+
+def _thread(record: logging.LogRecord) -> str:
+    """The thread's name without blanks, so that lines can be cut at them."""
+    return "main" if record.threadName == "MainThread" else (record.threadName or "-").replace(" ", "_")
 
 
 class _Ready(logging.Formatter):
@@ -73,13 +93,19 @@ class _Ready(logging.Formatter):
         return record.getMessage()
 
 
-def set_up(style: str, level: str, folder: Path | None, terminal: TextIO | None = None) -> Callable[[], None]:
-    """Send our loggers to files in `folder`, or to the terminal where it is None; returns what undoes it."""
+def set_up(
+    style: str, level: str, folder: Path | None, terminal: TextIO | None = None, of_metrics: Path | None = None
+) -> Callable[[], None]:
+    """Send our loggers to files in `folder`, or to the terminal where it is None; returns what undoes it.
+
+    The files of metrics are in `of_metrics`, where that is given.
+    """
     formatter = JsonFormatter() if style == "json" else TextFormatter()
     undoing = []
     for file, names in FILES.items():
-        handler = _file(folder / file) if folder else logging.StreamHandler(terminal or sys.stdout)
-        handler.setFormatter(_Ready() if ACCESS in names else formatter)
+        place = of_metrics if of_metrics and "metrics" in file else folder
+        handler = _file(place / file) if folder and place else logging.StreamHandler(terminal or sys.stdout)
+        handler.setFormatter(_Ready() if FINISHED.issuperset(names) else formatter)
         undoing += [
             _attach(logging.getLogger(name), handler, level if name == ROOT else _least(name)) for name in names
         ]
@@ -126,19 +152,18 @@ class Exchange:
     trace: Trace = field(default_factory=Trace)
 
 
-class AccessLog:
-    """One line per request, written in bunches: formatting is cheap, the write is what costs."""
+class Bunch:
+    """Lines of one logger, written together: formatting is cheap, the write is what costs."""
 
-    def __init__(self, style: str) -> None:
-        """Write `text` or `json` lines to the access logger."""
-        self._line = _json_line if style == "json" else _text_line
-        self._logger = logging.getLogger(ACCESS)
+    def __init__(self, logger: str) -> None:
+        """Write to the logger of this name."""
+        self._logger = logging.getLogger(logger)
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> None:
+    def add(self, line: str) -> None:
         """Keep a line; it is out a quarter of a second later at the latest."""
-        self._lines.append(self._line(time.time(), client, request, status, seconds, exchange))
+        self._lines.append(line)
         if len(self._lines) >= FLUSH_LINES:
             self.flush()
         elif self._timer is None:
@@ -154,9 +179,22 @@ class AccessLog:
             self._logger.info("%s", "\n".join(lines))
 
 
+class AccessLog(Bunch):
+    """One line per request."""
+
+    def __init__(self, style: str) -> None:
+        """Write `text` or `json` lines to the access logger."""
+        super().__init__(ACCESS)
+        self._line = _json_line if style == "json" else _text_line
+
+    def note(self, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> None:
+        """Keep the line of a request that was answered, or left."""
+        self.add(self._line(time.time(), client, request, status, seconds, exchange))
+
+
 def _text_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
     """TorchServe's line, then `key=value` for what it does not say."""
-    line = f'{_stamp(now)} - /{client} "{escape(request)}" {status} {seconds * 1000:.0f} id={exchange.id}'
+    line = f'{stamp(now)} - /{client} "{escape(request)}" {status} {seconds * 1000:.0f} id={exchange.id}'
     if exchange.model is None:
         return line
     line += f" model={escape(exchange.model)} version={escape(exchange.version or '')}"
@@ -168,7 +206,7 @@ def _text_line(now: float, client: str, request: str, status: int, seconds: floa
 
 def _json_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
     found = {
-        "time": _stamp(now),
+        "time": stamp(now),
         "client": client,
         "request": request,
         "status": status,

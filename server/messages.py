@@ -86,10 +86,21 @@ Outcome = InferenceResponse | Failure
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredMetric:
+    """A metric that is known before its first value; kind is counter, gauge or histogram."""
+
+    name: str
+    kind: str
+    unit: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """All a worker must know to load a model. `model_dir` is also its working directory.
 
-    `several` says that there may be other workers of the same model.
+    `several` says that there may be other workers of the same model, `metric_ids` that whoever reads the handler's
+    metrics wants to know the requests that each value is about.
     """
 
     name: str
@@ -105,6 +116,8 @@ class ModelSpec:
     threads: int = 1
     max_response_size: int = 6_553_500
     several: bool = False
+    metrics: tuple[DeclaredMetric, ...] = ()
+    metric_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +134,17 @@ class LoadFailure:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """One value a handler gave to `context.metrics`; kind is counter, gauge or histogram."""
+    """One value a handler gave to `context.metrics`; kind is counter, gauge or histogram.
+
+    `request` are the ids of the requests it is about, with commas, where somebody wants to know.
+    """
 
     name: str
     kind: str
     value: float
     unit: str
     labels: dict[str, str]
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)

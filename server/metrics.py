@@ -3,41 +3,75 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.registry import Collector
 
+from .. import __version__
+from .errors import ModelLoadFailed, ResponseTimeout, ServingError
 from .exposition import CONTENT_TYPE, PlainCounter, render
+from .frontend_metrics import FrontendMetrics
 from .handler_metrics import HandlerMetrics
 from .memory import measured
-from .messages import BatchReport, Emitted
+from .messages import BatchReport, Emitted, LoadReport
+from .metrics_config import FRONTEND, MODEL_METRICS, MetricsChoice, read_metrics_config
+from .metrics_log import MetricsLog
 
-__all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "WORKER_STATES", "Metrics", "ModelMetrics"]
+if TYPE_CHECKING:
+    from .settings import Settings
+
+__all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "WORKER_STATES", "Metrics", "ModelMetrics", "choice_of"]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
-HOST = ("Level", "Hostname")
 MODEL = ("model_name", "model_version")
+ANSWER = ("protocol", "code")
+ASKED_OF = ("ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds")
+OF_MODEL = {
+    "queue_depth": "Requests waiting for a worker",
+    "queue_capacity": "Requests that may wait for a worker",
+    "requests_in_flight": "Requests in the hands of workers",
+    "model_ready": "Whether a worker of the model is ready",
+}
+"""What is asked of each model at a scrape."""
 WORKER_STATES = ("loading", "ready", "failing", "stopping")
 UNKNOWN_MODEL = "_unknown"
 """The one label that stands for every model name nobody has registered."""
 
-SYSTEM = {
-    "CPUUtilization": "Processor time in use, in percent",
-    "MemoryUsed": "Memory in use, in megabytes",
-    "MemoryAvailable": "Memory available, in megabytes",
-    "MemoryUtilization": "Memory in use, in percent",
-    "DiskUsage": "Root file system in use, in gigabytes",
-    "DiskAvailable": "Root file system available, in gigabytes",
-    "DiskUtilization": "Root file system in use, in percent",
-}
+
+def choice_of(settings: Settings) -> MetricsChoice:
+    """Which of TorchServe's metrics the settings ask for. Raises: InvalidConfiguration for a bad metrics_config."""
+    file, detect = settings.metrics_config, settings.model_metrics_auto_detect
+    frontend, model = read_metrics_config(file) if file else (FRONTEND, MODEL_METRICS)
+    return MetricsChoice(
+        settings.metrics_mode, frontend, model, file is None if detect is None else detect, settings.log_format
+    )
+
+
+CAUSES = ("died", "response_timeout", "load_failed", "out_of_memory")
+
+
+def cause_of(error: ServingError) -> str:
+    """Why a worker has ended: one of CAUSES."""
+    if isinstance(error, ModelLoadFailed):
+        return "out_of_memory" if error.failure.out_of_memory else "load_failed"
+    return "response_timeout" if isinstance(error, ResponseTimeout) else "died"
+
 
 C = TypeVar("C", bound=Collector)
 
@@ -45,48 +79,66 @@ C = TypeVar("C", bound=Collector)
 class Metrics:
     """The server's counters, gauges and histograms: TorchServe's by their names, ours as `numserve_…`."""
 
-    def __init__(self, hostname: str | None = None) -> None:
+    def __init__(self, hostname: str | None = None, choice: MetricsChoice | None = None) -> None:
         """Register every family at once, so that the first scrape shows them all."""
         self.hostname = hostname or socket.gethostname()
+        self.choice = choice or MetricsChoice()
         self._collectors: list[Collector] = []
-        answers = {f: self._counter(f"Requests{f}", f"Responses of class {f}", HOST) for f in ("2XX", "4XX", "5XX")}
-        theirs = (*MODEL, "hostname")
-        self.accepted = self._counter("ts_inference_requests_total", "Inference requests, the refused included", theirs)
-        self.latency = self._counter(
-            "ts_inference_latency_microseconds", "Time from receipt to answer, summed, in microseconds", theirs
+        self._log = MetricsLog(self.choice.style, self.hostname)
+        self.theirs = FrontendMetrics(self.choice, self._log)
+        self._handlers = HandlerMetrics(self.hostname, self.choice, self._log)
+        self._answers = {each: self.theirs.counter(f"Requests{each}", *self._host) for each in ("2XX", "4XX", "5XX")}
+        self.queue_time = self.theirs.gauge("QueueTime", *self._host)
+        self.thread_time = self.theirs.gauge("WorkerThreadTime", *self._host)
+        self._predictions = self._counter(
+            "numserve_requests_total", "Requests for predictions, by how they were answered", (*MODEL, *ANSWER)
         )
-        self.waited = self._counter(
-            "ts_queue_latency_microseconds", "Time from receipt to a batch, summed, in microseconds", theirs
-        )
-        queue_time = self._gauge("QueueTime", "Last time in the queue, in milliseconds", HOST)
-        thread_time = self._gauge("WorkerThreadTime", "Last batch's time outside the handler, in milliseconds", HOST)
-        self._load_time = self._gauge("WorkerLoadTime", "Time to load a model, in milliseconds", ("WorkerName", *HOST))
-        system = {name: self._gauge(name, text, HOST) for name, text in SYSTEM.items()}
         self.request_seconds = self._histogram("numserve_request_duration_seconds", "From queued to answered", SECONDS)
         self.queue_seconds = self._histogram("numserve_queue_duration_seconds", "From queued to a batch", SECONDS)
         self.batch_seconds = self._histogram("numserve_inference_duration_seconds", "A batch in the handler", SECONDS)
+        self.first_seconds = self._histogram(
+            "numserve_time_to_first_chunk_seconds", "From queued to the first piece of an answer in pieces", SECONDS
+        )
+        self.load_seconds = self._histogram(
+            "numserve_model_load_duration_seconds", "A model being loaded in a worker", SECONDS
+        )
         self.batch_size = self._histogram("numserve_batch_size", "Requests a batch holds", SIZES)
-        self.depth = self._gauge("numserve_queue_depth", "Requests waiting for a worker", MODEL)
+        self.of_model = {name: self._gauge(f"numserve_{name}", text, MODEL) for name, text in OF_MODEL.items()}
         self.workers = self._gauge("numserve_workers", "Workers by state", (*MODEL, "state"))
         self.memory = self._gauge(
             "numserve_worker_memory_bytes", "Memory of a worker, shared pages in parts (PSS)", (*MODEL, "worker")
         )
         self.processes: dict[tuple[str, ...], Callable[[], Mapping[str, int]]] = {}
         """A model's labels → what tells the process of each of its workers."""
-        self.restarts = self._counter("numserve_worker_restarts_total", "Workers started again after a death", MODEL)
+        self.restarts = self._counter(
+            "numserve_worker_restarts_total", "Workers started again after a death", (*MODEL, "cause")
+        )
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")
         )
-        self._handlers = HandlerMetrics(self.hostname)
-        host = {"Level": "Host", "Hostname": self.hostname}
-        self._answers = {name: counter.labels(**host) for name, counter in answers.items()}
-        self._system = {name: gauge.labels(**host) for name, gauge in system.items()}
-        self.queue_time, self.thread_time = queue_time.labels(**host), thread_time.labels(**host)
+        build = self._gauge("numserve_build_info", "The server's version, always 1", ("version", "python"))
+        build.labels(__version__, platform.python_version()).set(1)
+        for of_process in (
+            ProcessCollector(registry=None),
+            PlatformCollector(registry=None),
+            GCCollector(CollectorRegistry()),
+        ):
+            self._keep(of_process)
         self._reject = lru_cache(1024)(lambda model, reason: self._rejected.labels(model_name=model, reason=reason))
+        self._predicted = lru_cache(1024)(self._predictions.labels)
+
+    @property
+    def _host(self) -> tuple[str, str]:
+        """The last two labels of what is measured for the whole machine."""
+        return "Host", self.hostname
 
     def request_answered(self, status: int) -> None:
         """An HTTP response has gone out, on any listener."""
         self._answers["2XX" if 200 <= status < 300 else "4XX" if 400 <= status < 500 else "5XX"].inc()
+
+    def prediction_answered(self, model: str, version: str, code: object, protocol: str = "http") -> None:
+        """A request for a prediction was answered; `code` is the protocol's own."""
+        self._predicted(model, version, protocol, str(code)).inc()
 
     def request_rejected(self, reason: str, model: str = UNKNOWN_MODEL) -> None:
         """A request reached no handler; leave `model` out unless such a model is registered."""
@@ -94,12 +146,11 @@ class Metrics:
 
     def worker_loaded(self, worker: str, seconds: float) -> None:
         """A worker has loaded its model, `seconds` after it was asked for."""
-        self._load_time.labels(WorkerName=worker, Level="Host", Hostname=self.hostname).set(round(seconds * 1000))
+        self.theirs.gauge("WorkerLoadTime", worker, *self._host).set(round(seconds * 1000))
 
     def worker_removed(self, worker: str) -> None:
         """A worker will not come back: its series ends."""
-        with suppress(KeyError):
-            self._load_time.remove(worker, "Host", self.hostname)
+        self.theirs.remove("WorkerLoadTime", worker, *self._host)
 
     def model(self, name: str, version: str) -> ModelMetrics:
         """What is counted for one version of a model."""
@@ -110,16 +161,23 @@ class Metrics:
         for value in values:
             self._handlers.emit(value)
 
+    def flush(self) -> None:
+        """Write the lines that are kept, where metrics are lines."""
+        self._log.flush()
+
     def sample_system(self) -> None:
         """Measure CPU, memory and disk; the first CPU figure covers the time since the process began."""
         memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
-        self._system["CPUUtilization"].set(psutil.cpu_percent())
-        self._system["MemoryUsed"].set(memory.used / MEBIBYTE)
-        self._system["MemoryAvailable"].set(memory.available / MEBIBYTE)
-        self._system["MemoryUtilization"].set(memory.percent)
-        self._system["DiskUsage"].set(disk.used / GIBIBYTE)
-        self._system["DiskAvailable"].set(disk.free / GIBIBYTE)
-        self._system["DiskUtilization"].set(disk.percent)
+        for name, value in (
+            ("CPUUtilization", psutil.cpu_percent()),
+            ("MemoryUsed", memory.used / MEBIBYTE),
+            ("MemoryAvailable", memory.available / MEBIBYTE),
+            ("MemoryUtilization", memory.percent),
+            ("DiskUsage", disk.used / GIBIBYTE),
+            ("DiskAvailable", disk.free / GIBIBYTE),
+            ("DiskUtilization", disk.percent),
+        ):
+            self.theirs.gauge(name, *self._host).set(value)
 
     async def measure_workers(self) -> None:
         """Measure the memory of every worker there is."""
@@ -138,7 +196,7 @@ class Metrics:
 
     def exposition(self, names: Collection[str] = ()) -> bytes:
         """All metrics in the text format 0.0.4, or only the samples named."""
-        return render([*self._collectors, *self._handlers.collectors()], names)
+        return render([*self.theirs.collectors(), *self._handlers.collectors(), *self._collectors], names)
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> PlainCounter:
         return self._keep(PlainCounter(name, text, labels))
@@ -162,28 +220,37 @@ class ModelMetrics:
         self._metrics = metrics
         self._name = name
         self._states: tuple[str, ...] = ()
+        self._gauges: tuple[str, ...] = ()
         self._labels = {"model_name": name, "model_version": version}
-        self._asked = {given: self._theirs(version if given else "default") for given in (True, False)}
+        asked = [(name, version if given else "default", metrics.hostname) for given in (False, True)]
+        self._accepted, self._latency, self._waited = (
+            [metrics.theirs.counter(metric, *labels) for labels in asked] for metric in ASKED_OF
+        )
         self._request_seconds = metrics.request_seconds.labels(**self._labels)
         self._queue_seconds = metrics.queue_seconds.labels(**self._labels)
         self._batch_seconds = metrics.batch_seconds.labels(**self._labels)
         self._batch_size = metrics.batch_size.labels(**self._labels)
-        self._restarts = metrics.restarts.labels(**self._labels)
+        self._first_seconds = metrics.first_seconds.labels(**self._labels)
+        self._load_seconds = metrics.load_seconds.labels(**self._labels)
+        self._restarts = {cause: metrics.restarts.labels(**self._labels, cause=cause) for cause in CAUSES}
 
     def accepted(self, version_given: bool) -> None:
         """A request for this model has come, whatever becomes of it."""
-        self._asked[version_given][0].inc()
+        self._accepted[version_given].inc()
 
     def rejected(self, reason: str) -> None:
         """A request for this model reached no handler."""
         self._metrics.request_rejected(reason, self._name)
 
-    def batch_sent(self, waits: Sequence[float]) -> None:
-        """A batch has gone to a worker; `waits` are the seconds its requests have waited."""
-        self._batch_size.observe(len(waits))
+    def batch_sent(self, waits: Sequence[float], again: int = 0) -> None:
+        """A batch has gone to a worker; `waits` are the seconds its requests have waited.
+
+        `again` more requests are in it, whose answers the worker goes on with.
+        """
+        self._batch_size.observe(len(waits) + again)
         for seconds in waits:
             self._queue_seconds.observe(seconds)
-        self._metrics.queue_time.set(round(waits[-1] * 1000))
+            self._metrics.queue_time.set(round(seconds * 1000))
 
     def batch_done(self, report: BatchReport, seconds: float) -> None:
         """A worker has answered a batch that it was given `seconds` ago."""
@@ -193,25 +260,37 @@ class ModelMetrics:
 
     def answered(self, seconds: float, waited: float, version_given: bool) -> None:
         """A handler's answer is on its way to the client, `seconds` after the request was queued."""
-        _, latency, queued = self._asked[version_given]
-        latency.inc(seconds * 1e6)
-        queued.inc(waited * 1e6)
+        self._latency[version_given].inc(seconds * 1e6)
+        self._waited[version_given].inc(waited * 1e6)
         self._request_seconds.observe(seconds)
 
-    def worker_restarted(self) -> None:
-        """A worker that died is started again."""
-        self._restarts.inc()
+    def first_piece(self, seconds: float) -> None:
+        """The first piece of an answer in pieces is on its way, `seconds` after the request was queued."""
+        self._first_seconds.observe(seconds)
+
+    def worker_loaded(self, report: LoadReport) -> None:
+        """A worker has loaded the model."""
+        self._load_seconds.observe(report.seconds)
+        self._metrics.emit(report.emitted)
+
+    def worker_restarted(self, error: ServingError) -> None:
+        """A worker that has ended by this error is started again."""
+        self._restarts[cause_of(error)].inc()
 
     def watch(
         self,
-        depth: Callable[[], float],
+        gauges: Mapping[str, Callable[[], float]],
         workers: Mapping[str, Callable[[], float]],
         processes: Callable[[], Mapping[str, int]],
     ) -> None:
-        """Ask these at each scrape: how many requests wait, how many workers are in each state, and their processes."""
+        """Ask these at each scrape.
+
+        `gauges` are those of OF_MODEL; `workers` tells how many there are in each state.
+        """
         self._metrics.processes[tuple(self._labels.values())] = processes
-        self._metrics.depth.labels(**self._labels).set_function(depth)
-        self._states = tuple(workers)
+        self._gauges, self._states = tuple(gauges), tuple(workers)
+        for name, value in gauges.items():
+            self._metrics.of_model[name].labels(**self._labels).set_function(value)
         for state, count in workers.items():
             self._metrics.workers.labels(**self._labels, state=state).set_function(count)
 
@@ -220,12 +299,7 @@ class ModelMetrics:
         labels = tuple(self._labels.values())
         self._metrics.processes.pop(labels, None)
         with suppress(KeyError):
-            self._metrics.depth.remove(*labels)
+            for name in self._gauges:
+                self._metrics.of_model[name].remove(*labels)
             for state in self._states:
                 self._metrics.workers.remove(*labels, state)
-
-    def _theirs(self, version: str) -> tuple[Counter, Counter, Counter]:
-        """TorchServe's three counters, whose version label is `default` unless the client named one."""
-        metrics = self._metrics
-        labels = self._labels | {"model_version": version, "hostname": metrics.hostname}
-        return metrics.accepted.labels(**labels), metrics.latency.labels(**labels), metrics.waited.labels(**labels)

@@ -56,6 +56,7 @@ class Model:
         self.handler = handler
         self._next_number = next_number
         self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = metrics
         self._counted = metrics.model(name, self.version)
         self._batcher = Batcher(
             asyncio.get_running_loop(),
@@ -79,7 +80,13 @@ class Model:
         )
         if failure is None:
             by_state = {state: partial(self._pool.count, state) for state in WORKER_STATES}
-            self._counted.watch(self._batcher.__len__, by_state, self._pool.processes)
+            gauges = {
+                "queue_depth": self._batcher.__len__,
+                "queue_capacity": lambda: self._batcher.limit,
+                "requests_in_flight": lambda: self._batcher.flying,
+                "model_ready": lambda: float(self._pool.count("ready") > 0),
+            }
+            self._counted.watch(gauges, by_state, self._pool.processes)
 
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
@@ -172,6 +179,8 @@ class Model:
             threads=config.threads(len(os.sched_getaffinity(0))),
             max_response_size=settings.max_response_size,
             several=max(config.min_workers, config.max_workers) > 1,
+            metrics=self._metrics.choice.model,
+            metric_ids=self._metrics.choice.logged(""),
         )
         name = f"W-{number}-{self.name}_{self.version}"
         return number, Load(spec, name, config.startup_timeout, config.response_timeout, settings.blacklist_env_vars)

@@ -173,7 +173,7 @@ class WorkerPool:
                 logger.warning("%s is started again in %g s: %s", seat.load.name, delay, error.explained())
                 await self._sleep(delay)
                 seat.state, seat.started_at = LOADING, datetime.now(UTC)
-                self._counted.worker_restarted()
+                self._counted.worker_restarted(error)
                 self._settled()
         finally:
             if seat.state != FAILED:
@@ -208,7 +208,7 @@ class WorkerPool:
     def _loaded(self, seat: Seat, report: LoadReport) -> None:
         seat.state, seat.error, seat.failing_since, seat.attempts = READY, None, None, 0
         self._metrics.worker_loaded(seat.load.name, time.monotonic() - seat.asked_at)
-        self._metrics.emit(report.emitted)
+        self._counted.worker_loaded(report)
         self.signature = report.signature
         logger.info("%s has loaded its model in %.2f s", seat.load.name, report.seconds)
         if not seat.first.done():

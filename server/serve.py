@@ -11,6 +11,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -94,6 +95,11 @@ def _announce(lock: Lock, state: State, folder: Path | None) -> None:
         os.close(descriptor)
 
 
+def _place(bound: Bound | None) -> str | None:
+    """The host and port of a listener of gRPC."""
+    return str(bound.address).partition("://")[2] if bound else None
+
+
 class Server:
     """Three HTTP servers and the registry they share."""
 
@@ -116,7 +122,7 @@ class Server:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        metrics = Metrics()
+        metrics = self._metrics
         registry = ModelRegistry(self._settings, metrics)
         snapshots = Snapshots(self._settings, registry)
         apps = self._apps(registry, metrics, snapshots)
@@ -157,7 +163,7 @@ class Server:
     async def _start(
         self,
         registry: ModelRegistry,
-        servers: list[HttpServer],
+        servers: list[HttpServer | GrpcServer],
         snapshots: Snapshots,
         ready: Callable[[State], None],
         folder: Path | None,
@@ -194,7 +200,7 @@ class Server:
     async def _shut_down(
         self,
         registry: ModelRegistry,
-        servers: list[HttpServer],
+        servers: list[HttpServer | GrpcServer],
         serving: list[asyncio.Task[None]],
         helpers: list[asyncio.Task[object]],
     ) -> None:
@@ -203,11 +209,12 @@ class Server:
         for helper in helpers:
             helper.cancel()
         for server in servers:
-            server.should_exit = True
+            server.finish()
         await asyncio.wait(serving, timeout=self._settings.drain_timeout)
         await registry.close(0)
         for server in servers:
             server.give_up()
         await asyncio.gather(*serving, *helpers, return_exceptions=True)
         self._access_log.flush()
+        self._metrics.flush()
         logger.info("stopped")

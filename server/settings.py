@@ -157,7 +157,13 @@ class Settings(BaseSettings):
     )
     enable_metrics_api: Flag = Field(True, description="open the metrics listener")
     metrics_mode: Annotated[Literal["prometheus", "log", "legacy"], BeforeValidator(_mode)] = Field(
-        "prometheus", description="accepted; metrics are always there to be scraped, and never in the log"
+        "prometheus", description="where TorchServe's metrics go: `prometheus`, `log` or `legacy`"
+    )
+    metrics_config: Path | None = Field(
+        None, description="YAML file that declares TorchServe's and the models' metrics"
+    )
+    model_metrics_auto_detect: Flag | None = Field(
+        None, description="take metrics that no file declares; true without metrics_config, else false"
     )
     metric_time_interval: float = Field(60, gt=0, description="seconds between two measurements of the system")
     disable_system_metrics: Flag = Field(False, description="do not measure CPU, memory and disk")
@@ -180,6 +186,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_location: Path = Field(Path("logs"), description="folder of the log files")
+    metrics_location: Path | None = Field(None, description="folder of the metrics' log files, if not log_location")
     tokens: str = Field("", description="static tokens, from NUMSERVE_TOKENS alone", exclude=True, repr=False)
     temp_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()), description="TEMP, or the system's", exclude=True

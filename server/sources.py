@@ -10,7 +10,12 @@ from typing import Any
 
 from .properties import InvalidConfiguration, parse
 
-ALWAYS_READ = {"TEMP": "temp_dir", "LOG_LOCATION": "log_location", "NUMSERVE_TOKENS": "tokens"}
+ALWAYS_READ = {
+    "TEMP": "temp_dir",
+    "LOG_LOCATION": "log_location",
+    "METRICS_LOCATION": "metrics_location",
+    "NUMSERVE_TOKENS": "tokens",
+}
 """Environment variables that count without `enable_envvars_config`, and the setting each one gives."""
 
 ALWAYS_OVERRIDING = {"ts_open_inference_protocol": "TS_OPEN_INFERENCE_PROTOCOL"}
@@ -42,12 +47,8 @@ UNSERVED = {
     "io_ratio": _NETTY,
     "async_logging": "the log is always buffered",
     "install_py_dep_per_model": "packages are not installed for a model; install them beside numserve",
-    "metrics_config": "metrics are defined in the code; a handler's own metrics need no declaration",
-    "model_metrics_auto_detect": "a handler's own metrics are always taken",
+    "metrics_format": "Prometheus's text format is the only one",
     "system_metrics_cmd": "system metrics are measured inside the server",
-    "ts_header_key_sequence_id": _SEQUENCE,
-    "ts_header_key_sequence_start": _SEQUENCE,
-    "ts_header_key_sequence_end": _SEQUENCE,
     "keystore": _KEYSTORE,
     "keystore_pass": _KEYSTORE,
     "keystore_type": _KEYSTORE,

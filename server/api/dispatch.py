@@ -10,7 +10,7 @@ from ...archiver import ArchiveError
 from ..errors import InvalidRequest, ModelNotFound, ServingError
 from ..logs import Exchange
 from ..messages import InferenceRequest, InferenceResponse
-from ..metrics import Metrics
+from ..metrics import UNKNOWN_MODEL, Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from .bodies import ClientLeft, Receive, Scope, Send, read_body, to_inference_request, to_response
@@ -50,10 +50,12 @@ class Dispatcher:
         try:
             await self._serve(target, scope, receive, send)
         except TooLarge as error:
+            self._metrics.request_rejected("too_large")
             await _refuse_and_drain(error, scope, receive, send)
         except (ServingError, ArchiveError, WireError) as error:
             if isinstance(error, ModelNotFound):
                 self._metrics.request_rejected("unknown_model")
+                self._metrics.prediction_answered(UNKNOWN_MODEL, "", 404)
             await send_error(error, False, scope, send)
 
     async def _serve(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:

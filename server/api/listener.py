@@ -70,6 +70,8 @@ class Listener:
                 await send_error(error, self._operator, scope, send_dressed)
         finally:
             self._metrics.request_answered(sent or 500)
+            if exchange.model is not None:
+                self._metrics.prediction_answered(exchange.model, exchange.version or "", sent or 500)
             self._access_log.note(_client(scope), _request(scope), sent, time.perf_counter() - began, exchange)
 
     def _dress(self, headers: Headers, identity: str, keep: bool) -> Headers:

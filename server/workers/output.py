@@ -78,4 +78,4 @@ class WorkerOutput(asyncio.Protocol):
             self._dropped = 0
 
     def _log(self, text: str) -> None:
-        logger.info("%s %s", self._worker, text, extra={"worker": self._worker})
+        logger.info("%s", text, extra={"worker": self._worker})

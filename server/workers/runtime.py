@@ -18,6 +18,7 @@ from ...handlers import (
     Context,
     Handler,
     HandlerError,
+    MetricTypes,
     PredictionException,
     engine_of,
     load_handler,
@@ -74,6 +75,9 @@ class Runtime:
             model_yaml_config=spec.config,
             threads=spec.threads,
         )
+        for metric in spec.metrics:
+            kind = MetricTypes(metric.kind)
+            self._context.metrics.add_metric_to_cache(metric.name, metric.unit, metric.labels, kind)
         self._handler: Handler | None = None
         self._memory = 0
         self._measured_at = 0.0
@@ -119,6 +123,8 @@ class Runtime:
         try:
             rows = [{part.name: self._value(part) for part in request.parts} for request in requests]
             self._context.begin([request.id for request in requests], [_headers(request) for request in requests])
+            if self._spec.metric_ids:
+                self._context.metrics.request_ids = dict(enumerate(request.id for request in requests))
             self._context.intermediate = partial(self._send_pieces, len(requests))
             answers = self._handler.handle(rows, self._context)
             seconds = time.perf_counter() - began
@@ -131,7 +137,8 @@ class Runtime:
         emitted = self._emitted()
         if not isinstance(outcome, Failure):
             labels = {"ModelName": self._spec.name, "Level": "Model"}
-            emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels),)
+            ids = ",".join(request.id for request in requests) if self._spec.metric_ids else ""
+            emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels, ids),)
         return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news())
 
     def _send_pieces(self, count: int, pieces: list[Any]) -> None:
@@ -217,7 +224,9 @@ class Runtime:
 
     def _emitted(self) -> tuple[Emitted, ...]:
         """What the handler has measured since the last time, as messages of the server's."""
-        return tuple(Emitted(e.name, e.kind, e.value, e.unit, e.labels) for e in self._context.metrics.drain())
+        return tuple(
+            Emitted(e.name, e.kind, e.value, e.unit, e.labels, e.request) for e in self._context.metrics.drain()
+        )
 
     def _engine_news(self) -> dict[str, Any] | None:
         """What the engine says of the model, where it is not what it said the last time."""

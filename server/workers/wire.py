@@ -19,6 +19,7 @@ import orjson
 
 from ..messages import (
     BatchReport,
+    DeclaredMetric,
     Emitted,
     Failure,
     InferenceRequest,
@@ -165,11 +166,16 @@ def pack_load(spec: ModelSpec) -> list[Buffer]:
 
 def unpack_load(frame: Frame) -> ModelSpec:
     """The model to load."""
+    said = frame.meta | {"metrics": tuple(_declared(metric) for metric in frame.meta["metrics"])}
     if not frame.blobs:
-        return ModelSpec(**frame.meta)
+        return ModelSpec(**said)
     import yaml  # a worker whose model has no YAML starts without it
 
-    return ModelSpec(**frame.meta | {"config": yaml.safe_load(bytes(frame.blobs[0]))})
+    return ModelSpec(**said | {"config": yaml.safe_load(bytes(frame.blobs[0]))})
+
+
+def _declared(said: dict[str, Any]) -> DeclaredMetric:
+    return DeclaredMetric(**said | {"labels": tuple(said["labels"])})
 
 
 def pack_loaded(outcome: LoadReport | LoadFailure) -> list[Buffer]:

@@ -43,6 +43,10 @@ class Log:
     def note(self, client, request, status, seconds, exchange):
         self.noted.append((request, status, exchange))
 
+    def prediction_answered(self, model, version, code): ...
+
+    def request_rejected(self, reason): ...
+
     def request_answered(self, status):
         self.noted.append(status)
 

@@ -27,7 +27,14 @@ def test_a_text_line_has_torchserves_layout(set_up):
     out = io.StringIO()
     set_up("text", "INFO", None, out)
     logging.getLogger("numserve.server.x").warning("odd\nthing\x1b[0m")
-    assert out.getvalue()[23:] == " [WARN ] numserve.server.x - odd\\x0athing\\x1b[0m\n"
+    assert out.getvalue()[23:] == " [WARN ] main numserve.server.x - odd\\x0athing\\x1b[0m\n"
+
+
+def test_what_a_worker_says_bears_its_name(set_up):
+    out = io.StringIO()
+    set_up("text", "INFO", None, out)
+    logging.getLogger(logs.MODEL).info("hello", extra={"worker": "W-9000-m_1.0"})
+    assert out.getvalue()[23:] == " [INFO ] W-9000-m_1.0-stdout MODEL_LOG - hello\n"
 
 
 def test_a_traceback_follows_indented(set_up):

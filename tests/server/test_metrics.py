@@ -4,7 +4,8 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numserve.server.messages import BatchReport, Emitted
+from numserve.server.errors import ModelLoadFailed, ResponseTimeout, WorkerDied
+from numserve.server.messages import BatchReport, Emitted, LoadFailure, LoadReport
 from numserve.server.metrics import Metrics, ModelMetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -31,7 +32,7 @@ def test_a_response_is_counted_by_its_class(metrics, status, family):
 
 def test_counters_keep_their_names_and_have_no_created_series(metrics, model):
     model.accepted(version_given=True)
-    model.worker_restarted()
+    model.worker_restarted(WorkerDied("Worker died."))
     text = metrics.exposition().decode()
     assert "# TYPE Requests2XX counter\n" in text
     assert "# TYPE ts_inference_requests_total counter\n" in text
@@ -136,7 +137,7 @@ def test_a_handler_cannot_fill_the_memory_with_label_values(metrics):
 
 
 def test_a_removed_model_leaves_its_counters_and_takes_its_gauges(metrics, model):
-    model.watch(lambda: 3, {"ready": lambda: 1.0}, dict)
+    model.watch({"queue_depth": lambda: 3}, {"ready": lambda: 1.0}, dict)
     model.rejected("queue_full")
     assert samples(metrics, "numserve_queue_depth")[0].endswith(" 3.0")
     model.removed()
@@ -146,7 +147,7 @@ def test_a_removed_model_leaves_its_counters_and_takes_its_gauges(metrics, model
 
 async def test_a_worker_shows_its_memory_while_it_is_there(metrics, model):
     running = {"9000": os.getpid(), "9001": 1 << 22}  # the second has just died
-    model.watch(lambda: 0, {}, lambda: running)
+    model.watch({}, {}, lambda: running)
     await metrics.measure_workers()
     (line,) = samples(metrics, "numserve_worker_memory_bytes")
     assert line.startswith('numserve_worker_memory_bytes{model_name="digits",model_version="1.0",worker="9000"} ')
@@ -162,3 +163,38 @@ def test_unknown_models_share_one_label(metrics):
     assert samples(metrics, "numserve_requests_rejected_total") == [
         'numserve_requests_rejected_total{model_name="_unknown",reason="unknown_model"} 2.0'
     ]
+
+
+def load_failed(out_of_memory: bool) -> ModelLoadFailed:
+    return ModelLoadFailed("digits", "1.0", LoadFailure("load", "E", "", out_of_memory=out_of_memory))
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (WorkerDied("Worker died."), "died"),
+        (ResponseTimeout("Worker died."), "response_timeout"),
+        (load_failed(False), "load_failed"),
+        (load_failed(True), "out_of_memory"),
+    ],
+)
+def test_a_restart_is_counted_by_what_ended_the_worker(metrics, model, error, cause):
+    model.worker_restarted(error)
+    labels = f'{{model_name="digits",model_version="1.0",cause="{cause}"}}'
+    found = samples(metrics, "numserve_worker_restarts_total")
+    assert f"numserve_worker_restarts_total{labels} 1.0" in found
+    assert sum(line.endswith(" 0.0") for line in found) == 3
+
+
+def test_the_first_piece_and_the_load_have_histograms(metrics, model):
+    model.first_piece(0.25)
+    model.worker_loaded(LoadReport(1.5, 0))
+    for name, value in (("time_to_first_chunk", 0.25), ("model_load_duration", 1.5)):
+        assert samples(metrics, f"numserve_{name}_seconds_sum")[0].endswith(f" {value}")
+
+
+def test_the_process_and_the_build_are_described(metrics):
+    text = metrics.exposition().decode()
+    for name in ("process_resident_memory_bytes", "python_info", "numserve_build_info"):
+        assert f"# TYPE {name} gauge\n" in text
+    assert "# TYPE process_cpu_seconds_total counter\n" in text

@@ -321,7 +321,7 @@ async def test_restarts_and_load_times_are_counted(house):
     worker.die()
     await house.settle()
     text = house.metrics.exposition(["numserve_worker_restarts_total", "WorkerLoadTime"]).decode()
-    assert 'numserve_worker_restarts_total{model_name="m",model_version="1.0"} 1.0' in text
+    assert 'numserve_worker_restarts_total{model_name="m",model_version="1.0",cause="died"} 1.0' in text
     assert 'WorkerLoadTime{WorkerName="W-9000-m_1.0"' in text
     await house.pool.stop()
     assert b"WorkerLoadTime" not in house.metrics.exposition(["WorkerLoadTime"])

@@ -33,6 +33,7 @@ class Silent:
     def batch_sent(self, waits): ...
     def batch_done(self, report, seconds): ...
     def answered(self, seconds, waited, version_given): ...
+    def first_piece(self, seconds): ...
 
 
 class Running:
@@ -393,7 +394,7 @@ async def test_what_a_handler_prints_is_logged_with_its_workers_name(start, capl
     with caplog.at_level(logging.INFO, "numserve.model"):
         running = await loaded(await start("print('hello')\n" + textwrap.dedent(ECHO)))
         await running.stop()
-    assert "W-9000-m_1.0 hello" in [record.getMessage() for record in caplog.records]
+    assert ("W-9000-m_1.0", "hello") in [(record.worker, record.getMessage()) for record in caplog.records]
 
 
 async def test_a_failed_prediction_leaves_the_worker_alive(start):

@@ -72,6 +72,8 @@ SAMPLES = {
     "ts_open_inference_protocol": ("false", False),
     "enable_metrics_api": ("no", False),
     "metrics_mode": (" Log ", "log"),
+    "metrics_config": ("/metrics.yaml", "/metrics.yaml"),
+    "model_metrics_auto_detect": ("true", True),
     "metric_time_interval": ("1.5", 1.5),
     "disable_system_metrics": ("true", True),
     "allowed_urls": ("https://a/.*,file://.*", ("https://a/.*", "file://.*")),
@@ -91,6 +93,7 @@ SAMPLES = {
     "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
     "log_location": ("/l", "/l"),
+    "metrics_location": ("/m", "/m"),
 }
 
 

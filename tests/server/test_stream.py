@@ -32,6 +32,8 @@ class Silent:
 
     def batch_done(self, report, seconds): ...
 
+    def first_piece(self, seconds): ...
+
     def answered(self, seconds, waited, version_given):
         self.answers += 1
 

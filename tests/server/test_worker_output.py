@@ -23,7 +23,7 @@ async def output(clock, caplog) -> WorkerOutput:
 
 
 def lines(caplog) -> list[str]:
-    return [record.getMessage().removeprefix("W ") for record in caplog.records]
+    return [record.getMessage() for record in caplog.records]
 
 
 @pytest.mark.parametrize("pieces", [[b"one\ntwo\r\n"], [b"o", b"n", b"e\ntw", b"o\r", b"\n"], [b"one\ntwo"]])

@@ -1,0 +1,108 @@
+"""Servers with real workers, one for each way that metrics can go; what speaks to them is the inference contract's."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+INFERENCE = HERE.parent / "inference" / "conftest.py"
+
+
+def _module() -> Any:
+    spec = importlib.util.spec_from_file_location("numserve_contract_conftest_of_metrics", INFERENCE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
+
+
+SHARED = _module()
+deviates = SHARED.deviates
+
+
+class Measured:
+    """A server that has one model, `measures`, which measures what a request orders."""
+
+    def __init__(self, contract: Any) -> None:
+        self.contract = contract
+        self.handlers = HERE / "handlers"
+        self.logs = contract.server.folder / "logs"
+        contract.model("measures", handler=str(HERE / "handlers" / "measures"))
+
+    def measure(self, *orders: tuple[str, list[Any], dict[str, Any]]) -> Any:
+        """Have the model measure; gives the answer."""
+        answer = self.contract.json("/predictions/measures", orders)
+        assert answer.status == 200, answer.body
+        return answer
+
+    def scrape(self, *names: str) -> str:
+        """The exposition, or the samples of these names."""
+        query = "&".join(f"name[]={name}" for name in names)
+        answer = self.contract.request("GET", f"/metrics?{query}", listener="metrics")
+        assert answer.status == 200, answer.body
+        return str(answer.body.decode())
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The value of the one sample that has these labels; None where there is none."""
+        wanted = [f'{label}="{text}"' for label, text in labels.items()]
+        lines = [line for line in self.scrape(name).splitlines() if not line.startswith("#")]
+        found = [line for line in lines if all(each in line for each in wanted)]
+        assert len(found) < 2, found
+        return float(found[0].rsplit(" ", 1)[1]) if found else None
+
+    def lines(self, file: str, text: str) -> list[str]:
+        """The lines of a log file that hold `text`, once there is one."""
+        path = self.logs / file
+
+        def found() -> list[str]:
+            return [line for line in path.read_text().splitlines() if text in line] if path.is_file() else []
+
+        self.contract.eventually(lambda: bool(found()))
+        return found()
+
+
+@contextlib.contextmanager
+def _measuring(folder: Path, config: str) -> Iterator[Measured]:
+    with SHARED._serving(folder, config) as contract:
+        yield Measured(contract)
+
+
+@pytest.fixture(scope="session")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """`metrics_mode=prometheus`, which is the default."""
+    with _measuring(tmp_path_factory.mktemp("scraped"), "metric_time_interval=0.2\n") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """`metrics_mode=log`, written as carelessly as TorchServe takes it."""
+    with _measuring(tmp_path_factory.mktemp("logged"), "metrics_mode= LOG \nmetric_time_interval=0.2\n") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """`metrics_mode=legacy`, with JSON lines."""
+    with _measuring(tmp_path_factory.mktemp("legacy"), "metrics_mode=legacy\nlog_format=json\n") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """What a metrics.yaml declares, and nothing else."""
+    with _measuring(tmp_path_factory.mktemp("declared"), f"metrics_config={HERE}/metrics.yaml\n") as found:
+        yield found
+
+
+LABELS = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+"""One label of a sample."""
