@@ -25,7 +25,9 @@ from .formats.writing import staged
 logger = logging.getLogger(__name__)
 
 LEAST = 1 << 18  # bytes from which an array is worth a file
+LARGE = 1 << 24  # bytes from which a second copy of an array is worth avoiding, at some cost
 _SAMPLES, _SLICE = 4096, 1 << 20
+_PRESENT, _SWAPPED, _OF_A_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))  # Source: Linux, pagemap.rst
 
 _folder: Path | None = None
 _ours: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
@@ -50,15 +52,52 @@ def shared(array: Array) -> Array:
 
 
 def let_go(array: Array) -> None:
-    """Hand back the pages of a shared array that will hardly be read again; whoever does so all the same gets them."""
+    """Hand back the pages of a shared or borrowed array that will hardly be read again.
+
+    Whoever does so all the same gets them from the file; pages that somebody has written to stay.
+    """
     memory = _memory_of(array)
-    if memory is not None and memory in _ours:
+    if memory is None:
+        return
+    if memory in _ours:
         memory.madvise(mmap.MADV_DONTNEED)
+    elif is_borrowed(array):
+        _let_go_between(memory, *np.lib.array_utils.byte_bounds(array))
 
 
 def is_mapped(array: Array) -> bool:
     """Whether the elements are a file's pages."""
     return _memory_of(array) is not None
+
+
+def is_borrowed(array: Array) -> bool:
+    """Whether the elements are a file's pages that are copied before they are changed, as parameters do."""
+    return not array.flags.writeable and is_mapped(array)
+
+
+def stays_in_its_file(array: Array) -> bool:
+    """Whether an array is better read where it is, in whatever order, than copied."""
+    return array.nbytes >= LARGE and array.flags.aligned and is_borrowed(array)
+
+
+def _let_go_between(memory: mmap.mmap, start: int, end: int) -> None:
+    """Hand back the whole pages between two addresses, as long as none of them was written to."""
+    begin = np.frombuffer(memory, np.uint8).ctypes.data
+    first, last = -(-start // mmap.PAGESIZE), end // mmap.PAGESIZE
+    if first < last and _as_in_the_file(first, last):
+        memory.madvise(mmap.MADV_DONTNEED, first * mmap.PAGESIZE - begin, (last - first) * mmap.PAGESIZE)
+
+
+def _as_in_the_file(first: int, last: int) -> bool:
+    """Whether these pages of the process are a file's or not there; not so where the system does not tell."""
+    try:
+        with open("/proc/self/pagemap", "rb") as file:
+            file.seek(8 * first)
+            pages = np.frombuffer(file.read(8 * (last - first)), np.uint64)
+    except OSError:
+        return False
+    own = (pages & _PRESENT != 0) & (pages & _OF_A_FILE == 0) | (pages & _SWAPPED != 0)
+    return len(pages) == last - first and not own.any()
 
 
 def _memory_of(array: Array) -> mmap.mmap | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..dtype import Array
+from ..sharing import stays_in_its_file
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 TILE, TURNED_BYTES = 64, 1 << 20
@@ -29,13 +30,23 @@ def aligned(shape: Sequence[int], dtype: Any = np.float32) -> Array:
 
 
 def at_home(array: Array) -> Array:
-    """An array that lies in order from a cache line's beginning: itself, or a copy of it."""
+    """An array that lies in order from a cache line's beginning: itself, or a copy of it.
+
+    What is large and in a file stays there, where it is in order at least when it is turned.
+    """
     if array.flags.c_contiguous and array.__array_interface__["data"][0] % ALIGNMENT == 0:
         return array
+    if (array.flags.c_contiguous or array.T.flags.c_contiguous) and stays_in_its_file(array):
+        return array
     home = aligned(array.shape, array.dtype)
-    for rows in _strips(array):
-        np.copyto(home[rows], array[rows])
+    fill(home, array)
     return home
+
+
+def fill(target: Array, array: Array) -> None:
+    """Copy an array into another of its shape."""
+    for rows in _strips(array):
+        np.copyto(target[rows], array[rows])
 
 
 def _strips(array: Array) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from numserve.engine.compiled import compile_module
 from numserve.engine.dtype import Array
 from numserve.engine.errors import EngineError
 from numserve.engine.executors import executor_named
-from numserve.engine.sharing import is_mapped, let_go, share_in, shared
+from numserve.engine.formats.mapping import map_file
+from numserve.engine.graph.memory import at_home
+from numserve.engine.sharing import is_borrowed, is_mapped, let_go, share_in, shared
 
 LARGE = np.arange(sharing.LEAST, dtype=np.float32).reshape(2, -1)
 
@@ -114,3 +117,63 @@ def test_a_compiled_model_runs_on_shared_weights(executor: str, folder: Path) ->
     assert all(is_mapped(a) for a in compiled.graph.constants.values() if a.nbytes >= sharing.LEAST)
     lowered = sum(a.nbytes >= sharing.LEAST for a in compiled.graph.constants.values())
     assert len(files(folder)) > lowered if executor == "native" else lowered
+
+
+def borrowed(path: Path) -> Array:
+    """4096 x 1024 numbers in a file, as a parameter has them."""
+    np.arange(1 << 22, dtype=np.float32).tofile(path)
+    parameter = nn.Parameter(requires_grad=False)
+    parameter.borrow(np.frombuffer(map_file(path), np.float32).reshape(4096, 1024))
+    return parameter.array
+
+
+def resident(array: Array) -> int:
+    """How many pages of an array the process has mapped."""
+    first = array.ctypes.data // mmap.PAGESIZE
+    with open("/proc/self/pagemap", "rb") as file:
+        file.seek(8 * first)
+        pages = np.frombuffer(file.read(8 * (array.nbytes // mmap.PAGESIZE)), np.uint64)
+    return int((pages >> np.uint64(63)).sum())
+
+
+def test_pages_of_a_borrowed_array_can_be_let_go(tmp_path: Path) -> None:
+    array = borrowed(tmp_path / "weights")
+    total = array.sum()
+    assert is_borrowed(array) and resident(array) > 4000
+    let_go(array.T)
+    assert resident(array) == 0 and array.sum() == total
+
+
+def test_pages_that_somebody_wrote_to_are_not_let_go(tmp_path: Path) -> None:
+    array = borrowed(tmp_path / "weights")
+    whole = array
+    while not whole.flags.writeable:
+        whole = whole.base
+    whole.reshape(-1)[5] = -1
+    let_go(array)
+    assert array[0, 5] == -1
+
+
+def test_large_borrowed_weights_are_read_where_they_are(tmp_path: Path) -> None:
+    array = borrowed(tmp_path / "weights")
+    assert at_home(array.T).base is not None and np.shares_memory(at_home(array.T), array)
+    assert not np.shares_memory(at_home(array[:, ::2]), array)
+    assert not np.shares_memory(at_home(array[:64].T), array)
+    own = array.copy()
+    assert not np.shares_memory(at_home(own.T), own)
+
+
+@pytest.mark.parametrize("executor", ["numpy", "native"])
+def test_a_large_layer_keeps_no_second_copy(executor: str, tmp_path: Path) -> None:
+    try:
+        executor_named(executor)
+    except EngineError as error:
+        pytest.skip(str(error))
+    layer = nn.Linear(1024, 4096, bias=False).eval()
+    layer.weight.borrow(borrowed(tmp_path / "weights"))
+    x = Tensor(np.random.default_rng(0).standard_normal((1, 1024)).astype(np.float32))
+    compiled = compile_module(layer, x, executor=executor)
+    np.testing.assert_allclose(compiled(x).array, layer(x).array, rtol=1e-3)
+    assert compiled.graph is not None and compiled.reason == ""
+    (constant,) = (a for a in compiled.graph.constants.values() if a.nbytes >= sharing.LARGE)
+    assert np.shares_memory(constant, layer.weight.array)

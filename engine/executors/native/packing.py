@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 
 from ...dtype import Array
-from ...graph.memory import aligned
+from ...graph.memory import aligned, fill
 from .structures import Panel
 
 POINTS = {4: (0.0, 0.625, -0.625, 1.5, -1.5), 2: (0.0, 1.0, -1.0)}  # and infinity; as in winograd.h
@@ -42,7 +42,8 @@ def pack(weights: Array, widths: list[int], lanes: int) -> Array:
     for width in widths:
         panel = out[:, first * depth : (first + width * lanes) * depth].reshape(groups, depth, width * lanes)
         part = weights[:, :, first : first + width * lanes]
-        panel[:, :, : part.shape[2]] = part
+        for number in range(groups):
+            fill(panel[number, :, : part.shape[2]], part[number])
         panel[:, :, part.shape[2] :] = 0
         first += width * lanes
     return out.reshape(-1)

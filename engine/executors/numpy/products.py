@@ -64,7 +64,7 @@ def gemm(step: Step, shop: Workshop) -> Candidates:
     rest = None if residual is None else rows_of(residual)
     p = Product(rows_of(x), weight, bias, rest, rows_of(step.output), step.attributes.get("activation", ""))
     found = products(p, shop)
-    if len(p.x) <= FEW_ROWS and weight.nbytes <= WORTH_TURNING:
+    if len(p.x) <= FEW_ROWS and (weight.nbytes <= WORTH_TURNING or weight.T.flags.c_contiguous):
         found["product turned"] = partial(_turned, p, shop)
     return found
 
@@ -132,7 +132,9 @@ def clipped(x: Array, low: Array | None, high: Array | None, bench: Bench) -> tu
 
 
 def _turned(p: Product, shop: Workshop) -> Parts:
-    weight = shop.packed.get(p.weight, "turned", lambda: np.ascontiguousarray(p.weight.T))
+    weight = p.weight.T
+    if not weight.flags.c_contiguous:
+        weight = shop.packed.get(p.weight, "turned", lambda: np.ascontiguousarray(p.weight.T))
     return [
         p.part(partial(_times_turned, weight[a:b]), ALL, slice(a, b), bench)
         for bench, a, b in shop.shares(p.y.shape[1], p.weight.size)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...dtype import Array
+from ...sharing import LARGE
 from ..ir import Node, Value
 from .elementwise import BINARY, UNARY
 from .layouts import Layouts, Rule, image_shape, turned_dim
@@ -152,10 +153,15 @@ def _part(node: Node, draft: Layouts) -> bool:
 
 
 def _linear(node: Node, draft: Layouts) -> bool:
-    """A linear layer on flattened images: its weights' columns are put into the order of the pixels."""
+    """A linear layer on flattened images: its weights' columns are put into the order of the pixels.
+
+    Weights so large that they should not be there twice stay as they are; the images are turned in every run.
+    """
     x, weight = node.inputs[0], node.inputs[1]
     array = draft.array(weight)
     if not isinstance(x, Value) or x.name not in draft.flat or array is None or array.ndim != 2:
+        return False
+    if array.nbytes >= LARGE:
         return False
     assert isinstance(weight, Value)
     source, image = draft.flat[x.name]

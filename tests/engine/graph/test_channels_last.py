@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numserve import engine
-from numserve.engine import Tensor, cat, nn
+from numserve.engine import Tensor, cat, nn, sharing
 from numserve.engine.graph import Graph
 from numserve.engine.graph.passes.channels_last import to_channels_last
 from numserve.engine.graph.passes.identities import remove_identities
@@ -193,6 +193,17 @@ def test_a_linear_layer_follows_without_a_permute(name: str) -> None:
 
     assert ops(graph)["permute"] == 1
     assert ops(graph)["linear"] == 1
+
+
+def test_images_are_turned_rather_than_a_large_layers_weights() -> None:
+    outputs = sharing.LARGE // 4 // 192 + 1
+    module = formula(
+        lambda x, conv, fc: fc(conv(x).flatten(1)), conv=nn.Conv2d(4, 4, 3, padding=1), fc=nn.Linear(192, outputs)
+    )
+    graph = turned(module, IMAGE)
+
+    assert ops(graph)["permute"] == 2
+    assert any(np.shares_memory(array, module.fc.weight.array) for array in graph.constants.values())
 
 
 def test_what_is_flattened_can_also_be_an_output() -> None:

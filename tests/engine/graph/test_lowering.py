@@ -50,7 +50,7 @@ CLASSICS: dict[str, tuple[Callable[[], nn.Module], int, dict[str, int]]] = {
 LARGE: dict[str, tuple[Callable[[], nn.Module], int, dict[str, int]]] = {
     "alexnet": (
         lambda: models.alexnet(num_classes=10), 224,
-        {"permute": 1, "conv_nhwc": 5, "max_pool_nhwc": 3, "reshape": 1, "gemm": 3},
+        {"permute": 2, "conv_nhwc": 5, "max_pool_nhwc": 3, "reshape": 1, "gemm": 3},
     ),
     "inception_v3": (
         lambda: models.inception_v3(num_classes=10, init_weights=False, transform_input=True), 299,
@@ -91,8 +91,9 @@ def test_a_classic_consists_of_few_operations_and_gives_the_same(classic: Lowere
 @pytest.mark.parametrize("name", EVERY)
 def test_a_classic_is_planned_without_copies(classic: Lowered) -> None:
     planned = plan(classic.graph, batch=2)
+    turned = {"reshape"} if classic.ops["permute"] > 1 else set()  # images before a large linear layer
 
-    assert {step.op for step in planned.steps} == classic.ops.keys() - FREE
+    assert {step.op for step in planned.steps} == classic.ops.keys() - FREE | turned
     assert planned.memory.constants == sum(a.nbytes for a in classic.graph.constants.values())
 
 
