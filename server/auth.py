@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import math
 import os
 import secrets
@@ -15,11 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .address import Address
 from .errors import Forbidden, InvalidRequest, Unauthorized
+from .grpc import served
 from .properties import InvalidConfiguration
 
 if TYPE_CHECKING:
     from .settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SCOPES = ("predict", "manage", "metrics")
 SCOPE_OF_FACE = {"inference": "predict", "management": "manage", "metrics": "metrics"}
@@ -28,6 +33,8 @@ SCOPE_OF_KEY = {"management": "manage", "inference": "predict"}
 KEY_FILE = "key_file.json"
 KEY_BYTES = 24
 LEAST_CHARACTERS = 16
+LOOK_SECONDS = 1.0
+"""How long a change of the file of tokens may go unseen."""
 FAILED = "Token Authorization failed. Token either incorrect, expired, or not provided correctly"
 NOT_RENEWED = FAILED.replace("Authorization", "Authentication")
 """TorchServe's words where the key that renews keys is asked for."""
@@ -97,14 +104,55 @@ class KeyFile:
             ) from error
 
 
+class TokenFile:
+    """What the static tokens open; a file that has changed is read again before the next request."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read them. Raises: InvalidConfiguration where they cannot be."""
+        self._settings = settings
+        self._clock = clock
+        self._seen = self._state()
+        self._look_at = clock() + LOOK_SECONDS
+        self._grants = tuple(static_tokens(settings))
+
+    def grants(self) -> tuple[Grant, ...]:
+        """What they open now. A file that cannot be used leaves all as it was, with an error in the log."""
+        if self._settings.token_file and self._clock() >= self._look_at:
+            self._look_at = self._clock() + LOOK_SECONDS
+            if (state := self._state()) != self._seen:
+                self._seen = state
+                self._read_again()
+        return self._grants
+
+    def _read_again(self) -> None:
+        try:
+            self._grants = tuple(static_tokens(self._settings))
+        except InvalidConfiguration as error:
+            logger.error("the tokens stay as they were: %s", error)
+        else:
+            logger.info("%s was read again: %d tokens", self._settings.token_file, len(self._grants))
+
+    def _state(self) -> tuple[int, ...] | None:
+        """What changes with the file."""
+        try:
+            found = os.stat(self._settings.token_file or "")
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 class Authority:
     """Knows the tokens, and says whether one of them opens what is asked for."""
 
     def __init__(
-        self, static: Iterable[Grant] = (), keys: KeyFile | None = None, clock: Callable[[], float] = time.time
+        self,
+        static: Callable[[], Iterable[Grant]] = tuple,
+        keys: KeyFile | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Let in whoever holds one of these."""
-        self._static = tuple(static)
+        """Let in whoever holds one of these: `static` is asked for each request."""
+        self._static = static
+        self._has_static = bool([*static()])
         self._clock = clock
         self.keys = keys
 
@@ -114,15 +162,15 @@ class Authority:
 
         Raises: InvalidConfiguration where the tokens cannot be read.
         """
-        static = static_tokens(settings)
+        static = TokenFile(settings).grants
         wanted = settings.disable_token_authorization is False
-        if not static and not wanted:
+        if not static() and not wanted:
             return None
         return cls(static, KeyFile(Path(KEY_FILE), settings.token_expiration_min) if wanted else None)
 
     def guards(self, face: str) -> bool:
         """Whether a listener asks for tokens; that of metrics only where there are static ones, as in TorchServe."""
-        return face != "metrics" or bool(self._static)
+        return face != "metrics" or self._has_static
 
     def check(self, face: str, authorization: str, model: str | None = None) -> None:
         """Let a request for a listener, and perhaps a model, pass.
@@ -146,7 +194,7 @@ class Authority:
         """What the token opens; every known one is compared, so that the time taken tells nothing."""
         met = _digest(_bearer(authorization))
         found = None
-        for grant in (*self._static, *(self.keys.grants() if self.keys else ())):
+        for grant in (*self._static(), *(self.keys.grants() if self.keys else ())):
             if hmac.compare_digest(grant.digest, met) and grant.expires > self._clock():
                 found = grant
         return found
@@ -176,6 +224,9 @@ def check_exposure(settings: Settings) -> None:
         return
     faces = [face for face in SCOPE_OF_FACE if face != "metrics" or settings.enable_metrics_api]
     addresses = {f"{face}_address": getattr(settings, f"{face}_address") for face in faces}
+    if served(settings):
+        for face in SCOPE_OF_KEY:
+            addresses[f"grpc_{face}_address"] = Address(getattr(settings, f"grpc_{face}_address"), 0)
     exposed = [f"{key} = {address}" for key, address in addresses.items() if not address.loopback]
     if exposed:
         raise InvalidConfiguration(

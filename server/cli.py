@@ -22,6 +22,7 @@ from .properties import InvalidConfiguration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+LISTENERS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
 TOKEN = "NUMSERVE_TOKEN"
 """The variable with the token that the commands ask the server with."""
 
@@ -36,7 +37,7 @@ START_OPTIONS = [
     ),
     click.option("--no-config-snapshots", "--ncs", is_flag=True, help="Neither write nor restore snapshots."),
     click.option("--workflow-store", metavar="DIR", help="Accepted; workflows are not served."),
-    click.option("--log-config", metavar="FILE", help="Accepted; see log_format and log_level instead."),
+    click.option("--log-config", metavar="FILE", help="Logging configuration, YAML or JSON."),
     click.option("--cpp-log-config", metavar="FILE", help="Accepted; there is no C++ backend."),
     click.option("--plugins-path", "--ppath", metavar="PATH", help="Accepted; there are no Java plug-ins."),
     click.option("--detached", is_flag=True, hidden=True),
@@ -116,13 +117,13 @@ def status_command(as_json: bool, quiet: bool) -> None:
         status, _ = client.ask(_place(state, "inference"), "GET", "/ping")
         raise SystemExit(status != 200)
     if as_json:
-        addresses = {name: getattr(state, name) for name in ("inference", "management", "metrics")}
+        addresses = {name: getattr(state, name) for name in LISTENERS}
         click.echo(json.dumps({"pid": state.pid, "addresses": addresses, "logs": state.logs}, indent=2))
         return
     health = client.ask_json(_place(state, "management"), "/models?limit=100")
     click.echo(f"running, pid {state.pid}")
-    for name in ("inference", "management", "metrics", "logs"):
-        click.echo(f"  {name:<11} {getattr(state, name) or '-'}")
+    for name in (*LISTENERS, "logs"):
+        click.echo(f"  {name.replace('_', ' '):<15} {getattr(state, name) or '-'}")
     for model in health["models"]:
         _show_model(_place(state, "management"), model["modelName"])
 

@@ -39,6 +39,8 @@ class State:
     model_store: str | None = None
     key_file: str | None = None
     certificate: str | None = None
+    grpc_inference: str | None = None
+    grpc_management: str | None = None
 
 
 def temp_dir(environment: Mapping[str, str]) -> Path:

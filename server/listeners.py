@@ -128,11 +128,15 @@ class HttpServer(uvicorn.Server):
         self.up = asyncio.Event()
 
     async def run_until_told(self) -> None:
-        """Serve until `should_exit`, then let requests under way finish."""
+        """Serve until `finish()`, then let requests under way finish."""
         try:
             await self.serve([self._bound.socket])
         finally:
             self._bound.close()
+
+    def finish(self) -> None:
+        """Accept no more, and end when the requests under way have ended."""
+        self.should_exit = True
 
     def give_up(self) -> None:
         """Wait for nobody any more: hang up on whoever is left."""

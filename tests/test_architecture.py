@@ -23,7 +23,7 @@ THIRD_PARTY = {
     "engine": {"numpy"},
     "handlers": {"numpy", "orjson", "PIL", "yaml"},
     "server": {
-        "click", "fastapi", "orjson", "prometheus_client", "psutil", "pydantic", "pydantic_settings",
+        "click", "fastapi", "google", "grpc", "orjson", "prometheus_client", "psutil", "pydantic", "pydantic_settings",
         "python_multipart", "starlette", "uvicorn", "uvloop", "yaml",
     },
     "plugins": set[str](),
@@ -128,7 +128,7 @@ def test_every_folder_of_code_is_shipped() -> None:
     [
         ("numserve.server.cli", {"fastapi", "pydantic", "uvicorn", "numpy", "psutil", "prometheus_client"}),
         ("numserve.archiver.cli", {"numpy", "fastapi", "pydantic"}),
-        ("numserve.server.serve", {"numpy"}),
+        ("numserve.server.serve", {"numpy", "grpc", "google.protobuf"}),
         ("numserve.server.workers.child", {"fastapi", "starlette", "uvicorn", "pydantic"}),
         ("numserve.handlers", {"fastapi", "pydantic", "PIL"}),
         ("numserve.engine", {"fastapi", "PIL", "torch"}),

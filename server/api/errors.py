@@ -7,7 +7,7 @@ from .. import errors as e
 
 
 class WireError(Exception):
-    """A request that HTTP itself refuses, before any model is asked."""
+    """A request that the protocol itself refuses, before any model is asked."""
 
 
 class NoRoute(WireError):
@@ -77,3 +77,12 @@ def on_the_wire(error: Exception) -> tuple[int, str]:
     code, kind = next(WIRE[c] for c in type(error).__mro__ if c in WIRE)
     own = getattr(error, "code", None)
     return (own if isinstance(own, int) and 200 <= own <= 599 else code), kind
+
+
+EXPECTED = (e.ServingError, ArchiveError, WireError)
+"""The families whose texts are for clients; any other's may hold anything."""
+
+
+def message_of(error: Exception) -> str:
+    """What a client is told."""
+    return str(error) if isinstance(error, EXPECTED) else "Internal server error"

@@ -59,6 +59,18 @@ def add_open_inference(app: FastAPI, registry: ModelRegistry) -> None:
     add(f"{VERSION}/ready", face.version_ready, ready, answers, "version_modelReady")
 
 
+def server_metadata() -> dict[str, Any]:
+    """What serves here, and which extensions of the protocol it has."""
+    return {"name": "numserve", "version": __version__, "extensions": EXTENSIONS}
+
+
+def model_metadata(registry: ModelRegistry, name: str, version: str | None) -> dict[str, Any]:
+    """A model's versions, inputs and outputs. Raises: ModelNotFound, ModelVersionNotFound."""
+    model = registry.get(name, version)
+    versions = [each.version for each in registry.versions(name)]
+    return {"name": name, "versions": versions, "platform": PLATFORM, **model.signature()}
+
+
 class _OpenInference:
     """One method an operation."""
 
@@ -67,7 +79,7 @@ class _OpenInference:
 
     async def server(self) -> Response:
         """What serves here."""
-        return PrettyJSON({"name": "numserve", "version": __version__, "extensions": EXTENSIONS})
+        return PrettyJSON(server_metadata())
 
     async def live(self) -> Response:
         """It answers, so it lives."""
@@ -97,9 +109,7 @@ class _OpenInference:
         return self._readiness(model_name, model_version)
 
     def _told(self, model_name: str, model_version: str | None = None) -> Response:
-        model = self._registry.get(model_name, model_version)
-        versions = [each.version for each in self._registry.versions(model_name)]
-        return PrettyJSON({"name": model_name, "versions": versions, "platform": PLATFORM, **model.signature()})
+        return PrettyJSON(model_metadata(self._registry, model_name, model_version))
 
     def _readiness(self, model_name: str, model_version: str | None = None) -> Response:
         status = self._registry.get(model_name, model_version).status()

@@ -9,9 +9,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from ...archiver import ArchiveError
-from ..errors import ServingError
-from .errors import WireError, on_the_wire
+from .errors import message_of, on_the_wire
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -52,13 +50,9 @@ def speaks_open_inference(path: str) -> bool:
 
 
 def error_body(error: Exception, operator: bool, path: str = "") -> tuple[int, bytes]:
-    """The status and the JSON of an error; `detail` is for operators alone, `error` for those who speak a protocol.
-
-    An error of no family of ours is told by nothing but its status: its text may hold anything.
-    """
+    """The status and the JSON of an error; `detail` is for operators alone, `error` for those who speak a protocol."""
     code, kind = on_the_wire(error)
-    expected = isinstance(error, (ServingError, ArchiveError, WireError))
-    body: dict[str, Any] = {"code": code, "type": kind, "message": str(error) if expected else "Internal server error"}
+    body: dict[str, Any] = {"code": code, "type": kind, "message": message_of(error)}
     if speaks_open_inference(path):
         body["error"] = body["message"]
     if operator and (detail := getattr(error, "detail", "")):

@@ -1,0 +1,74 @@
+"""Which services a listener has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grpc import ServerCredentials
+
+from ..api.operations import Operations
+from ..auth import Authority
+from ..listeners import Bound
+from ..logs import AccessLog
+from ..metrics import Metrics
+from ..registry import ModelRegistry
+from ..settings import Settings
+from .calls import Calls, Service
+from .health import Health
+from .inference import Inference
+from .listener import GrpcServer, Limits, credentials
+from .management import Management
+from .open_inference import OpenInference
+from .predicting import Predictor
+from .reflection import Reflection
+
+
+class Faces:
+    """Makes the listeners of one server: the same registry, tokens, metrics and access log as by HTTP."""
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        settings: Settings,
+        authority: Authority | None,
+        metrics: Metrics,
+        access_log: AccessLog,
+        changed: Callable[[], None],
+    ) -> None:
+        """`changed` is called after each change of what is served."""
+        self._registry = registry
+        self._settings = settings
+        self._authority = authority
+        self._metrics = metrics
+        self._access_log = access_log
+        self._changed = changed
+
+    def server(self, face: str, bound: Bound) -> GrpcServer:
+        """The listener of inference or management."""
+        settings = self._settings
+        services = self._inference() if face == "inference" else self._management()
+        names = [name for each in services for name in each.names]
+        services += [Health(self._registry, names), Reflection([*names, *Health.names])]
+        limits = Limits(
+            settings.max_request_size,
+            getattr(settings, f"grpc_{face}_max_connection_age_ms"),
+            getattr(settings, f"grpc_{face}_max_connection_age_grace_ms"),
+        )
+        calls = Calls(face, self._authority, self._metrics, self._access_log)
+        return GrpcServer(bound, calls, services, limits, settings.drain_timeout, self._tls())
+
+    def _tls(self) -> ServerCredentials | None:
+        certificate, key = self._settings.certificate_file, self._settings.private_key_file
+        if not self._settings.enable_grpc_ssl or not certificate or not key:
+            return None
+        return credentials(certificate, key)
+
+    def _inference(self) -> list[Service]:
+        predictor = Predictor(self._registry, self._metrics)
+        services: list[Service] = [Inference(self._registry, predictor)]
+        if self._settings.ts_open_inference_protocol:
+            services.append(OpenInference(self._registry, predictor))
+        return services
+
+    def _management(self) -> list[Service]:
+        return [Management(Operations(self._registry, self._settings, self._changed))]
