@@ -22,6 +22,7 @@ from .api import Combined, inference_app, management_app, metrics_app
 from .api.gate import Gate
 from .api.listener import App, Listener
 from .auth import Authority
+from .grpc import INSTALL, asked_for, installed, served
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
 from .listeners import Bound, CannotBind, HttpServer, bind, tls_context
 from .metrics import Metrics
@@ -30,6 +31,9 @@ from .registry import ModelRegistry
 from .settings import Settings
 from .snapshot import Snapshots
 from .startup import load_startup_models
+
+if TYPE_CHECKING:
+    from .grpc.listener import GrpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +51,8 @@ def main(settings: Settings, detached: bool = False) -> int:
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
             stack.callback(logs.set_up(settings.log_format, settings.log_level, folder))
-            server = Server(settings, bound, tls, authority)
+            grpc = _bind_grpc(settings, stack)
+            server = Server(settings, bound, tls, authority, grpc)
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)
@@ -70,15 +75,39 @@ def _bind_all(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Boun
     return bound
 
 
+def _bind_grpc(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Bound]:
+    """A socket for each listener of gRPC, which holds its address until that starts.
+
+    Where nobody has asked for gRPC, an address in use keeps no server from starting: it does without, and says so.
+    Raises: InvalidConfiguration where gRPC must be served and cannot be, CannotBind.
+    """
+    if settings.enable_grpc and not installed():
+        raise InvalidConfiguration(f"Invalid configuration: enable_grpc = true: gRPC is an extra: {INSTALL}")
+    bound: dict[str, Bound] = {}
+    for face in ("inference", "management") if served(settings) else ():
+        address = Address(getattr(settings, f"grpc_{face}_address"), getattr(settings, f"grpc_{face}_port"))
+        try:
+            bound[face] = bind(f"grpc_{face}_port", address)
+        except CannotBind as error:
+            if asked_for(settings):
+                raise
+            logger.warning("no %s by gRPC: %s", face, error)
+            continue
+        stack.callback(bound[face].close)
+    return bound
+
+
 def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """What the listeners on https share; None where there is none."""
+    """What the listeners that speak TLS share; None where there is none."""
     key, certificate = settings.private_key_file, settings.certificate_file
-    if not any(getattr(settings, f"{face}_address").tls for face in ("inference", "management", "metrics")):
+    of_http = any(getattr(settings, f"{face}_address").tls for face in ("inference", "management", "metrics"))
+    if not of_http and not (settings.enable_grpc_ssl and served(settings)):
         return None
     if key is None or certificate is None:
+        what = "https" if of_http else "enable_grpc_ssl"
         raise CannotBind(
-            "https needs private_key_file and certificate_file, both PEM. For a try, openssl req -x509 "
-            "-newkey rsa:2048 -nodes -keyout key.pem -out certificate.pem -subj /CN=localhost "
+            f"{what} needs private_key_file and certificate_file, both PEM. For a try, openssl req -x509 -newkey "
+            "rsa:2048 -nodes -keyout key.pem -out certificate.pem -subj /CN=localhost "
             "-addext subjectAltName=DNS:localhost makes them; a keystore becomes PEM by openssl pkcs12 -in FILE -nodes"
         )
     return tls_context(certificate, key)
@@ -109,10 +138,12 @@ class Server:
         bound: dict[str, Bound],
         tls: ssl.SSLContext | None = None,
         authority: Authority | None = None,
+        grpc: dict[str, Bound] | None = None,
     ) -> None:
         """Be ready to run; nothing is started yet."""
         self._settings = settings
         self._bound = bound
+        self._grpc = grpc or {}
         self._tls = tls
         self._authority = authority
         self._access_log = logs.AccessLog(settings.log_format)
@@ -126,7 +157,10 @@ class Server:
         registry = ModelRegistry(self._settings, metrics)
         snapshots = Snapshots(self._settings, registry)
         apps = self._apps(registry, metrics, snapshots)
-        servers = [HttpServer(app, bound, self._tls if bound.address.tls else None) for bound, app in apps.items()]
+        servers: list[HttpServer | GrpcServer] = [
+            HttpServer(app, bound, self._tls if bound.address.tls else None) for bound, app in apps.items()
+        ]
+        servers += self._grpc_servers(registry, metrics, snapshots)
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
         stopping = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._start(registry, servers, snapshots, ready, folder))
@@ -142,6 +176,22 @@ class Server:
             if starting.done():
                 snapshots.write("shutdown")
             await self._shut_down(registry, servers, serving, helpers)
+
+    def _grpc_servers(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> list[GrpcServer]:
+        """The listeners of gRPC; their packages are imported here, where they are."""
+        if not self._grpc:
+            return []
+        from .grpc.faces import Faces
+
+        faces = Faces(
+            registry,
+            self._settings,
+            self._authority,
+            metrics,
+            self._access_log,
+            changed=lambda: snapshots.write("snapshot"),
+        )
+        return [faces.server(face, bound) for face, bound in self._grpc.items()]
 
     def _apps(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> dict[Bound, App]:
         apps: dict[str, App] = {
@@ -180,10 +230,28 @@ class Server:
                 logger.warning("%s is open to other machines, without authorization", bound.address)
         for server in servers:
             await server.up.wait()
+        self._tell_of_grpc()
         for problem in await load_startup_models(registry, self._settings):
             print(problem, flush=True)
         snapshots.write("startup")
         ready(self._state(folder))
+
+    def _tell_of_grpc(self) -> None:
+        """Once, in the log: where it is served, or why it is not."""
+        for face, bound in self._grpc.items():
+            logger.info("gRPC %s API bind to: %s", face, _place(bound))
+            if not bound.address.loopback and not self._authority:
+                logger.warning("%s is open to other machines, without authorization", _place(bound))
+        if installed() or self._settings.enable_grpc is False:
+            return
+        keys = asked_for(self._settings)
+        level = logging.WARNING if keys else logging.INFO
+        logger.log(
+            level,
+            "gRPC is an extra and not served%s: %s",
+            f", as {', '.join(keys)} would have it" * bool(keys),
+            INSTALL,
+        )
 
     def _state(self, folder: Path | None) -> State:
         return State(
@@ -194,6 +262,8 @@ class Server:
             logs=str(folder.resolve()) if folder else None,
             model_store=str(Path(self._settings.model_store).resolve()) if self._settings.model_store else None,
             key_file=str(self._authority.keys.path) if self._authority and self._authority.keys else None,
+            grpc_inference=_place(self._grpc.get("inference")),
+            grpc_management=_place(self._grpc.get("management")),
             certificate=str(self._settings.certificate_file.resolve()) if self._settings.certificate_file else None,
         )
 
