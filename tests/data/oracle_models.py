@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +89,79 @@ def pair(name: str, size: int | None = None) -> Pair:
     result = ours.load_state_dict({key: Tensor(value.numpy().copy()) for key, value in theirs.state_dict().items()})
     assert result.missing_keys == [] and result.unexpected_keys == []
     return Pair(theirs, ours.eval(), shape)
+
+
+class Bert(torch.nn.Module):
+    """An encoder as BERT's, written out."""
+
+    def __init__(self, words: int = 100, width: int = 32, heads: int = 4, layers: int = 2) -> None:
+        super().__init__()
+        make, self.heads = torch.nn, heads
+        self.words, self.places = make.Embedding(words, width), make.Embedding(64, width)
+        self.kinds, self.norm = make.Embedding(2, width), make.LayerNorm(width)
+        self.layers = make.ModuleList()
+        for _ in range(layers):
+            parts = {key: make.Linear(width, width) for key in "qkvo"}
+            parts |= {"up": make.Linear(width, 4 * width), "down": make.Linear(4 * width, width)}
+            parts |= {"norm_1": make.LayerNorm(width), "norm_2": make.LayerNorm(width)}
+            self.layers.append(make.ModuleDict(parts))
+        self.pool, self.head = make.Linear(width, width), make.Linear(width, 2)
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        batch, length = ids.size(0), ids.size(1)
+        places = torch.arange(length, device=ids.device).unsqueeze(0)
+        x = self.norm(self.words(ids) + self.places(places) + self.kinds(torch.zeros_like(ids)))
+        hidden = (1.0 - mask[:, None, None, :].to(x.dtype)) * -1e9
+        for layer in self.layers:
+            q, k, v = (layer[n](x).view(batch, length, self.heads, -1).permute(0, 2, 1, 3) for n in "qkv")
+            weights = torch.softmax(torch.matmul(q, k.transpose(-1, -2)) / (q.size(-1) ** 0.5) + hidden, -1)
+            seen = torch.matmul(weights, v).permute(0, 2, 1, 3).contiguous().view(batch, length, -1)
+            x = layer["norm_1"](x + layer["o"](seen))
+            x = layer["norm_2"](x + layer["down"](torch.nn.functional.gelu(layer["up"](x))))
+        return self.head(torch.tanh(self.pool(x[:, 0])))
+
+
+class Recurrent(torch.nn.Module):
+    """Words, an LSTM in both directions and a GRU behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(10, 16)
+        self.lstm = torch.nn.LSTM(16, 12, 2, batch_first=True, bidirectional=True)
+        self.gru = torch.nn.GRU(24, 12, batch_first=True)
+
+    def forward(self, ids: Any) -> Any:
+        outputs, _ = self.lstm(self.words(ids))
+        outputs, _ = self.gru(outputs)
+        return outputs[:, -1]
+
+
+TORCHVISION = {
+    "mobilenet_v2": 64, "mobilenet_v3_small": 64, "efficientnet_b0": 64, "shufflenet_v2_x1_0": 64, "googlenet": 96,
+    "mnasnet1_0": 64, "regnet_y_400mf": 64, "convnext_tiny": 64, "swin_t": 64,
+}  # fmt: skip
+FOREIGN = (*TORCHVISION, "vit", "bert", "recurrent")
+
+
+def foreign(name: str) -> tuple[Any, tuple[Any, ...]]:
+    """A model that torch has, of FOREIGN, and inputs of two rows."""
+    torch.manual_seed(0)
+    if name == "bert":
+        mask = torch.ones(2, 10, dtype=torch.long)
+        mask[1, 6:] = 0
+        return Bert().eval(), (torch.randint(1, 100, (2, 10)), mask)
+    if name == "recurrent":
+        return Recurrent().eval(), (torch.randint(0, 10, (2, 5)),)
+    vision, size = torchvision_models(), TORCHVISION.get(name, 64)
+    if name == "vit":
+        make = partial(vision.vision_transformer.VisionTransformer, 64, 16, 3, 4, 64, 128)
+    else:
+        make = partial(getattr(vision, name), **{"init_weights": False} if name == "googlenet" else {})
+    model = calibrated(make(), size)
+    for key, parameter in model.named_parameters():
+        if key.endswith("layer_scale"):  # begins as nearly nothing, and should count for something
+            torch.nn.init.constant_(parameter, 0.5)
+    return model, (torch.randn(2, 3, size, size),)
 
 
 def calibrated(model: Any, size: int) -> Any:

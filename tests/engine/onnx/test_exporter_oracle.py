@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from numserve.engine import Tensor
+from numserve.engine import Tensor, jit
 from numserve.engine.errors import UnsupportedOpError
 from numserve.engine.graph import GraphModule, interpret
 from numserve.engine.onnx import export, load
@@ -16,7 +17,7 @@ from numserve.engine.onnx.exporting import RULES
 
 from ..cases import CASES
 from .made import graph_of
-from .whole import NAMES, TOLERANCE, error, inputs, pair
+from .whole import FOREIGN, OURS, TOLERANCE, error, inputs, model, other_batches, pair
 
 pytestmark = pytest.mark.oracle
 ROWS = [
@@ -59,7 +60,7 @@ def test_every_rule_means_what_its_primitive_does(name: str, case: Any, runtime:
         np.testing.assert_allclose(met, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OURS)
 def test_whole_models_run_elsewhere_for_every_batch(name: str, runtime: ModuleType, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     theirs, ours, shape = pair(name)
@@ -74,3 +75,21 @@ def test_whole_models_run_elsewhere_for_every_batch(name: str, runtime: ModuleTy
             wanted = theirs(torch.from_numpy(x)).numpy()
         assert error(run.run(["answers"], {"pictures": x})[0], wanted) <= TOLERANCE
         assert error(again(Tensor(x)).array, wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_was_read_from_torchscript_runs_elsewhere_too(name: str, runtime: ModuleType, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    theirs, given = model(name)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(theirs, tuple(map(torch.from_numpy, given)), check_trace=False).save(tmp_path / "model.pt")
+    names = [f"x{n}" for n in range(len(given))]
+
+    export(jit.load(tmp_path / "model.pt"), tuple(map(Tensor, given)), tmp_path / "model.onnx", input_names=names)
+
+    run = session(runtime, tmp_path / "model.onnx")
+    for arrays in other_batches(given):
+        with torch.no_grad():
+            wanted = theirs(*map(torch.from_numpy, arrays)).numpy()
+        assert error(run.run(None, dict(zip(names, arrays, strict=True)))[0], wanted) <= TOLERANCE
