@@ -25,7 +25,7 @@ from .auth import Authority
 from .grpc import INSTALL, asked_for, installed, served
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
 from .listeners import Bound, CannotBind, HttpServer, bind, tls_context
-from .metrics import Metrics
+from .metrics import Metrics, choice_of
 from .properties import InvalidConfiguration
 from .registry import ModelRegistry
 from .settings import Settings
@@ -50,9 +50,11 @@ def main(settings: Settings, detached: bool = False) -> int:
             tls, authority = _tls(settings), Authority.of(settings)
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
-            stack.callback(logs.set_up(settings.log_format, settings.log_level, folder))
+            metrics = Metrics(choice=choice_of(settings))
+            of_metrics = settings.metrics_location
+            stack.callback(logs.set_up(settings.log_format, settings.log_level, folder, of_metrics=of_metrics))
             grpc = _bind_grpc(settings, stack)
-            server = Server(settings, bound, tls, authority, grpc)
+            server = Server(settings, bound, tls, authority, metrics, grpc)
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)
@@ -138,9 +140,11 @@ class Server:
         bound: dict[str, Bound],
         tls: ssl.SSLContext | None = None,
         authority: Authority | None = None,
+        metrics: Metrics | None = None,
         grpc: dict[str, Bound] | None = None,
     ) -> None:
         """Be ready to run; nothing is started yet."""
+        self._metrics = metrics or Metrics(choice=choice_of(settings))
         self._settings = settings
         self._bound = bound
         self._grpc = grpc or {}
