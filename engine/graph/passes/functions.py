@@ -72,6 +72,8 @@ def _factors(operand: Operand | Node, draft: Draft) -> tuple[float, list[Value]]
             number /= value
         elif value is not None:
             number *= value
+        elif not isinstance(item, Value):  # a number that follows the batch
+            return 1.0, [node.output]
         else:
             more, some = _factors(item, draft)
             number, factors = number * more, factors + some

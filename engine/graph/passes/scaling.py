@@ -78,7 +78,7 @@ def _merged(node: Node, draft: Draft) -> Node | None:
 
 def scaling_of(node: Node, draft: Draft, dim: int) -> Scaling | None:
     """What a node does to the channels, which lie along a dim of its output, if that is all it does."""
-    if not node.output.shape:
+    if not -len(node.output.shape) <= dim < len(node.output.shape):
         return None
     with np.errstate(all="ignore"):
         if node.op in NORMS:

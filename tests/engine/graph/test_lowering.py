@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numserve.engine import Tensor, models, nn
+from numserve.engine import Tensor, compile_module, models, nn
 from numserve.engine.executors import Choices
 from numserve.engine.executors.builtin import executor_named
 from numserve.engine.graph import Graph, interpret
@@ -222,3 +222,23 @@ def test_the_passes_leave_their_input_as_it_was() -> None:
         apply(graph)
 
     assert all(np.array_equal(graph.constants[name], array) for name, array in weights.items())
+
+
+SIZES: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "times the batch": lambda x, y: y * x.size(0),
+    "over and plus the batch": lambda x, y: y / x.size(0) + x.shape[0],
+    "times a number made of it": lambda x, y: y * (2 * x.size(0) + 1),
+    "times all elements, bent": lambda x, y: (y * x.numel()).sigmoid() * y,
+    "a mean by hand": lambda x, y: y.sum(0) / x.size(0),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_are_numbers_of_the_batch_that_is_run(name: str) -> None:
+    module = formula(lambda x, fc: SIZES[name](x, fc(x)), fc=nn.Linear(4, 3)).eval()
+    compiled = compile_module(module, Tensor(numbers(2, 4)))
+
+    for batch in (1, 2, 5):
+        x = numbers(batch, 4, seed=batch)
+        close([compiled(Tensor(x)).numpy()], outputs_of(module, x))
+    assert (compiled.reason, compiled.eager_calls) == ("", 0)
