@@ -12,6 +12,8 @@ from typing import Literal
 from ..archiver import ArchiveError, Manifest, unpack
 from ..archiver.trial import attempt_folder
 from .auth import check_exposure, static_tokens
+from .logs import OF_LOG4J, read_config
+from .metrics import Metrics, choice_of
 from .model_config import UNSERVED, read_yaml
 from .properties import InvalidConfiguration
 from .settings import Settings
@@ -68,6 +70,7 @@ def examine_configuration(path: Path, load: bool) -> Iterator[Finding]:
     if not settings.allowed_urls:
         yield Finding("note", path.name, "allowed_urls is not set: no archive is fetched by URL")
     yield from _certificate(settings)
+    yield from _files(settings)
     store = settings.model_store
     if store is None:
         yield Finding("note", path.name, "there is no model_store; it must be given as --model-store")
@@ -117,7 +120,7 @@ def examine_archive(path: Path, load: bool) -> Iterator[Finding]:
 def _settings(path: Path) -> tuple[Settings, tuple[str, ...]]:
     """What a file alone says. Raises InvalidConfiguration."""
     file = read_config_file(path, Settings.known_keys(), os.environ)
-    return Settings.load(ts_config=path), file.warnings
+    return Settings.load(ts_config=path, config_alone=True), file.warnings
 
 
 def _certificate(settings: Settings) -> Iterator[Finding]:
@@ -126,6 +129,17 @@ def _certificate(settings: Settings) -> Iterator[Finding]:
     for key, file in files.items() if faces else ():
         if file is None or not file.is_file():
             yield Finding("fails", key, "https needs it, as PEM" if file is None else f"there is no file {file} here")
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    """What declares metrics and says where the log goes."""
+    if settings.log_config and settings.log_config.suffix in OF_LOG4J:
+        yield Finding("note", "log_config", "log4j2 files are not read; log_format and log_level say how it looks")
+    for read in (lambda: Metrics(choice=choice_of(settings)), lambda: read_config(settings.log_config)):
+        try:
+            read()
+        except InvalidConfiguration as error:
+            yield Finding("fails", "configuration", str(error).removeprefix("Invalid configuration: "))
 
 
 def _missing(settings: Settings, store: Path) -> Iterator[Finding]:

@@ -15,9 +15,9 @@ import click
 from . import lifecycle
 
 STOP_SECONDS = 60.0
+OF_LOG4J = "log4j2 files are not read; give one for logging.config.dictConfig, or set log_format and log_level"
 IGNORED = {
     "workflow_store": "workflows are not served",
-    "log_config": "log4j2 files are not read; set log_format and log_level",
     "cpp_log_config": "there is no C++ backend",
     "plugins_path": "there are no Java plug-ins",
 }
@@ -77,6 +77,8 @@ def _require(options: dict[str, Any]) -> None:
     for name in ("ts_config", "log_config", "cpp_log_config"):
         if options[name] and not Path(options[name]).is_file():
             _refuse(f"--{name.replace('_', '-')} file not found: {options[name]}")
+    if (options["log_config"] or "").endswith((".xml", ".properties")) and not options["detached"]:
+        click.echo(f"--log-config is ignored: {OF_LOG4J}", err=True)
     for name, reason in IGNORED.items():
         if options[name] and not options["detached"]:
             click.echo(f"--{name.replace('_', '-')} is ignored: {reason}", err=True)
@@ -103,6 +105,7 @@ def effective(options: dict[str, Any]) -> Any:
         model_store=options["model_store"],
         load_models=",".join(options["models"]) or None,
         ts_config=options["ts_config"],
+        log_config=options["log_config"],
         enable_model_api=options["enable_model_api"] or None,
         disable_token_authorization=options["disable_token_auth"] or None,
         config_snapshots=False if options["no_config_snapshots"] else None,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import logging.config
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import orjson
+import yaml
 
 from .messages import Trace
+from .properties import InvalidConfiguration
 
 ROOT = "numserve"
 ACCESS = "numserve.access"
@@ -30,6 +33,8 @@ FILES = {
     "model_metrics.log": (MODEL_METRICS,),
 }
 """Which loggers write to which file, where they write to files."""
+OF_LOG4J = {".xml", ".properties"}
+"""Endings of TorchServe's files, which are not read."""
 FINISHED = {ACCESS, TS_METRICS, MODEL_METRICS}
 """Loggers whose messages are finished lines."""
 ROTATE_BYTES = 100 << 20
@@ -93,13 +98,42 @@ class _Ready(logging.Formatter):
         return record.getMessage()
 
 
+def read_config(path: Path | None) -> dict[str, Any]:
+    """A file for `logging.config.dictConfig`, as YAML or JSON; nothing where there is none, or one of log4j2.
+
+    Raises: InvalidConfiguration where it cannot be read.
+    """
+    if path is None or path.suffix in OF_LOG4J:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidConfiguration(f"Invalid configuration: log_config {path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidConfiguration(f"Invalid configuration: log_config {path}: expected a mapping")
+    return {"version": 1, "disable_existing_loggers": False} | found
+
+
 def set_up(
-    style: str, level: str, folder: Path | None, terminal: TextIO | None = None, of_metrics: Path | None = None
+    style: str,
+    level: str,
+    folder: Path | None,
+    terminal: TextIO | None = None,
+    of_metrics: Path | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> Callable[[], None]:
     """Send our loggers to files in `folder`, or to the terminal where it is None; returns what undoes it.
 
-    The files of metrics are in `of_metrics`, where that is given.
+    The files of metrics are in `of_metrics`, where that is given. Loggers that `config` names are as it says, which is
+    for `logging.config.dictConfig`. Raises: InvalidConfiguration where that refuses it.
     """
+    if config:
+        try:
+            logging.config.dictConfig(dict(config))
+        except (ValueError, TypeError, AttributeError, ImportError) as error:
+            reason = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+            raise InvalidConfiguration(f"Invalid configuration: log_config: {reason}") from error
+    theirs = (config or {}).get("loggers") or {}
     formatter = JsonFormatter() if style == "json" else TextFormatter()
     undoing = []
     for file, names in FILES.items():
@@ -107,7 +141,9 @@ def set_up(
         handler = _file(place / file) if folder and place else logging.StreamHandler(terminal or sys.stdout)
         handler.setFormatter(_Ready() if FINISHED.issuperset(names) else formatter)
         undoing += [
-            _attach(logging.getLogger(name), handler, level if name == ROOT else _least(name)) for name in names
+            _attach(logging.getLogger(name), handler, level if name == ROOT else _least(name))
+            for name in names
+            if name not in theirs
         ]
 
     def undo_all() -> None:

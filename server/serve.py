@@ -51,8 +51,15 @@ def main(settings: Settings, detached: bool = False) -> int:
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
             metrics = Metrics(choice=choice_of(settings))
-            of_metrics = settings.metrics_location
-            stack.callback(logs.set_up(settings.log_format, settings.log_level, folder, of_metrics=of_metrics))
+            stack.callback(
+                logs.set_up(
+                    settings.log_format,
+                    settings.log_level,
+                    folder,
+                    of_metrics=settings.metrics_location,
+                    config=logs.read_config(settings.log_config),
+                )
+            )
             grpc = _bind_grpc(settings, stack)
             server = Server(settings, bound, tls, authority, metrics, grpc)
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))

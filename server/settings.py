@@ -185,6 +185,7 @@ class Settings(BaseSettings):
     worker_backend: str = Field("process", description="where models run: `process`, or `inline` in the server itself")
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_config: Path | None = Field(None, description="YAML or JSON file for Python's `logging.config.dictConfig`")
     log_location: Path = Field(Path("logs"), description="folder of the log files")
     metrics_location: Path | None = Field(None, description="folder of the metrics' log files, if not log_location")
     tokens: str = Field("", description="static tokens, from NUMSERVE_TOKENS alone", exclude=True, repr=False)
@@ -192,6 +193,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(tempfile.gettempdir()), description="TEMP, or the system's", exclude=True
     )
     ts_config: Path | None = Field(None, description="the configuration file that was read", exclude=True)
+    config_alone: bool = Field(False, description="read ts_config whatever TS_CONFIG_FILE says", exclude=True)
     config_snapshots: bool = Field(True, description="write and restore snapshots", exclude=True)
     origins: dict[str, str] = Field({}, description="where each value comes from, but for defaults", exclude=True)
     warnings: tuple[str, ...] = Field((), description="what the configuration file holds in vain", exclude=True)

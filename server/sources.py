@@ -99,7 +99,9 @@ def find_config_file(flags: Mapping[str, Any], environment: Mapping[str, str]) -
 
     Raises: InvalidConfiguration where a file that was asked for is not there.
     """
-    asked = environment.get("TS_CONFIG_FILE") or flags.get("ts_config")
+    asked = flags.get("ts_config")
+    if not flags.get("config_alone"):
+        asked = environment.get("TS_CONFIG_FILE") or asked
     if asked:
         path = Path(str(asked))
         if not path.is_file():

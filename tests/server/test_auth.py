@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from numserve.server.auth import Authority, KeyFile, check_exposure, static_tokens
+from numserve.server.auth import LOOK_SECONDS, Authority, KeyFile, TokenFile, check_exposure, static_tokens
 from numserve.server.errors import Forbidden, Unauthorized
 from numserve.server.properties import InvalidConfiguration
 from numserve.server.settings import Settings
@@ -58,7 +58,7 @@ def test_tokens_of_the_environment_stand_side_by_side(settings, monkeypatch):
 
 def test_a_token_may_open_some_models_or_all(settings):
     lines = f"predict:a,predict:b some-{TOKEN}\npredict,predict:a all-{TOKEN}"
-    authority = Authority(static_tokens(settings("token_file=tokens\n", lines)))
+    authority = Authority(TokenFile(settings("token_file=tokens\n", lines)).grants)
     authority.check("inference", f"Bearer some-{TOKEN}", "b")
     authority.check("inference", f"Bearer all-{TOKEN}", "c")
     for model in ("c", None):
@@ -99,3 +99,29 @@ def test_nobody_is_open_to_other_machines_by_accident(settings, config, refused)
         return
     with pytest.raises(InvalidConfiguration, match="other machines get in"):
         check_exposure(loaded)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_changed_token_file_is_read_again_and_a_broken_one_changes_nothing(settings, tmp_path, caplog):
+    clock = Clock()
+    tokens = TokenFile(settings("token_file=tokens\n", f"predict {TOKEN}"), clock)
+    authority = Authority(tokens.grants)
+    for text, opens in ((f"predict new-{TOKEN}", "new-"), ("# none", "new-"), (f"predict last-{TOKEN}", "last-")):
+        (tmp_path / "tokens").write_text(text)
+        clock.now += LOOK_SECONDS
+        authority.check("inference", f"Bearer {opens}{TOKEN}")
+    with pytest.raises(Unauthorized):
+        authority.check("inference", f"Bearer new-{TOKEN}")
+    assert "the tokens stay as they were" in caplog.text and TOKEN not in caplog.text
+
+
+def test_a_token_file_is_not_looked_at_for_each_request(settings, tmp_path):
+    tokens = TokenFile(settings("token_file=tokens\n", f"predict {TOKEN}"), Clock())
+    (tmp_path / "tokens").write_text(f"predict new-{TOKEN}")
+    Authority(tokens.grants).check("inference", f"Bearer {TOKEN}")

@@ -9,6 +9,7 @@ import logging
 import pytest
 from numserve.server import logs
 from numserve.server.messages import Trace
+from numserve.server.properties import InvalidConfiguration
 
 
 @pytest.fixture
@@ -114,3 +115,41 @@ async def test_lines_go_out_in_bunches(set_up):
     assert out.getvalue() == ""
     log.note("c", "r", 200, 0, logs.Exchange("i"))
     assert out.getvalue().count("\n") == logs.FLUSH_LINES
+
+
+def test_a_file_decides_for_the_loggers_that_it_names(set_up, tmp_path):
+    (tmp_path / "log.yaml").write_text(
+        f"""
+        formatters: {{json: {{(): numserve.server.logs.JsonFormatter}}}}
+        handlers: {{mine: {{class: logging.FileHandler, filename: {tmp_path}/mine.log, formatter: json}}}}
+        loggers: {{numserve.model: {{handlers: [mine], level: INFO, propagate: false}}}}
+        """
+    )
+    set_up("text", "INFO", tmp_path, config=logs.read_config(tmp_path / "log.yaml"))
+    logging.getLogger(logs.MODEL).info("from the model")
+    logging.getLogger("numserve").info("from the server")
+    assert json.loads((tmp_path / "mine.log").read_text())["message"] == "from the model"
+    assert "from the server" in (tmp_path / "ts_log.log").read_text()
+    assert not (tmp_path / "model_log.log").exists()
+    for handler in logging.getLogger(logs.MODEL).handlers[:]:
+        logging.getLogger(logs.MODEL).removeHandler(handler)
+        handler.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[", "cannot be read"),
+        ("- 1", "expected a mapping"),
+        ("handlers: {a: {class: no.such.Handler}}", "Unable to configure handler 'a'"),
+        ("version: 2", "Unsupported version: 2"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path, text, says):
+    (tmp_path / "log.yaml").write_text(text)
+    with pytest.raises(InvalidConfiguration, match=says):
+        logs.set_up("text", "INFO", None, config=logs.read_config(tmp_path / "log.yaml"))
+
+
+def test_a_file_of_log4j_is_not_read(tmp_path):
+    assert logs.read_config(tmp_path / "log4j2.xml") == {}

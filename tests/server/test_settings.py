@@ -92,6 +92,7 @@ SAMPLES = {
     "worker_backend": ("inline", "inline"),
     "log_format": ("json", "json"),
     "log_level": ("DEBUG", "DEBUG"),
+    "log_config": ("/log.yaml", "/log.yaml"),
     "log_location": ("/l", "/l"),
     "metrics_location": ("/m", "/m"),
 }

@@ -95,3 +95,23 @@ def test_what_stops_a_start_is_told(doctor, tmp_path, text, finding):
     code, lines = doctor("c.properties")
     assert any(line.startswith(finding) for line in lines), lines
     assert code == finding.startswith("fails")
+
+
+def test_the_file_that_is_given_counts_whatever_the_environment_names(doctor, tmp_path, monkeypatch):
+    (tmp_path / "other.properties").write_text("job_queue_size=many\n")
+    monkeypatch.setenv("TS_CONFIG_FILE", str(tmp_path / "other.properties"))
+    (tmp_path / "mine.properties").write_text("model_store=store\n")
+    code, lines = doctor(tmp_path / "mine.properties")
+    assert code == 0
+    assert not any("many" in line for line in lines)
+
+
+def test_files_that_a_configuration_names_are_looked_at(doctor, tmp_path):
+    (tmp_path / "metrics.yaml").write_text("model_metrics: {meter: []}")
+    (tmp_path / "c.properties").write_text("model_store=store\nmetrics_config=metrics.yaml\nlog_config=log4j2.xml\n")
+    code, lines = doctor(tmp_path / "c.properties")
+    assert code == 1
+    assert any(
+        line.startswith("fails  configuration: metrics_config metrics.yaml: 'meter' is no type") for line in lines
+    )
+    assert any(line.startswith("note   log_config: log4j2 files are not read") for line in lines)
