@@ -40,9 +40,21 @@ class Seat:
         self.error: ServingError | None = None
         self.failing_since: float | None = None
         self.attempts = 0
-        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the first worker here has loaded the model, or failed to."""
+        self.outcome = _outcome()
+        """Done when the worker here has loaded the model, or failed to; a worker that dies begins a new one."""
         self.keeper: asyncio.Task[None] | None = None
+
+    def loaded(self) -> None:
+        """Tell who waits that the model is there."""
+        if self.outcome.done():
+            self.outcome = _outcome()
+        self.outcome.set_result(None)
+
+    def failed(self, error: ServingError) -> None:
+        """Tell who waits that it could not be loaded."""
+        if self.outcome.done():
+            self.outcome = _outcome()
+        self.outcome.set_exception(error)
 
     def status(self) -> WorkerStatus:
         """What there is to tell."""
@@ -108,18 +120,19 @@ class WorkerPool:
         """Have at least `least` workers and at most `most`; with a `least` of 0, none.
 
         Starts all missing ones at once; those that are too many finish their batch first. What is returned can be
-        awaited until the new ones have loaded the model and the others have ended; cancelling it stops no worker.
-        Raises: ModelLoadFailed, awaited, the first of them; that worker goes on trying.
+        awaited until those that stay have loaded the model and the others have ended; cancelling it stops no worker.
+        Raises: ModelLoadFailed, awaited, of the first that could not load it at its last attempt; it goes on trying.
         """
         given_up = [seat for seat in self if seat.state == FAILED]
         running = [seat for seat in self if seat.state != FAILED]
         keep = 0 if least == 0 else max(least, min(most, len(running)))
         idle_last = sorted(running, key=lambda seat: (self._busy(seat), -seat.number))
         leaving = [*given_up, *idle_last[: max(0, len(running) - keep)]]
-        new = [self._open() for _ in range(keep - len(running))]
+        staying = [seat for seat in running if seat not in leaving]
+        staying += [self._open() for _ in range(keep - len(running))]
         leavers = [asyncio.ensure_future(self._close(seat)) for seat in leaving]
         self._settled()
-        return _all(*leavers, *(asyncio.shield(seat.first) for seat in new))
+        return _all(*leavers, *(asyncio.shield(seat.outcome) for seat in staying))
 
     async def stop(self) -> None:
         """End all workers now, busy or not."""
@@ -136,7 +149,6 @@ class WorkerPool:
     def _open(self) -> Seat:
         number, load = self._seat()
         seat = Seat(number, load)
-        seat.first.add_done_callback(_seen)
         self._seats.append(seat)
         seat.keeper = asyncio.get_running_loop().create_task(self._keep(seat), name=load.name)
         return seat
@@ -211,8 +223,7 @@ class WorkerPool:
         self._counted.worker_loaded(report)
         self.signature = report.signature
         logger.info("%s has loaded its model in %.2f s", seat.load.name, report.seconds)
-        if not seat.first.done():
-            seat.first.set_result(None)
+        seat.loaded()
         self._settled()
 
     def _to_be_tried_again(self, seat: Seat, error: ServingError) -> bool:
@@ -225,18 +236,20 @@ class WorkerPool:
         seat.state = FAILING if again else FAILED
         if not again:
             logger.error("%s is given up: %s", seat.load.name, error.explained())
-        if not seat.first.done():
-            seat.first.set_exception(error)
+        if again and isinstance(error, WorkerDied) and seat.outcome.done():
+            seat.outcome = _outcome()
+        else:
+            seat.failed(error)
         self._settled()
         return again
 
     def _leave(self, seat: Seat) -> None:
         if seat in self._seats:
             self._seats.remove(seat)
-        if not seat.first.done():
+        if not seat.outcome.done():
             spec = seat.load.spec
             failure = LoadFailure("load", "Stopped", "the worker was called off before it had loaded the model")
-            seat.first.set_exception(ModelLoadFailed(spec.name, spec.version, failure))
+            seat.failed(ModelLoadFailed(spec.name, spec.version, failure))
         self._metrics.worker_removed(seat.load.name)
         self._settled()
 
@@ -250,6 +263,12 @@ class WorkerPool:
 
 async def _all(*waited_for: Awaitable[None]) -> None:
     await asyncio.gather(*waited_for)
+
+
+def _outcome() -> asyncio.Future[None]:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.add_done_callback(_seen)
+    return future
 
 
 def _seen(future: asyncio.Future[None]) -> None:

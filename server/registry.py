@@ -178,6 +178,9 @@ class ModelRegistry:
         if not NAME.fullmatch(name):
             raise InvalidRequest(f"{name!r} cannot be the name of a model: no / and no control characters, at most 256")
         self._refuse_twice(name, manifest.model.version)
+        manifest = replace(manifest, runtime=registration.runtime or manifest.runtime)
+        if manifest.runtime == "LSP":
+            raise InvalidRequest(f"The runtime of model {name} is LSP, the C++ backend, which is not here")
         handler = registration.handler or manifest.model.handler or self._settings.default_service_handler
         if not handler:
             raise InvalidRequest(
@@ -186,7 +189,7 @@ class ModelRegistry:
         model = Model(
             name,
             registration.url,
-            replace(manifest, runtime=registration.runtime or manifest.runtime),
+            manifest,
             configure(registration, name, files, self._settings),
             self._settings,
             self._metrics,

@@ -219,7 +219,7 @@ class Runtime:
             message=_clean(str(cause)),
             where=wrapped.where,
             hint=wrapped.hint,
-            out_of_memory=isinstance(cause, MemoryError),
+            out_of_memory=isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and "CUDA" in str(cause)),
         )
 
     def _emitted(self) -> tuple[Emitted, ...]:

@@ -157,6 +157,28 @@ async def test_a_load_failure_reaches_whoever_waits_and_the_worker_tries_again(h
     assert house.states() == ["ready"]
 
 
+async def test_who_scales_to_what_is_there_learns_that_it_cannot_load(house):
+    house.awake.clear()
+    with pytest.raises(ModelLoadFailed):
+        scaling = asyncio.ensure_future(house.pool.scale(1, 1))
+        await house.settle()
+        house.workers[0].cannot_load()
+        await scaling
+    with pytest.raises(ModelLoadFailed):
+        await house.pool.scale(1, 1)
+
+
+async def test_who_scales_while_a_dead_worker_comes_back_waits_for_it(house):
+    (worker,) = await house.start(1)
+    worker.die()
+    await house.settle()
+    scaling = asyncio.ensure_future(house.pool.scale(1, 1))
+    await house.settle()
+    assert not scaling.done()
+    house.workers[1].load()
+    await scaling
+
+
 async def test_a_dead_worker_fails_its_batch_alone_and_comes_back(house):
     worker, other = await house.start(2)
     lost, kept = house.ask("a"), house.ask("b")

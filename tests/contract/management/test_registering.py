@@ -17,22 +17,26 @@ raise RuntimeError("as ordered")
 CONFIGURED = "minWorkers: 1\nmaxWorkers: 2\nbatchSize: 4\nresponseTimeout: 33\n"
 
 
+def folder(store, name, version="1.0", handler=HANDLER, yaml=""):
+    """An archive that is a folder."""
+    made = store / f"{name}-{version}"
+    (made / "MAR-INF").mkdir(parents=True)
+    (made / "h.py").write_text(handler)
+    (made / "c.yaml").write_text(yaml)
+    model = {"modelName": name, "modelVersion": version, "handler": "h.py", "configFile": "c.yaml"}
+    text = json.dumps({"runtime": "python", "model": model})
+    (made / "MAR-INF" / "MANIFEST.json").write_text(text)
+
+
 @pytest.fixture(scope="module")
 def store(contract):
     """The server's model store, with archives that are folders."""
 
-    def make(name, version="1.0", handler=HANDLER, yaml=""):
-        folder = contract.server.store / f"{name}-{version}"
-        (folder / "MAR-INF").mkdir(parents=True)
-        (folder / "h.py").write_text(handler)
-        (folder / "c.yaml").write_text(yaml)
-        model = {"modelName": name, "modelVersion": version, "handler": "h.py", "configFile": "c.yaml"}
-        (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"runtime": "python", "model": model}))
-
-    make("plain")
-    make("plain", "2.0")
-    make("broken", handler=BROKEN)
-    make("configured", yaml=CONFIGURED)
+    store = contract.server.store
+    folder(store, "plain")
+    folder(store, "plain", "2.0")
+    folder(store, "broken", handler=BROKEN)
+    folder(store, "configured", yaml=CONFIGURED)
     (contract.server.store / "torn.mar").write_bytes(b"no archive")
 
 
@@ -94,6 +98,26 @@ def test_a_failed_registration_leaves_nothing(register, contract, deviates):
 def test_a_start_up_time_of_none_is_no_time(register, contract):
     assert register(url="plain-1.0", initial_workers=1, startup_timeout=0).status == 500
     assert contract.management("GET", "/models/plain").status == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [("MemoryError()", 507), ("RuntimeError('CUDA error')", 507), ("ImportError('CUDA')", 500), ("ValueError()", 500)],
+)
+def test_a_model_for_want_of_memory_is_507(register, contract, error, status):
+    name = f"needs-{sum(map(ord, error))}"
+    folder(contract.server.store, name, handler=f"def handle(data, context):\n    raise {error}\n")
+    answer = register(url=f"{name}-1.0", initial_workers=1)
+    assert answer.error == (status, "InternalServerException", f"Failed to start workers for model {name} version: 1.0")
+    assert contract.management("GET", f"/models/{name}").status == 404
+
+
+def test_scaling_to_workers_that_cannot_load_fails_each_time(register, contract):
+    assert register(url="broken-1.0", initial_workers=0).status == 200
+    for path in ("/models/broken", "/models/broken/1.0"):
+        answer = contract.management("PUT", f"{path}?min_worker=1&synchronous=true")
+        assert answer.error == (500, "InternalServerException", "Failed to start workers for model broken version: 1.0")
+    assert contract.management("PUT", "/models/broken?min_worker=1").status == 202
 
 
 def test_a_handler_that_is_not_there_fails_when_workers_come(register, contract):
@@ -168,6 +192,12 @@ REFUSED = [
         404,
         "ModelNotFoundException",
         "Given URL http://169.254.169.254/x.mar does not match any allowed URL(s)",
+    ),
+    (
+        {"url": "plain-1.0", "runtime": "LSP"},
+        400,
+        "BadRequestException",
+        "The runtime of model plain is LSP, the C++ backend, which is not here",
     ),
     ({"url": "plain-1.0", "runtime": "java"}, 400, "BadRequestException", "Invalid RuntimeType value: java"),
     ({"url": "torn.mar"}, 400, "InvalidModelException", None),
