@@ -16,12 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import uvloop
 from numserve.server.batcher import Batch, Batcher
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Part, Report
 from numserve.server.metrics import Metrics
 from numserve.server.workers.base import Load, Worker
-from numserve.server.workers.process import ProcessWorker
+from numserve.server.workers.process import ProcessWorker, SpawnedWorker
 
 ECHO = "def handle(data, context):\n    return [b'ok' if len(r['body']) > 4096 else r['body'] for r in data or []]\n"
 SIZES = (1_000, 100_000, 600_000, 10_000_000)
@@ -31,13 +32,14 @@ STARTS = 5
 class Process:
     """A worker under way behind a batcher of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: type[ProcessWorker] = ProcessWorker) -> None:
         counted = Metrics("benchmark").model("m", "1.0")
         self.batcher = Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=10)
         self.batcher.open()
         self.ready: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         load = Load(ModelSpec("m", "1.0", str(folder), "handler"), "W-9000-m_1.0")
-        self.task = asyncio.ensure_future(ProcessWorker().run(load, self.idle))
+        self.worker = kind()
+        self.task = asyncio.ensure_future(self.worker.run(load, self.idle))
 
     def idle(self, worker: Worker, report: Report) -> None:
         if not self.ready.done():
@@ -57,6 +59,8 @@ def request(body: bytes) -> InferenceRequest:
 class Immediate:
     """A worker without a process: what is left is the batcher's own cost."""
 
+    available = True
+
     def __init__(self, batcher: Batcher) -> None:
         self.batcher = batcher
         batcher.idle(self)
@@ -71,17 +75,8 @@ async def measure(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "handler.py").write_text(ECHO)
-        starts, stops = [], []
-        for _ in range(STARTS):
-            began = time.perf_counter()
-            process = Process(folder)
-            report = await process.ready
-            starts.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            await process.stop()
-            stops.append(time.perf_counter() - began)
-        print(f"start  {statistics.median(starts) * 1000:7.0f} ms, {report.memory_bytes >> 20} MB resident")
-        print(f"stop   {statistics.median(stops) * 1000:7.1f} ms")
+        for kind in (ProcessWorker, SpawnedWorker):
+            await starts(folder, kind)
         process = Process(folder)
         await process.ready
         for size in SIZES:
@@ -92,6 +87,25 @@ async def measure(rounds: int) -> None:
     batcher.open()
     Immediate(batcher)
     await round_trips(batcher, 0, rounds)
+
+
+async def starts(folder: Path, kind: type[ProcessWorker]) -> None:
+    """Print what starting and stopping a worker takes; the first one, which also starts the zygote, by itself."""
+    took, stops, memory = [], [], []
+    for _ in range(STARTS + 1):
+        began = time.perf_counter()
+        process = Process(folder, kind)
+        await process.ready
+        took.append(time.perf_counter() - began)
+        memory.append(psutil.Process(process.worker.pid).memory_full_info().pss / 1e6)
+        began = time.perf_counter()
+        await process.stop()
+        stops.append(time.perf_counter() - began)
+    start, stop, pss = statistics.median(took[1:]), statistics.median(stops), statistics.median(memory)
+    print(
+        f"{kind.__name__:13}: start {start * 1000:.0f} ms (the first {took[0] * 1000:.0f}), stop {stop * 1000:.1f} ms, "
+        f"{pss:.0f} MB (PSS)"
+    )
 
 
 async def round_trips(batcher: Batcher, size: int, rounds: int) -> None:

@@ -32,6 +32,8 @@ from .settings import Settings
 from .snapshot import Snapshots
 from .startup import load_startup_models
 
+from .workers.environment import environment_of
+from .workers.zygote import FORKS
 if TYPE_CHECKING:
     from .grpc.listener import GrpcServer
 
@@ -62,6 +64,9 @@ def main(settings: Settings, detached: bool = False) -> int:
             )
             grpc = _bind_grpc(settings, stack)
             server = Server(settings, bound, tls, authority, metrics, grpc)
+            if settings.worker_backend == "process":
+                FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))  # to be ready when it is needed
+                stack.callback(FORKS.close)
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)

@@ -182,7 +182,10 @@ class Settings(BaseSettings):
     cors_allowed_origin: str | None = Field(None, description="value of Access-Control-Allow-Origin")
     cors_allowed_methods: str | None = Field(None, description="value of Access-Control-Allow-Methods")
     cors_allowed_headers: str | None = Field(None, description="value of Access-Control-Allow-Headers")
-    worker_backend: str = Field("process", description="where models run: `process`, or `inline` in the server itself")
+    worker_backend: str = Field(
+        "process",
+        description="where models run: `process`, forked; `spawn`, a Python each; `inline`, in the server itself",
+    )
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_config: Path | None = Field(None, description="YAML or JSON file for Python's `logging.config.dictConfig`")

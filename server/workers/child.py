@@ -36,11 +36,17 @@ SMALL = 1 << 16
 def main() -> None:
     """Serve the socket whose number the command line gives, for the parent whose number follows it."""
     fd, parent = map(int, sys.argv[1:3])
-    die_with(parent)
     os.set_inheritable(fd, False)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with socket.socket(fileno=fd) as connection:
-        serve(connection)
+        live(connection, parent)
+
+
+def live(connection: socket.socket, parent: int) -> None:
+    """Be a worker of the server, from its first word to its last."""
+    select.select([connection], [], [])  # once it speaks it is our parent, also if another process has forked us
+    die_with(parent)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    serve(connection)
 
 
 def die_with(parent: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ..batcher import Batch
 from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
 from ..messages import BatchReport, Failure, LoadFailure
 from .base import Idle, Load
+from .environment import environment_of
 from .output import WorkerOutput
 from .spawn import Child, finish
 from .wire import (
@@ -24,6 +27,7 @@ from .wire import (
     unpack_loaded,
     unpack_pieces,
 )
+from .zygote import FORKS, Forks
 
 DIED = "Worker died."
 META_ALLOWANCE = 1 << 20
@@ -37,6 +41,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
     """Runs a model in a process of its own, one batch at a time."""
 
     pid: int | None = None
+    forks: ClassVar[Forks | None] = FORKS
+    """Where all of them are forked from; None: each is started by itself."""
 
     def __init__(self) -> None:
         """Be ready to run."""
@@ -59,8 +65,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._reader = FrameReader(load.spec.max_response_size + META_ALLOWANCE)
         self._end: asyncio.Future[ServingError] = self._loop.create_future()
         self._output = WorkerOutput(load.name)
+        zygote = await self.forks.ready(environment_of(os.environ, load.hidden_variables)) if self.forks else None
         try:
-            child = Child(load)
+            child = Child(load, zygote=zygote)
         except OSError as error:
             raise self._load_failed("start", type(error).__name__, str(error)) from error
         # No await stands between making the process and owning it
@@ -199,6 +206,12 @@ class ProcessWorker(asyncio.BufferedProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+
+class SpawnedWorker(ProcessWorker):
+    """The same with a Python of its own, which has imported nothing yet."""
+
+    forks = None
 
 
 def _leaving(outcomes: Sequence[object]) -> bool:

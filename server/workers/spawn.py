@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -14,22 +14,13 @@ from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 from .base import Load
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-"""Read by numeric libraries once, when they are loaded."""
-
-SECRETS = {"NUMSERVE_TOKEN", "NUMSERVE_TOKENS"}
-"""Variables that no worker sees."""
+from .environment import environment_of
+from .zygote import Forked, Zygote
 
 GRACE = 2.0
 """Seconds between asking a worker to end and ending it."""
+BURIAL = 0.1
+"""Seconds between two looks at whether what a worker had started has ended."""
 LAST_WAIT = 5.0
 """Seconds the kernel gets to end a process that was killed."""
 
@@ -37,8 +28,8 @@ LAST_WAIT = 5.0
 class Child:
     """A worker's process, the leader of a session of its own."""
 
-    def __init__(self, load: Load, environment: Mapping[str, str] = os.environ) -> None:
-        """Start it.
+    def __init__(self, load: Load, environment: Mapping[str, str] = os.environ, zygote: Zygote | None = None) -> None:
+        """Fork it from a zygote, or start it.
 
         Raises: OSError
         """
@@ -46,8 +37,11 @@ class Child:
         ours, theirs = socket.socketpair()
         with ExitStack() as undo, theirs:
             undo.callback(ours.close)
-            self._process = undo.enter_context(_start(load, theirs.fileno(), environment))
-            undo.callback(self._process.kill)
+            seen = environment_of(environment, load.hidden_variables, load.spec.threads)
+            self._process = (
+                _fork(zygote, load, theirs.fileno(), seen) if zygote else _start(load, theirs.fileno(), seen)
+            )
+            undo.callback(self._abandon)
             self._pidfd = os.pidfd_open(self._process.pid)
             undo.pop_all()
         self.pid = self._process.pid
@@ -104,6 +98,29 @@ class Child:
         os.close(self._pidfd)
         self.signal(signal.SIGKILL)
         self.ended.set_result(describe_exit(self._process.wait()))
+        self._reap_others()
+
+    def _reap_others(self) -> None:
+        """Bury what it had started, which is ours now; what was killed may need a moment to end."""
+        try:
+            while os.waitid(os.P_PGID, self.pid, os.WEXITED | os.WNOHANG):
+                pass
+        except ChildProcessError:
+            return
+        self._loop.call_later(BURIAL, self._reap_others)
+
+    def _abandon(self) -> None:
+        """End a process that cannot be watched."""
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+def _fork(zygote: Zygote, load: Load, fd: int, environment: Mapping[str, str]) -> Forked:
+    if not os.path.isdir(load.spec.model_dir):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), load.spec.model_dir)
+    return zygote.fork(load.spec.model_dir, environment, fd)
 
 
 def _start(load: Load, fd: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -114,17 +131,10 @@ def _start(load: Load, fd: int, environment: Mapping[str, str]) -> subprocess.Po
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=load.spec.model_dir,
-        env=child_environment(load, environment),
+        env=environment,
         pass_fds=[fd],
         start_new_session=True,
     )
-
-
-def child_environment(load: Load, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a worker sees of `environment`, and how many threads its libraries use unless that says so already."""
-    hidden = re.compile(load.hidden_variables or r"(?!)")
-    seen = {n: value for n, value in environment.items() if n not in SECRETS and not hidden.fullmatch(n)}
-    return dict.fromkeys(THREAD_VARIABLES, str(load.spec.threads)) | seen
 
 
 def describe_exit(code: int) -> str:

