@@ -152,7 +152,11 @@ class ModelRegistry:
 
     def healthy(self) -> bool:
         """Whether the default version of each model has the workers it should have."""
-        return all(versions.models[versions.default].healthy() for versions in self._names.values())
+        return not self.unhealthy()
+
+    def unhealthy(self) -> list[str]:
+        """The models whose default version has not the workers it should have, and will not get them."""
+        return [name for name, versions in self._names.items() if not versions.models[versions.default].healthy()]
 
     def unready(self) -> list[str]:
         """The models whose default version should have workers and has none that is ready; the reason is in status().

@@ -10,6 +10,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -247,7 +248,8 @@ class Server:
         for server in servers:
             await server.up.wait()
         self._tell_of_grpc()
-        for problem in await load_startup_models(registry, self._settings):
+        tell = partial(print, flush=True) if folder else logger.debug
+        for problem in await load_startup_models(registry, self._settings, tell):
             print(problem, flush=True)
         snapshots.write("startup")
         ready(self._state(folder))

@@ -131,6 +131,10 @@ class Settings(BaseSettings):
     load_models: Items = Field(
         (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`"
     )
+    load_parallelism: int = Field(0, ge=0, description="models loaded at once at the start; 0 = one per core")
+    load_memory: int = Field(
+        0, ge=0, description="bytes that those may take, by estimate; 0 = four fifths of what is available"
+    )
     models: Models = Field({}, description="JSON: how models are run, by name and version")
     model_snapshot: Snapshot | None = Field(
         None, description="JSON: what a snapshot found served; instead of load_models"

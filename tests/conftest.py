@@ -32,10 +32,10 @@ class Server:
         self.config.write_text(f"default_workers_per_model=1\nenable_grpc=false\n{addresses}")
         self.addresses: dict[str, str] = {}
 
-    def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         env = os.environ | {"TEMP": str(self.temp), "LOG_LOCATION": str(self.folder / "logs")}
         return subprocess.run(
-            [str(BIN / command), *arguments], cwd=self.folder, env=env, capture_output=True, text=True, timeout=60
+            [str(BIN / command), *arguments], cwd=self.folder, env=env, capture_output=True, text=True, timeout=timeout
         )
 
     def archive(self, name: str, *arguments: str | Path, version: str = "1.0") -> None:

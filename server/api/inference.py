@@ -37,8 +37,11 @@ def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics)
     app = make_app("numserve inference", __version__, operator=False)
 
     async def ping() -> Response:
-        healthy = registry.healthy()
-        return PrettyJSON({"status": "Healthy" if healthy else "Unhealthy"}, 200 if healthy else 500)
+        unhealthy = registry.unhealthy()
+        if not unhealthy:
+            return PrettyJSON({"status": "Healthy"})
+        found = f"{len(unhealthy)} of {len(registry.names())} models cannot be served"
+        return PrettyJSON({"status": "Unhealthy", "reason": f"{found}; the management API says why"}, 500)
 
     async def describe_model(model_name: str) -> Response:
         registry.get(model_name)

@@ -51,6 +51,8 @@ SAMPLES = {
     "enable_grpc_ssl": ("true", True),
     "model_store": ("/m", "/m"),
     "load_models": ("a.mar, b=c.mar", ("a.mar", "b=c.mar")),
+    "load_parallelism": ("3", 3),
+    "load_memory": ("3", 3),
     "models": (
         '{"m": {"1.0": {"batchSize": 4}}}',
         {"m": {"1.0": ModelConfig(batch_size=4, document={"batchSize": 4})}},

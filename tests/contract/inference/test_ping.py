@@ -22,7 +22,9 @@ def test_only_the_default_version_counts_and_a_model_given_up_is_unhealthy(contr
     assert contract.json("/predictions/frail", {"signal": "SIGKILL"}).status == 500
     contract.eventually(lambda: contract.request("GET", "/ping").status == 500)
     answer = contract.request("GET", "/ping")
-    assert answer.json() == {"status": "Unhealthy"}
+    told = answer.json()
+    assert told["status"] == "Unhealthy"
+    assert told["reason"].endswith(" models cannot be served; the management API says why")
     assert contract.management("PUT", "/models/frail/2.0/set-default").status == 200
     assert contract.request("GET", "/ping").status == 200
     for version in ("1.0", "2.0"):
