@@ -20,6 +20,7 @@ from . import (  # noqa: F401  # each enters its rows
     sampling,
     shaping,
     text,
+    vision,
 )
 from .arguments import CODES, DTYPES, dtype_of
 from .prim import Count, to_bool, to_float, to_int

@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 MOST_ZEROS = 1 << 22
 
 # What depends on the values: nobody can tell the shape before they are there.
-BY_VALUES = {"nonzero", "unique", "bincount"}
+BY_VALUES = {"nonzero", "unique", "bincount", "nms"}
 VIEWS = {"permute", "expand", "getitem", "diagonal", "window"}
 
 
@@ -261,6 +261,11 @@ def _embedding(weight: Outline, index: Outline, **_attributes: Any) -> Outline:
     return outline((*index.shape, *weight.shape[1:]), weight.dtype)
 
 
+def _bags(weight: Outline, index: Outline, offsets: Outline | None = None, *_rest: Any, **_attributes: Any) -> Outline:
+    count = index.shape[0] if offsets is None else offsets.shape[0]
+    return outline((count, *weight.shape[1:]), weight.dtype)
+
+
 def _gather(x: Outline, index: Outline, *, dim: int) -> Outline:
     return outline(index.shape, x.dtype)
 
@@ -322,6 +327,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "reshape": _reshape, "cat": _cat, "stack": _stack, "pad": _pad, "repeat": _repeat, "flip": _same, "roll": _same,
     "tril": _same, "triu": _same, "setitem": _same, "place": _same, "overwrite": _same, "index_put": _same,
     "scatter": _same, "scatter_add": _same, "gather": _gather, "index": _index, "embedding": _embedding,
+    "embedding_bag": _bags,
     "softmax": _floating, "log_softmax": _floating, "cumsum": _summed, "cumprod": _summed,
     "cummax": _with_places, "cummin": _with_places, "sort": _with_places, "topk": _topk,
     "max_dim": _one_of, "min_dim": _one_of, "median": _one_of, "kthvalue": _one_of,

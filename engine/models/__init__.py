@@ -1,9 +1,12 @@
 """The torchvision classics, with torchvision's constructors and parameter names, so that its checkpoints load."""
 
+from . import detection as detection
+from . import segmentation as segmentation
 from .alexnet import AlexNet, alexnet
 from .densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
 from .inception import Inception3, InceptionOutputs, inception_v3
 from .mobilenetv2 import MobileNetV2, mobilenet_v2
+from .mobilenetv3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
 from .resnet import (
     ResNet,
     resnet18,
@@ -26,6 +29,7 @@ __all__ = [
     "Inception3",
     "InceptionOutputs",
     "MobileNetV2",
+    "MobileNetV3",
     "ResNet",
     "SqueezeNet",
     "alexnet",
@@ -35,6 +39,8 @@ __all__ = [
     "densenet201",
     "inception_v3",
     "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "resnet18",
     "resnet34",
     "resnet50",

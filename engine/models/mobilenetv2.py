@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from .. import nn
 from ..tensor import Tensor
+from .blocks import Conv2dNormActivation, _make_divisible
 from .weights import refuse_weights
 
 Norm = Callable[[int], nn.Module]
 
 # Expansion, planes, blocks and first stride of each stage.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-
-
-def _make_divisible(value: float, divisor: int) -> int:
-    """The nearest multiple of `divisor`, and not less than nine tenths of the value."""
-    nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * value else nearest
-
-
-def _conv(
-    inplanes: int, planes: int, kernel_size: int = 3, stride: int = 1, groups: int = 1, norm: Norm = nn.BatchNorm2d
-) -> nn.Sequential:
-    """A convolution that keeps the size at stride 1, a norm and ReLU6."""
-    padding = (kernel_size - 1) // 2
-    conv = nn.Conv2d(inplanes, planes, kernel_size, stride, padding, groups=groups, bias=False)
-    return nn.Sequential(conv, norm(planes), nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
@@ -41,8 +28,9 @@ class InvertedResidual(nn.Module):
         hidden = round(inp * expand_ratio)
         self.stride = stride
         self.use_res_connect = stride == 1 and inp == oup
-        widened = [_conv(inp, hidden, 1, norm=norm)] if expand_ratio != 1 else []
-        depthwise = _conv(hidden, hidden, 3, stride, hidden, norm)
+        active = partial(Conv2dNormActivation, norm_layer=norm, activation_layer=nn.ReLU6)
+        widened = [active(inp, hidden, kernel_size=1)] if expand_ratio != 1 else []
+        depthwise = active(hidden, hidden, 3, stride, groups=hidden)
         self.conv = nn.Sequential(*widened, depthwise, nn.Conv2d(hidden, oup, 1, bias=False), norm(oup))
         self.out_channels = oup
 
@@ -69,13 +57,14 @@ class MobileNetV2(nn.Module):
         block, norm = block or InvertedResidual, norm_layer or nn.BatchNorm2d
         planes = _make_divisible(32 * width_mult, round_nearest)
         self.last_channel = _make_divisible(1280 * max(1.0, width_mult), round_nearest)
-        features: list[nn.Module] = [_conv(3, planes, stride=2, norm=norm)]
+        active = partial(Conv2dNormActivation, norm_layer=norm, activation_layer=nn.ReLU6)
+        features: list[nn.Module] = [active(3, planes, stride=2)]
         for expansion, wanted, blocks, stride in inverted_residual_setting or _STAGES:
             outplanes = _make_divisible(wanted * width_mult, round_nearest)
             for i in range(blocks):
                 features.append(block(planes, outplanes, 1 if i else stride, expansion, norm))
                 planes = outplanes
-        features.append(_conv(planes, self.last_channel, 1, norm=norm))
+        features.append(active(planes, self.last_channel, kernel_size=1))
         self.features = nn.Sequential(*features)
         self.classifier = nn.Sequential(nn.Dropout(p=dropout), nn.Linear(self.last_channel, num_classes))
         self._init_weights()

@@ -15,3 +15,9 @@ def refuse_weights(name: str, weights: Any, pretrained: Any) -> None:
             f"{name}: asked for the weights {asked!r}, but nothing is downloaded; build the model without them and "
             "give it a checkpoint file: model.load_state_dict(numserve.engine.load(path))"
         )
+
+
+def refuse_both(name: str, weights: Any, weights_backbone: Any, pretrained: Any, pretrained_backbone: Any) -> None:
+    """Raise EngineError where a model, or its backbone, was asked for with trained weights."""
+    refuse_weights(name, weights, pretrained)
+    refuse_weights(f"the backbone of {name}", weights_backbone, pretrained_backbone)

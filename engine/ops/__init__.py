@@ -3,6 +3,8 @@
 from . import (
     activation,
     attention,
+    bags,
+    boxes,
     comparison,
     convolution,
     elementwise,
@@ -27,6 +29,8 @@ __all__ = [
     "Primitive",
     "activation",
     "attention",
+    "bags",
+    "boxes",
     "comparison",
     "convolution",
     "elementwise",

@@ -1,7 +1,8 @@
 """torchvision as an oracle, also where its compiled operators are missing.
 
 Its import registers shape rules for operators (nms and others) that a wheel built for another torch cannot bring along;
-nothing compared here needs them, so those registrations are passed over while it is imported.
+nothing compared here needs them, so those registrations are passed over while it is imported. Of the operators
+themselves only nms is needed: where it is missing, it is one written here, box by box.
 """
 
 from __future__ import annotations
@@ -27,4 +28,40 @@ def torchvision() -> ModuleType:
         import torchvision as module
     finally:
         torch.library.register_fake = register
+    if not module.extension._has_ops():
+        _define_nms()
+        module.extension._has_ops = lambda: True
+        module.extension._assert_has_ops = module.ops.boxes._assert_has_ops = lambda: None
     return module
+
+
+def _define_nms() -> None:
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.impl("nms", nms_by_hand, "CPU")
+    _LIBRARIES.append(library)  # what it defines goes with it
+
+
+_LIBRARIES: list[Any] = []
+
+
+def nms_by_hand(boxes: Any, scores: Any, threshold: float) -> Any:
+    """Box by box, the best first: kept where no kept one covers more than the threshold of what both cover."""
+    import torch
+
+    kept: list[int] = []
+    corners = boxes.tolist()
+    for place in scores.argsort(descending=True, stable=True).tolist():
+        if all(_overlap(corners[place], corners[better]) <= threshold for better in kept):
+            kept.append(place)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def _overlap(one: list[float], other: list[float]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared) if shared else 0.0

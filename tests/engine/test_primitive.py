@@ -14,7 +14,8 @@ DIFFERENTIABLE_BY_NOBODY = {
     "adaptive_max_pool_indices", "all", "any", "argmax", "argmin", "bincount", "bitwise_and",
     "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "eq", "floor_divide",
     "ge", "gt", "histc", "isfinite", "isin", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "lt", "max_pool_indices", "ne", "nonzero", "one_hot", "searchsorted", "trunc_divide", "unique",
+    "logical_xor", "lt", "max_pool_indices", "ne", "nms", "nonzero", "one_hot", "searchsorted", "trunc_divide",
+    "unique",
 }  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def test_contexts_work_in_with_blocks_and_as_decorators(tmp_path, line) -> None:
         ("import torch.fx", ModuleNotFoundError, "this server's built-in engine has no torch.fx; installing PyTorch"),
         ("from torch import fft", ImportError, "built-in engine has no torch.fft; installing PyTorch in the worker"),
         ("import torch\ntorch.linalg", AttributeError, "built-in engine has no torch.linalg"),
-        ("import torchvision.ops", ModuleNotFoundError, "no torchvision.ops; installing torchvision"),
+        ("import torchvision.io", ModuleNotFoundError, "no torchvision.io; installing torchvision"),
         ("from ts.nothing import X", ModuleNotFoundError, "numserve has no ts.nothing"),
         ("import torchaudio", ModuleNotFoundError, "No module named 'torchaudio'"),
         *((f"import {name}", ModuleNotFoundError, NOT_YET[name]) for name in NOT_YET if name.count(".") < 3),

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...errors import UnsupportedOpError
 from ...graph.ir import Node, Value
+from ...ops.bags import MODES
 from ..emitter import Emitter, call
 from .table import RULES, like, rule
 
@@ -110,3 +111,14 @@ def _(e: Emitter, node: Node) -> str:
     if node.attributes.get("dim") is not None:
         raise UnsupportedOpError("unique along a dim cannot be written as TorchScript")
     return call("_unique2", e.operand(node.inputs[0]), "True", "True", "True")
+
+
+@rule("embedding_bag")
+def _(e: Emitter, node: Node) -> str:
+    """PyTorch's operator gives four tensors, of which the first is the bags."""
+    weight, index, offsets, factors = (*node.inputs, None, None)[:4]
+    if not isinstance(offsets, Value):
+        raise UnsupportedOpError(f"embedding_bag of a 2-d input (layer {node.layer or '-'}): give it offsets")
+    mode, padding = node.attributes.get("mode", "mean"), node.attributes.get("padding_idx")
+    rest = ("False", str(MODES.index(mode)), "False", e.operand(factors), "False", e.text(padding))
+    return e.unpacked(call("embedding_bag", *e.operands((weight, index, offsets)), *rest), 4)[0]

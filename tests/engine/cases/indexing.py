@@ -31,6 +31,19 @@ def _t_replaced(x, key, value):
     return out
 
 
+IDS, STARTS = np.array([0, 2, 1, 1, 0, 2]), np.array([0, 2, 2, 4, 6])
+
+
+def _bagged(weight, index, offsets, mode, padding, factors=None):
+    out = np.zeros((len(offsets), weight.shape[1]))
+    for bag, (start, stop) in enumerate(zip(offsets, [*offsets[1:], len(index)], strict=True)):
+        places = [n for n in range(start, stop) if index[n] != padding]
+        rows = [weight[index[n]] * (1 if factors is None else factors[n]) for n in places]
+        if rows:
+            out[bag] = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode](rows, axis=0)
+    return out
+
+
 ROWS = {
     "getitem": [
         case(
@@ -162,6 +175,38 @@ ROWS = {
             smooth=False,
             reference=lambda w, i: np.stack([w[0], w[2], w[2]]),
             torch=lambda t, w, i: t.nn.functional.embedding(i, w, padding_idx=2),
+        ),
+    ],
+    "embedding_bag": [
+        *(
+            case(
+                M,
+                IDS,
+                STARTS,
+                mode=mode,
+                padding_idx=padding,
+                reference=lambda w, i, o, mode=mode, padding=padding: _bagged(w, i, o, mode, padding),
+                torch=lambda t, w, i, o, mode=mode, padding=padding: t.nn.functional.embedding_bag(
+                    i, w, o, mode=mode, padding_idx=padding
+                ),
+            )
+            for mode in ("sum", "mean", "max")
+            for padding in (None, 1)
+        ),
+        case(
+            M,
+            IDS.reshape(3, 2),
+            reference=lambda w, i: w[i].mean(1),
+            torch=lambda t, w, i: t.nn.functional.embedding_bag(i, w),
+        ),
+        case(
+            M,
+            IDS,
+            STARTS,
+            some(6),
+            mode="sum",
+            reference=lambda w, i, o, f: _bagged(w, i, o, "sum", None, f),
+            torch=lambda t, w, i, o, f: t.nn.functional.embedding_bag(i, w, o, mode="sum", per_sample_weights=f),
         ),
     ],
     "nonzero": [

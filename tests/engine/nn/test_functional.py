@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from numserve.engine import Tensor, manual_seed, nn, no_grad
-from numserve.engine.errors import DtypeError, EngineError, ShapeError, UnsupportedOpError
+from numserve.engine import Tensor, compile_module, manual_seed, nn, no_grad
+from numserve.engine.errors import DtypeError, EngineError, OutOfRangeError, ShapeError, UnsupportedOpError
 from numserve.engine.nn import functional as F
 
 
@@ -185,3 +185,34 @@ def test_building_a_large_model_is_quick_and_its_values_come_when_asked_for():
     assert time.thread_time() - start < 0.25  # drawing half a gigabyte takes seconds
     with no_grad():
         assert abs(layers[0].weight.array).max() <= 1 / 64
+
+
+def test_bags_say_what_is_wrong_with_them() -> None:
+    table, rows = Tensor(np.ones((4, 2), np.float32)), Tensor(np.array([0, 3, 1]))
+    with pytest.raises(ShapeError, match=r"input .*3.* needs offsets; a 2-d one does not"):
+        F.embedding_bag(rows, table)
+    for offsets in ([1, 2], [0, 2, 1], [0, 4]):
+        with pytest.raises(OutOfRangeError, match=rf"offsets \{str(offsets)[:-1]}\] for 3 rows"):
+            F.embedding_bag(rows, table, Tensor(np.array(offsets)))
+    with pytest.raises(OutOfRangeError, match="index 4 is out of bounds for a table of 4 rows"):
+        F.embedding_bag(Tensor(np.array([[4]])), table)
+    with pytest.raises(UnsupportedOpError, match="per_sample_weights go with mode 'sum' alone"):
+        F.embedding_bag(rows, table, Tensor(np.array([0])), per_sample_weights=Tensor(np.ones(3, np.float32)))
+
+
+def test_bags_of_any_length_are_one_graph() -> None:
+    class Bagged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.fc = nn.EmbeddingBag(9, 4), nn.Linear(4, 3)
+
+        def forward(self, text: Tensor, offsets: Tensor) -> Tensor:
+            return self.fc(self.embedding(text, offsets))
+
+    module, offsets = Bagged().eval(), Tensor(np.array([0, 2]))
+    compiled = compile_module(module, Tensor(np.array([1, 2, 8, 0, 3])), offsets)
+    with no_grad():
+        for text in ([1, 2, 8, 0, 3], [4, 4, 7]):
+            given = Tensor(np.array(text)), offsets
+            assert np.allclose(compiled(*given).numpy(), module(*given).numpy(), atol=1e-6)
+    assert compiled.describe()["mode"] == "plan" and compiled.eager_calls == 0
