@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 DELAYS = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
 """Seconds before the first, second, … attempt after a death (contract: workers, section 4)."""
 
+PROVEN = 1.0
+"""Seconds of service after which a worker that dies is started again at once: its model loads, and serves."""
+
 LOADING, READY, FAILING, FAILED, STOPPING = "loading", "ready", "failing", "failed", "stopping"
 
 
@@ -39,6 +42,7 @@ class Seat:
         self.engine: dict[str, Any] | None = None
         self.error: ServingError | None = None
         self.failing_since: float | None = None
+        self.ready_since: float | None = None
         self.attempts = 0
         self.outcome = _outcome()
         """Done when the worker here has loaded the model, or failed to; a worker that dies begins a new one."""
@@ -180,8 +184,7 @@ class WorkerPool:
                 error = await self._live(seat)
                 if seat.state == STOPPING or not self._to_be_tried_again(seat, error):
                     return
-                delay = DELAYS[min(seat.attempts, len(DELAYS) - 1)]
-                seat.attempts += 1
+                delay = self._delay(seat)
                 logger.warning("%s is started again in %g s: %s", seat.load.name, delay, error.explained())
                 await self._sleep(delay)
                 seat.state, seat.started_at = LOADING, datetime.now(UTC)
@@ -190,6 +193,14 @@ class WorkerPool:
         finally:
             if seat.state != FAILED:
                 self._leave(seat)
+
+    def _delay(self, seat: Seat) -> float:
+        """Seconds before a seat's next worker starts."""
+        served, seat.ready_since = seat.ready_since, None
+        if served is not None and self._clock() - served >= PROVEN:
+            return 0
+        seat.attempts += 1
+        return DELAYS[min(seat.attempts, len(DELAYS)) - 1]
 
     async def _live(self, seat: Seat) -> ServingError:
         """One worker's life; returns what ended it."""
@@ -219,6 +230,7 @@ class WorkerPool:
 
     def _loaded(self, seat: Seat, report: LoadReport) -> None:
         seat.state, seat.error, seat.failing_since, seat.attempts = READY, None, None, 0
+        seat.ready_since = self._clock()
         self._metrics.worker_loaded(seat.load.name, time.monotonic() - seat.asked_at)
         self._counted.worker_loaded(report)
         self.signature = report.signature

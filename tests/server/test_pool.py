@@ -224,6 +224,16 @@ async def test_a_successful_load_resets_the_delays(house):
     assert house.slept == [1, 1, 2, 3, 1]
 
 
+async def test_a_worker_that_has_served_is_replaced_at_once(house):
+    await house.start(1)
+    for served in (0.5, 1, 60, 0):
+        house.now += served
+        house.workers[-1].die()
+        await house.settle()
+        house.workers[-1].load()
+    assert house.slept == [1, 0, 0, 1]
+
+
 async def test_with_a_window_of_zero_nothing_is_tried_again_and_nobody_waits_in_vain(make_house):
     house = make_house(window=0)
     (worker,) = await house.start(1)
