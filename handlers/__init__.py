@@ -9,7 +9,7 @@ from .loading import BUILTIN, load_handler
 from .metrics import Dimension, Emitted, MetricTypes
 from .preparing import engine_of, prepare, share_weights
 from .signature import metadata_of
-from .streaming import send_intermediate_predict_response
+from .streaming import ask_stopping_criteria, send_intermediate_predict_response
 
 __all__ = [
     "BUILTIN",
@@ -22,6 +22,7 @@ __all__ = [
     "MetricTypes",
     "PredictionException",
     "ResponseParts",
+    "ask_stopping_criteria",
     "engine_of",
     "load_handler",
     "metadata_of",

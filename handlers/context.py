@@ -90,6 +90,7 @@ class RequestProcessor:
 class Context:
     """One object a worker, renewed by `begin` for every batch.
 
+    `stopping_criteria` say of each answer of a batch whether it is the last piece (streaming.py).
     `intermediate` sends a piece of each answer while a batch is being answered, and is None otherwise (streaming.py).
     `system_properties` holds model_dir, gpu_id, batch_size, server_name, server_version and limit_max_image_pixels;
     `request_ids` maps the index in the batch to the request's id and is None before the first batch.
@@ -118,7 +119,7 @@ class Context:
         self.metrics = MetricsCache(model_name)
         self.request_ids: dict[int, str] | None = None
         self.request_processor: list[RequestProcessor] = []
-        self.stopping_criteria: Mapping[int, Callable[..., bool]] | None = None
+        self.stopping_criteria: Sequence[Callable[[Any], bool]] | Mapping[int, Callable[[Any], bool]] | None = None
         self.cl_socket: Any = None
         self.intermediate: Callable[[list[Any]], None] | None = None
         self.system_properties: dict[str, Any] = {

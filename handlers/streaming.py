@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .context import Context
-from .errors import PredictionException
+from .errors import HandlerError, PredictionException
 
 logger = logging.getLogger(__name__)
 
 STREAM_NEXT = "ts_stream_next"
+"""The response header that says whether pieces are to come."""
 OK = 200
 
 
@@ -32,3 +33,22 @@ def send_intermediate_predict_response(
     for index in req_id_map:
         context.set_response_header(index, STREAM_NEXT, "true")
     context.intermediate(ret)
+
+
+def ask_stopping_criteria(answers: Sequence[Any], context: Context) -> None:
+    """Mark each answer of a batch as the last piece, or as one that others follow.
+
+    Each of `context.stopping_criteria` is called with the answer of its request, and says whether that was the last.
+    Raises: HandlerError where a request has no criterion; what a criterion raises.
+    """
+    criteria = context.stopping_criteria
+    if not criteria:
+        return
+    for index, answer in enumerate(answers):
+        try:
+            stops = criteria[index]
+        except LookupError:
+            raise HandlerError(
+                f"context.stopping_criteria has {len(criteria)} criteria, and none for request {index} of the batch"
+            ) from None
+        context.set_response_header(index, STREAM_NEXT, "false" if stops(answer) else "true")

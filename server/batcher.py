@@ -35,8 +35,8 @@ class Watch(Protocol):
     def rejected(self, reason: str) -> None:
         """A request reached no handler."""
 
-    def batch_sent(self, waits: Sequence[float]) -> None:
-        """A batch has gone to a worker."""
+    def batch_sent(self, waits: Sequence[float], again: int = 0) -> None:
+        """A batch has gone to a worker; `again` requests of it are known to the worker already."""
 
     def batch_done(self, report: BatchReport, seconds: float) -> None:
         """A worker has answered a batch."""
@@ -46,6 +46,49 @@ class Watch(Protocol):
 
     def first_piece(self, seconds: float) -> None:
         """The first piece of an answer in pieces is on its way."""
+
+
+class RequestQueue(Protocol):
+    """What a model and its pool need of a batcher, of whatever kind."""
+
+    @property
+    def limit(self) -> int:
+        """How many requests may wait."""
+
+    @property
+    def flying(self) -> int:
+        """How many requests are in the hands of workers."""
+
+    def __len__(self) -> int: ...
+
+    def submit(
+        self, request: InferenceRequest, *, alone: bool = False, version_given: bool = False
+    ) -> asyncio.Future[InferenceResponse]:
+        """Queue a request and return its answer-to-be."""
+
+    def idle(self, worker: Sender) -> None:
+        """Take note of a worker that has nothing to do."""
+
+    def is_idle(self, worker: Sender) -> bool:
+        """Whether a worker has nothing to do."""
+
+    def finishes(self, worker: Sender) -> bool:
+        """Whether a worker that is to leave has still something to finish."""
+
+    def forget(self, worker: Sender) -> None:
+        """Give a worker nothing more."""
+
+    def open(self) -> None:
+        """Let requests wait."""
+
+    def shut(self, reason: str) -> None:
+        """Refuse all who wait, and all who come until `open()`."""
+
+    async def drained(self) -> None:
+        """Return when nobody waits and no batch is under way."""
+
+    def close(self) -> None:
+        """Refuse everything and stop the timer."""
 
 
 class Job:
@@ -74,6 +117,11 @@ class Job:
         self.version_given = version_given
         self.stream: Stream | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for anything of it any more."""
+        return self.answer.done() if self.stream is None else self.stream.ended
+
 
 class Batch:
     """Jobs on their way through one worker, which settles them once: all with answers, or all with one error."""
@@ -85,10 +133,10 @@ class Batch:
         jobs: Sequence[Job],
         clock: Callable[[], float],
         watch: Watch,
-        done: Callable[[int], None] = lambda count: None,
+        done: Callable[[Sequence[Job], Sequence[Outcome]], None] = lambda jobs, outcomes: None,
         stream_limit: int = STREAM_LIMIT,
     ) -> None:
-        """Take the jobs over from the queue."""
+        """Take the jobs over from the queue; `done` is told the jobs that are over, with the outcomes there were."""
         self.requests = [job.request for job in jobs]
         self.sent_at = clock()
         self._jobs = jobs
@@ -100,17 +148,12 @@ class Batch:
     @property
     def abandoned(self) -> bool:
         """Whether nobody waits for it any more."""
-        return all(job.stream.ended if job.stream else job.answer.done() for job in self._jobs)
+        return all(job.over for job in self._jobs)
 
     def advance(self, pieces: Sequence[InferenceResponse]) -> None:
         """Give each job a piece of its answer, in order; the first decides status and headers."""
         for job, piece in zip(self._jobs, pieces, strict=True):
-            if job.stream:
-                job.stream.put(piece.body)
-            elif not job.answer.done():
-                job.stream = Stream(self._stream_limit)
-                job.answer.set_result(replace(piece, further=job.stream))
-                self._watch.first_piece(self._clock() - job.queued_at)
+            self._advance(job, piece)
 
     def settle(self, outcomes: Sequence[Outcome], report: BatchReport) -> None:
         """Give each job its own outcome, in order; clients that have left get none."""
@@ -118,25 +161,36 @@ class Batch:
         self._watch.batch_done(report, now - self.sent_at)
         self._trace(now)
         for job, outcome in zip(self._jobs, outcomes, strict=True):
-            if job.answer.done() if job.stream is None else job.stream.ended:
-                continue
-            if isinstance(outcome, Failure):
-                _refuse(job, from_failure(outcome))
-                continue
-            if job.stream is None:
-                job.answer.set_result(outcome)
-            else:
-                job.stream.put(outcome.body)
-                job.stream.end()
-            self._watch.answered(now - job.queued_at, job.batched_at - job.queued_at, job.version_given)
-        self._done(len(self._jobs))
+            self._finish(job, outcome, now)
+        self._done(self._jobs, outcomes)
 
     def fail(self, error: ServingError) -> None:
         """Give every job the same error."""
         self._trace(self._clock())
         for job in self._jobs:
-            _refuse(job, type(error)(str(error), error.detail))
-        self._done(len(self._jobs))
+            refuse(job, type(error)(str(error), error.detail))
+        self._done(self._jobs, ())
+
+    def _advance(self, job: Job, piece: InferenceResponse) -> None:
+        if job.stream:
+            job.stream.put(piece.body)
+        elif not job.answer.done():
+            job.stream = Stream(self._stream_limit)
+            job.answer.set_result(replace(piece, further=job.stream))
+            self._watch.first_piece(self._clock() - job.queued_at)
+
+    def _finish(self, job: Job, outcome: Outcome, now: float) -> None:
+        if job.over:
+            return
+        if isinstance(outcome, Failure):
+            refuse(job, from_failure(outcome))
+            return
+        if job.stream is None:
+            job.answer.set_result(outcome)
+        else:
+            job.stream.put(outcome.body)
+            job.stream.end()
+        self._watch.answered(now - job.queued_at, job.batched_at - job.queued_at, job.version_given)
 
     def _trace(self, now: float) -> None:
         for job in self._jobs:
@@ -146,7 +200,7 @@ class Batch:
                 trace.inference = now - self.sent_at
 
 
-def _refuse(job: Job, error: ServingError) -> None:
+def refuse(job: Job, error: ServingError) -> None:
     """Give a job an error instead of an answer, or of the rest of one."""
     if job.stream:
         job.stream.end(error)
@@ -169,11 +223,13 @@ class Batcher:
         max_delay: float,
         limit: int,
         client_timeout: float = 0,
+        idle_only: bool = False,
         stream_limit: int = STREAM_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Be open and empty; `limit` requests may wait, each for `client_timeout` seconds (0: for ever).
 
+        With `idle_only`, a request is taken only while a worker is idle.
         Of an answer in pieces, `stream_limit` bytes may wait for their client.
         """
         self._loop = loop
@@ -182,6 +238,7 @@ class Batcher:
         self._delay = max_delay
         self.limit = limit
         self._timeout = client_timeout
+        self._idle_only = idle_only
         self._stream_limit = stream_limit
         self._clock = clock
         self._jobs: deque[Job] = deque()
@@ -213,16 +270,23 @@ class Batcher:
         if self._shut is not None:
             self._watch.rejected("no_workers")
             raise NoWorkers(self._shut)
+        if self._idle_only and not self._idle:
+            self._watch.rejected("queue_full")
+            raise QueueFull("no worker is idle, and useJobTicket lets nobody wait")
         if len(self._jobs) >= self.limit and not self._forget_left():
             self._watch.rejected("queue_full")
             raise QueueFull(f"{self.limit} requests are waiting already")
         now = self._clock()
         job = Job(request, self._loop.create_future(), now, now + self._timeout, alone, version_given)
+        self.enqueue(job)
+        return job.answer
+
+    def enqueue(self, job: Job) -> None:
+        """Queue what has been admitted."""
         self._jobs.append(job)
         if self._timeout:
             self._deadlines.append(job)
         self._pump()
-        return job.answer
 
     def idle(self, worker: Sender) -> None:
         """Take note of a worker that has nothing to do."""
@@ -237,6 +301,10 @@ class Batcher:
         """Give a worker nothing more."""
         if worker in self._idle:
             self._idle.remove(worker)
+
+    def finishes(self, worker: Sender) -> bool:
+        """Whether a worker that is to leave and has answered its batch has still something to finish."""
+        return False
 
     def open(self) -> None:
         """Let requests wait: a worker is there, or will be."""
@@ -272,24 +340,25 @@ class Batcher:
         self._drop_left()
         while self._jobs and self._idle and self._ripe(now):
             worker = self._idle.popleft()
-            if not worker.available:
-                continue
-            jobs = self._take(now)
-            self._drop_left()
-            self._flying += len(jobs)
-            self._watch.batch_sent([now - job.queued_at for job in jobs])
-            worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit))
+            if worker.available:
+                self._send(worker, self._take(now, self._size), now)
         self._set_timer(now)
+
+    def _send(self, worker: Sender, jobs: list[Job], now: float) -> None:
+        self._drop_left()
+        self._flying += len(jobs)
+        self._watch.batch_sent([now - job.queued_at for job in jobs])
+        worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit))
 
     def _ripe(self, now: float) -> bool:
         """Whether it is time for a batch: it is full, or its first request has waited long enough."""
         first = self._jobs[0]
         return len(self._jobs) >= self._size or first.alone or now >= first.queued_at + self._delay
 
-    def _take(self, now: float) -> list[Job]:
+    def _take(self, now: float, most: int) -> list[Job]:
         """The next batch's jobs, oldest first, without those that have left; the first in the queue has not."""
         taken: list[Job] = []
-        while self._jobs and len(taken) < self._size:
+        while self._jobs and len(taken) < most:
             if taken and (self._jobs[0].alone or taken[0].alone):
                 break
             job = self._jobs.popleft()
@@ -324,8 +393,9 @@ class Batcher:
         if job.answer.cancelled():
             self._watch.rejected("client_gone")
 
-    def _landed(self, count: int) -> None:
-        self._flying -= count
+    def _landed(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
+        """Count jobs that are over, with the outcomes that their worker has sent, if any."""
+        self._flying -= len(jobs)
         self._tell_drained()
 
     def _tell_drained(self) -> None:

@@ -12,6 +12,7 @@ ServingError
 ├── ModelLoadFailed            a worker could not load the model: which phase, what was raised, where, what to do
 ├── Unavailable                the model takes no request now
 │   ├── QueueFull                too many wait already
+│   ├── SequenceClosed           the sequence that it waits in has ended
 │   └── NoWorkers                nobody is left to serve them
 ├── DeadlineExceeded           the client's time is over
 ├── WorkerDied                 the worker went down with the batch
@@ -82,6 +83,10 @@ class Unavailable(ServingError):
 
 class QueueFull(Unavailable):
     """As many requests wait as may."""
+
+
+class SequenceClosed(Unavailable):
+    """The sequence of the request has ended before its turn came; `str(error)` says why."""
 
 
 class NoWorkers(Unavailable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,14 @@ class DeclaredMetric:
     labels: tuple[str, ...]
 
 
+class SequenceHeaders(NamedTuple):
+    """The names of the headers of sequences: requests bear `id` and `start`, responses `id` and `end`."""
+
+    id: str
+    start: str
+    end: str
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """All a worker must know to load a model. `model_dir` is also its working directory.
@@ -116,6 +124,8 @@ class ModelSpec:
     threads: int = 1
     max_response_size: int = 6_553_500
     several: bool = False
+    sequence_headers: tuple[str, ...] | None = None
+    """Those of SequenceHeaders, where requests come in sequences."""
     metrics: tuple[DeclaredMetric, ...] = ()
     metric_ids: bool = False
 

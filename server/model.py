@@ -14,11 +14,11 @@ import orjson
 
 from ..archiver import Manifest
 from ..plugins import resolve
-from .batcher import Batcher
 from .errors import ServingError
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
+from .queues import make_queue, sequence_headers
 from .settings import ModelConfig, Settings
 from .status import ModelStatus, QueueStatus
 from .workers import BUILTIN
@@ -58,15 +58,7 @@ class Model:
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics = metrics
         self._counted = metrics.model(name, self.version)
-        self._batcher = Batcher(
-            asyncio.get_running_loop(),
-            self._counted,
-            batch_size=config.batch_size,
-            max_delay=config.max_batch_delay,
-            limit=config.job_queue_size,
-            client_timeout=config.client_timeout,
-            stream_limit=settings.max_response_size,
-        )
+        self._batcher = make_queue(config, settings, self._counted, lambda: self.config.min_workers)
         make: Callable[[], Worker] = resolve("workers", settings.worker_backend, BUILTIN)
         self._pool = WorkerPool(
             self._batcher,
@@ -87,6 +79,8 @@ class Model:
                 "model_ready": lambda: float(self._pool.count("ready") > 0),
             }
             self._counted.watch(gauges, by_state, self._pool.processes)
+        else:
+            self._counted.watch({"model_ready": lambda: 0.0}, {}, dict)
 
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
@@ -179,6 +173,7 @@ class Model:
             threads=config.threads(len(os.sched_getaffinity(0))),
             max_response_size=settings.max_response_size,
             several=max(config.min_workers, config.max_workers) > 1,
+            sequence_headers=tuple(sequence_headers(settings)) if config.stateful else None,
             metrics=self._metrics.choice.model,
             metric_ids=self._metrics.choice.logged(""),
         )

@@ -15,21 +15,15 @@ logger = logging.getLogger(__name__)
 
 YAML_BYTES = 1 << 20
 YAML_NODES = 100_000
-MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills"}
-AT_LEAST_ONE = {"minWorkers", "batchSize"}
+MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills", "sequenceMaxIdleMSec", "sequenceTimeoutMSec"}
+AT_LEAST_ONE = {"minWorkers", "batchSize", "maxNumSequence", "maxSequenceJobQueueSize"}
 SNAPSHOT_KEYS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout")
 ZERO_IS_MEANT = {"minWorkers", "maxWorkers", "maxBatchDelay"}
 UNSERVED = {
+    "deviceIds": "models run on the CPU",
     "parallelType": "models are not split over workers",
     "parallelLevel": "models are not split over workers",
     "torchrun": "models are not split over workers",
-    "useJobTicket": "a full queue is refused instead",
-    "continuousBatching": "continuous batching is not served",
-    "sequenceBatching": "sequence batching is not served",
-    "sequenceMaxIdleMSec": "sequence batching is not served",
-    "sequenceTimeoutMSec": "sequence batching is not served",
-    "maxSequenceJobQueueSize": "sequence batching is not served",
-    "maxNumSequence": "sequence batching is not served",
     "asyncCommunication": "an async handler answers one batch after the other",
     "useVenv": "packages are not installed for a model; install them beside numserve",
 }
@@ -47,8 +41,7 @@ class ModelConfig(BaseModel):
     max_batch_delay: float = Field(0.1, ge=0, description="seconds a request may wait for others to share its batch")
     response_timeout: float = Field(120, gt=0, description="seconds a batch may take in the worker")
     startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load the model")
-    device_type: Literal["cpu", "gpu"] = Field("cpu", description="where the model runs")
-    device_ids: tuple[int, ...] = Field((), description="devices a worker may use")
+    device_type: Literal["cpu"] = Field("cpu", description="where the model runs")
     recovery_window: float = Field(
         300, ge=0, alias="maxRetryTimeoutInSec", description="seconds a failing worker still counts as healthy"
     )
@@ -61,6 +54,17 @@ class ModelConfig(BaseModel):
     job_queue_size: int = Field(
         0, ge=0, description="requests that may wait; 0 leaves it to the job_queue_size setting"
     )
+    use_job_ticket: bool = Field(False, description="take a request only where a worker is idle")
+    continuous_batching: bool = Field(False, description="answers in rounds; requests join and leave between two")
+    sequence_batching: bool = Field(False, description="a sequence's requests go to one worker, in their order")
+    sequence_max_idle: float = Field(
+        0, ge=0, alias="sequenceMaxIdleMSec", description="seconds without a request that end a sequence; needed for it"
+    )
+    sequence_timeout: float = Field(
+        0, ge=0, alias="sequenceTimeoutMSec", description="seconds after which a sequence ends; 0 = none"
+    )
+    max_num_sequence: int = Field(1, ge=1, description="sequences at a time")
+    max_sequence_job_queue_size: int = Field(1, ge=1, description="requests that may wait in a sequence")
     engine: dict[str, Any] = Field({}, description="how the engine computes the model, see below")
     document: dict[Any, Any] = Field(
         default_factory=dict, exclude=True, description="the YAML as it stands, for the handler"
@@ -83,6 +87,11 @@ class ModelConfig(BaseModel):
         """The threads of each worker: what `engine` says, else an even share of the cores."""
         asked = self.engine.get("threads")
         return asked if isinstance(asked, int) and asked >= 1 else max(1, cores // max(1, self.min_workers))
+
+    @property
+    def stateful(self) -> bool:
+        """Whether requests come in sequences (contract: configuration, section 6)."""
+        return self.sequence_batching and self.sequence_max_idle > 0
 
     @property
     def for_handler(self) -> dict[Any, Any]:
@@ -167,8 +176,6 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 def _inside(key: str, value: object) -> object:
     """The value in this server's units: seconds, and at least one where zero makes no sense."""
-    if isinstance(value, list):
-        return tuple(value)
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     if key in AT_LEAST_ONE:

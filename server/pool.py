@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from .batcher import Batcher
+from .batcher import RequestQueue
 from .errors import ModelLoadFailed, ServingError, WorkerDied
 from .messages import LoadFailure, LoadReport, Report
 from .metrics import Metrics, ModelMetrics
@@ -73,7 +73,7 @@ class WorkerPool:
 
     def __init__(
         self,
-        batcher: Batcher,
+        batcher: RequestQueue,
         metrics: Metrics,
         counted: ModelMetrics,
         *,
@@ -221,7 +221,7 @@ class WorkerPool:
         seat.memory_bytes = report.memory_bytes
         if report.engine is not None or isinstance(report, LoadReport):
             seat.engine = report.engine
-        if seat.state == STOPPING:
+        if seat.state == STOPPING and not self._batcher.finishes(worker):
             self._cancel(seat)
             return
         if isinstance(report, LoadReport):

@@ -183,6 +183,15 @@ class Settings(BaseSettings):
     token_file: Path | None = Field(None, description="file of static tokens and their scopes")
     private_key_file: Path | None = Field(None, description="the PEM file of the key for https, without a password")
     certificate_file: Path | None = Field(None, description="the PEM file of its certificate, with the chain")
+    ts_header_key_sequence_id: str = Field(
+        "ts_request_sequence_id", min_length=1, description="header that names a request's sequence"
+    )
+    ts_header_key_sequence_start: str = Field(
+        "ts_request_sequence_start", min_length=1, description="header of a request that begins one"
+    )
+    ts_header_key_sequence_end: str = Field(
+        "ts_request_sequence_end", min_length=1, description="response header that ends one"
+    )
     cors_allowed_origin: str | None = Field(None, description="value of Access-Control-Allow-Origin")
     cors_allowed_methods: str | None = Field(None, description="value of Access-Control-Allow-Methods")
     cors_allowed_headers: str | None = Field(None, description="value of Access-Control-Allow-Headers")

@@ -37,7 +37,6 @@ _KEYSTORE = "TLS reads PEM: openssl pkcs12 -in FILE -nodes makes private_key_fil
 _NETTY = "it tunes Netty, which is not here"
 _CPP = "there is no C++ backend"
 _JVM = "there is no Java here"
-_SEQUENCE = "sequence batching is not served"
 UNSERVED = {
     "workflow_store": "workflows are not served",
     "number_of_netty_threads": _NETTY,

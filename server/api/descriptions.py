@@ -9,19 +9,8 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from ..registry import Model
+from ..settings import ModelConfig
 from ..status import QueueStatus, WorkerStatus
-
-NOT_SERVED: dict[str, Any] = {
-    "continuousBatching": False,
-    "useJobTicket": False,
-    "useVenv": False,
-    "stateful": False,
-    "sequenceMaxIdleMSec": 0,
-    "sequenceTimeoutMSec": 0,
-    "maxNumSequence": 0,
-    "maxSequenceJobQueueSize": 0,
-}
-"""What TorchServe tells of features that are not here: they are off."""
 
 
 def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -43,8 +32,10 @@ def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] |
         "parallelType": "",
         "parallelLevel": 0,
         "deviceType": "cpu",
-        **({"deviceIds": list(config.device_ids)} if config.device_ids else {}),
-        **NOT_SERVED,
+        "continuousBatching": config.continuous_batching,
+        "useJobTicket": config.use_job_ticket,
+        "useVenv": False,
+        **_sequences(config),
         "loadedAtStartup": model.loaded_at_startup,
         "workers": [_worker(worker, held) for worker in status.workers],
         "jobQueueStatus": _queue(status.queue),
@@ -55,6 +46,18 @@ def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] |
     if customized is not None:
         described["customizedMetadata"] = customized
     return described
+
+
+def _sequences(config: ModelConfig) -> dict[str, Any]:
+    """How sequences are batched; zeros where they are not."""
+    stateful = config.stateful
+    return {
+        "stateful": stateful,
+        "sequenceMaxIdleMSec": round(config.sequence_max_idle * 1000) if stateful else 0,
+        "sequenceTimeoutMSec": round(config.sequence_timeout * 1000) if stateful else 0,
+        "maxNumSequence": config.max_num_sequence if stateful else 0,
+        "maxSequenceJobQueueSize": config.max_sequence_job_queue_size if stateful else 0,
+    }
 
 
 def _queue(queue: QueueStatus) -> dict[str, int]:

@@ -20,6 +20,7 @@ from ...handlers import (
     HandlerError,
     MetricTypes,
     PredictionException,
+    ask_stopping_criteria,
     engine_of,
     load_handler,
     metadata_of,
@@ -78,6 +79,13 @@ class Runtime:
         for metric in spec.metrics:
             kind = MetricTypes(metric.kind)
             self._context.metrics.add_metric_to_cache(metric.name, metric.unit, metric.labels, kind)
+        if spec.sequence_headers:
+            context = self._context
+            (
+                context.header_key_sequence_id,
+                context.header_key_sequence_start,
+                context.header_key_sequence_end,
+            ) = spec.sequence_headers
         self._handler: Handler | None = None
         self._memory = 0
         self._measured_at = 0.0
@@ -126,8 +134,12 @@ class Runtime:
             if self._spec.metric_ids:
                 self._context.metrics.request_ids = dict(enumerate(request.id for request in requests))
             self._context.intermediate = partial(self._send_pieces, len(requests))
+            if self._spec.sequence_headers:
+                self._name_sequences(len(requests))
             answers = self._handler.handle(rows, self._context)
             seconds = time.perf_counter() - began
+            if self._context.stopping_criteria and isinstance(answers, list):
+                ask_stopping_criteria(answers[: len(requests)], self._context)
             outcome = self._encoded(answers, len(requests))
         except BaseException as error:
             seconds = time.perf_counter() - began
@@ -140,6 +152,12 @@ class Runtime:
             ids = ",".join(request.id for request in requests) if self._spec.metric_ids else ""
             emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels, ids),)
         return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news())
+
+    def _name_sequences(self, count: int) -> None:
+        """Tell each client which sequence its request belongs to; it may not have named one itself."""
+        for index in range(count):
+            if name := self._context.get_sequence_id(index):
+                self._context.set_response_header(index, self._context.header_key_sequence_id, name)
 
     def _send_pieces(self, count: int, pieces: list[Any]) -> None:
         """Send a piece of each answer, which ends the handler where nobody waits; its threads may send too."""

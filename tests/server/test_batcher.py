@@ -210,6 +210,18 @@ def test_a_full_queue_refuses(make, log):
     assert log.reasons == ["queue_full"]
 
 
+def test_where_nobody_may_wait_an_idle_worker_decides(make, log):
+    batcher, hand = make(batch_size=2, idle_only=True), Hand()
+    with pytest.raises(QueueFull, match="no worker is idle"):
+        batcher.submit(request("a"))
+    batcher.idle(hand)
+    for name in "bc":
+        batcher.submit(request(name))
+    with pytest.raises(QueueFull):
+        batcher.submit(request("d"))
+    assert (hand.ids(), log.reasons) == ([["b", "c"]], ["queue_full"] * 2)
+
+
 def test_a_client_that_has_left_gives_its_place_to_another(make, log):
     batcher = make(limit=2)
     batcher.submit(request("a"))

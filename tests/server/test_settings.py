@@ -88,6 +88,9 @@ SAMPLES = {
     "token_file": ("/tokens", "/tokens"),
     "private_key_file": ("/key.pem", "/key.pem"),
     "certificate_file": ("/chain.pem", "/chain.pem"),
+    "ts_header_key_sequence_id": ("X-Sequence", "X-Sequence"),
+    "ts_header_key_sequence_start": ("X-Start", "X-Start"),
+    "ts_header_key_sequence_end": ("X-End", "X-End"),
     "cors_allowed_origin": ("*", "*"),
     "cors_allowed_methods": ("GET", "GET"),
     "cors_allowed_headers": ("x", "x"),
@@ -191,6 +194,7 @@ def test_no_key_is_served_and_unserved():
         ("allowed_urls=(", "is no regular expression"),
         ("models=[1]", "expected JSON such as"),
         ("service_envelope=soap", "'kservev2'"),
+        ("metrics_mode=statsd", "'prometheus', 'log' or 'legacy'"),
         ("model_store=$$NO_SUCH_VARIABLE$$", "Invalid Environment Variable NO_SUCH_VARIABLE"),
     ],
 )
@@ -270,12 +274,17 @@ def test_the_handler_sees_the_engine_options_that_count(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ['batchSize: "4"', "engine: fast", "batchSize: true", "responseTimeout: 0", "maxWorkers: -1", "deviceType: tpu"],
+    ['batchSize: "4"', "engine: fast", "batchSize: true", "responseTimeout: 0", "maxWorkers: -1", "deviceType: gpu"],
 )
 def test_a_wrong_value_is_ignored_and_named_with_its_line(tmp_path, caplog, text):
     config = read(tmp_path, f"minWorkers: 1\n{text}\n")
     assert config.model_fields_set == {"min_workers", "document"}
     assert f"model.yaml line 2: {text.split(':')[0]}: " in caplog.text
+
+
+def test_no_delay_can_be_meant(tmp_path):
+    config = read(tmp_path, "maxBatchDelay: 0\n")
+    assert (config.max_batch_delay, config.model_fields_set) == (0, {"max_batch_delay", "document"})
 
 
 def test_zero_workers_and_batches_become_one(tmp_path):
@@ -284,8 +293,8 @@ def test_zero_workers_and_batches_become_one(tmp_path):
 
 
 def test_a_key_that_only_torchserve_serves_is_named(tmp_path, caplog):
-    read(tmp_path, "useVenv: true\n")
-    assert "useVenv is not served" in caplog.text
+    read(tmp_path, "deviceIds: [0]\n")
+    assert "deviceIds is not served and is ignored: models run on the CPU" in caplog.text
 
 
 def test_handler_sections_are_nobodys_business(tmp_path, caplog):

@@ -55,6 +55,7 @@ class Contract:
     def __init__(self, server: Any, addresses: dict[str, str]) -> None:
         self.server = server
         self.addresses = addresses
+        self.handlers = HERE / "handlers"
         self._served: dict[str, dict[str, Any]] = {}
 
     def model(
@@ -85,13 +86,13 @@ class Contract:
         model_file: str | None,
         config: dict[str, Any],
     ) -> str:
-        own = HERE / "handlers" / f"{handler}.py"
+        own = self.handlers / f"{handler}.py"
         config_file = self.server.folder / f"{name}-{version}.yaml"
         config_file.write_text(yaml.safe_dump(config))
         made = pack(
             ModelArchiverConfig(
                 model_name=f"{name}-{version}", version=version, handler=str(own) if own.is_file() else handler,
-                model_file=str(HERE / "handlers" / f"{model_file}.py") if model_file else None,
+                model_file=str(self.handlers / f"{model_file}.py") if model_file else None,
                 config_file=str(config_file) if config else None, export_path=str(self.server.store),
                 archive_format="no-archive", force=True,
             )

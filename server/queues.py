@@ -1,0 +1,76 @@
+"""Which kind of queue a model's YAML asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from .batcher import Batcher, RequestQueue, Watch
+from .continuous import ContinuousBatcher
+from .messages import Outcome, SequenceHeaders
+from .sequences import ContinuousLane, Lane, Rules, SequenceBatcher
+from .settings import ModelConfig, Settings
+
+
+def make_queue(config: ModelConfig, settings: Settings, watch: Watch, workers: Callable[[], int]) -> RequestQueue:
+    """The queue of one version of a model; `workers` tells how many workers it is to have."""
+    loop = asyncio.get_running_loop()
+    if config.stateful:
+        return _sequences(loop, config, settings, watch, workers)
+    kind = ContinuousBatcher if config.continuous_batching else Batcher
+    return kind(
+        loop,
+        watch,
+        batch_size=config.batch_size,
+        max_delay=config.max_batch_delay,
+        limit=config.job_queue_size,
+        client_timeout=config.client_timeout,
+        idle_only=config.use_job_ticket,
+        stream_limit=settings.max_response_size,
+    )
+
+
+def sequence_headers(settings: Settings) -> SequenceHeaders:
+    """What the headers of sequences are called."""
+    return SequenceHeaders(
+        settings.ts_header_key_sequence_id, settings.ts_header_key_sequence_start, settings.ts_header_key_sequence_end
+    )
+
+
+def _sequences(
+    loop: asyncio.AbstractEventLoop, config: ModelConfig, settings: Settings, watch: Watch, workers: Callable[[], int]
+) -> SequenceBatcher:
+    """Lanes make batches without waiting for more sequences than a worker can have.
+
+    Where answers are continuous, a sequence may have a second request beside the one that is being answered: so the
+    places of a round are twice `batch_size` (contract: workers, section 9).
+    """
+    continuous = config.continuous_batching
+    rules = Rules(
+        most=config.max_num_sequence,
+        waiting=config.max_sequence_job_queue_size,
+        max_idle=config.sequence_max_idle,
+        max_age=config.sequence_timeout,
+        side_by_side=2 if continuous else 1,
+    )
+
+    def make_lane(answered: Callable[[Lane, Sequence[Outcome]], None]) -> Lane:
+        return (ContinuousLane if continuous else Lane)(
+            loop,
+            watch,
+            batch_size=2 * config.batch_size if continuous else min(config.batch_size, rules.share(workers())),
+            max_delay=config.max_batch_delay,
+            limit=config.job_queue_size,
+            stream_limit=settings.max_response_size,
+            answered=answered,
+        )
+
+    return SequenceBatcher(
+        loop,
+        watch,
+        rules,
+        sequence_headers(settings),
+        make_lane,
+        workers=workers,
+        client_timeout=config.client_timeout,
+    )
