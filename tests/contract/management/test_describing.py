@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 TELLS = """
@@ -54,6 +56,16 @@ def test_optional_fields_are_left_out(describing):
     (told,) = describing.management("GET", "/models/tells").json()
     assert not {"deviceIds", "customizedMetadata", "reason"} & told.keys()
     assert None not in told.values()
+
+
+def test_a_worker_tells_more_than_torchserves(describing, deviates):
+    deviates("`proportionalMemoryUsage` of a worker")
+    deviates("`startTime`")
+    (told,) = describing.management("GET", "/models/tells").json()
+    (worker,) = told["workers"]
+    assert 0 < worker["proportionalMemoryUsage"] <= worker["memoryUsage"]
+    assert abs((datetime.fromisoformat(worker["startTime"]) - datetime.now(UTC)).total_seconds()) < 300
+    assert told["state"] == "ready"
 
 
 @pytest.mark.parametrize("path", ["/models/tells", "/models/tells/1.0"])
