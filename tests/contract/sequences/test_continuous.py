@@ -17,7 +17,7 @@ def spell(contract, request):
     class Spell:
         def __init__(self, **config: Any) -> None:
             self.name = contract.model(
-                request.node.name.partition("[")[0], "spell", **{"continuousBatching": True, "batchSize": 4} | config
+                f"spell_{request.node.name}", "spell", **{"continuousBatching": True, "batchSize": 4} | config
             )
 
         def ask(self, word: str, headers: dict[str, str] | None = None, **order: Any) -> Any:
