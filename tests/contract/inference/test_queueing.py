@@ -15,6 +15,13 @@ def test_a_full_queue_refuses_at_once(contract, deviates):
     deviates("queue full")
 
 
+def test_with_job_tickets_nobody_waits(contract):
+    contract.model("ticket", "steer", useJobTicket=True)
+    answers = contract.at_once(*[lambda: contract.json("/predictions/ticket", {"sleep": 1})] * 3)
+    assert sorted(answer.status for answer in answers) == [200, 503, 503]
+    assert contract.management("GET", "/models/ticket").json()[0]["useJobTicket"] is True
+
+
 def test_the_server_wide_queue_size_counts_where_the_model_says_nothing(strict):
     strict.model("slow", "tell")
     assert strict.management("GET", "/models/slow").json()[0]["jobQueueStatus"]["remainingCapacity"] == 1
