@@ -81,8 +81,6 @@ class Model:
             self._counted.watch(gauges, by_state, self._pool.processes)
         else:
             self._counted.watch({"model_ready": lambda: 0.0}, {}, dict)
-        else:
-            self._counted.watch({"model_ready": lambda: 0.0}, {}, dict)
 
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
