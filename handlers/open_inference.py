@@ -247,6 +247,8 @@ def _from_json(name: str, kind: str, data: Any) -> Array:
     dtype = DTYPES[kind]
     try:
         array = np.array(data)
+        if dtype == np.uint64 and array.dtype == np.float64:
+            array = _unsigned(data)
         if array.size and array.dtype.kind not in KINDS[dtype.kind]:
             raise ValueError(f"met {array.dtype}")
         if array.size and dtype.kind in "iu":
@@ -257,6 +259,13 @@ def _from_json(name: str, kind: str, data: Any) -> Array:
             return array.astype(dtype).reshape(-1)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise refused(f"input {name!r}: the data are no {kind}: {error!s:.200}") from error
+
+
+def _unsigned(data: Any) -> Array:
+    """Whole numbers on either side of 2**63, which NumPy would make floats of, as UINT64; floats as they are."""
+    exact = np.array(data, object)
+    whole = all(type(value) is int and value >= 0 for value in exact.flat)
+    return exact.astype(np.uint64) if whole else exact.astype(np.float64)
 
 
 def _leaves(data: Any) -> list[Any]:

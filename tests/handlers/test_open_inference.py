@@ -52,6 +52,13 @@ def test_nested_data_are_read_row_by_row():
     assert read(tensor([2, 2], data=[1, 2, 3, 4])).inputs["x"].tolist() == [[1, 2], [3, 4]]
 
 
+def test_whole_numbers_on_either_side_of_2_to_the_63_stay_what_they_are():
+    said = {"name": "x", "shape": [2], "datatype": "UINT64", "data": [2**64 - 1, 1]}
+    assert read_request({"inputs": [said]}).inputs["x"].tolist() == [2**64 - 1, 1]
+    with pytest.raises(PredictionException, match="no UINT64"):
+        read_request({"inputs": [{**said, "data": [2.0**63, 1]}]})
+
+
 def test_several_tensors_share_the_bytes_behind():
     blob = np.array([1.5], "<f4").tobytes() + np.array([7, 8], "<i8").tobytes()
     found = read(
