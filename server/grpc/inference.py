@@ -21,7 +21,7 @@ PredictionResponse = message_class(f"{PACKAGE}.PredictionResponse")
 TorchServeHealthResponse = message_class(f"{PACKAGE}.TorchServeHealthResponse")
 Status = message_class("google.rpc.Status")
 
-SEQUENCE_ID, SEQUENCE_START, SEQUENCE_END = (f"ts_request_sequence_{what}" for what in ("id", "start", "end"))
+SEQUENCE_ID, SEQUENCE_START = "ts_request_sequence_id", "ts_request_sequence_start"
 
 
 class _Answered(NamedTuple):
@@ -81,7 +81,8 @@ class Inference(Service):
     async def _answer(self, request: Message, call: Call, identity: str, sequence: str = "") -> InferenceResponse:
         parts = tuple(Part(name, None, value) for name, value in request.input.items())
         headers = {SEQUENCE_ID: sequence} if sequence else {}
-        headers |= {key: "true" for key in (SEQUENCE_START, SEQUENCE_END) if sequence and key in request.input}
+        if sequence and SEQUENCE_START in request.input:
+            headers[SEQUENCE_START] = "true"
         return await self._predictor.predict(call, identity, request.model_name, request.model_version, parts, headers)
 
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
+from grpc import StatusCode
+
 from ..api.bodies import OURS_TO_ASK
-from ..errors import InvalidRequest, ModelNotFound, Unavailable
+from ..errors import DeadlineExceeded, InvalidRequest, ModelNotFound, Unavailable
 from ..messages import Bytes, InferenceRequest, InferenceResponse, Part
 from ..metrics import UNKNOWN_MODEL, Metrics
 from ..registry import ModelRegistry
@@ -47,7 +49,7 @@ class Predictor:
             asked = call.exchange.model, call.exchange.version = name, model.version
             told = {key: value for key, value in call.headers.items() if key != OURS_TO_ASK}
             request = InferenceRequest(identity, parts, {**told, **OUTSIDE, **headers}, call.exchange.trace)
-            return await model.predict(request, version_given=bool(version))
+            return await self._answer(call, name, model.predict(request, version_given=bool(version)))
         except asyncio.CancelledError:
             code = left(call.remaining()).name
             raise
@@ -58,6 +60,19 @@ class Predictor:
             raise
         finally:
             self._metrics.prediction_answered(*asked, code, "grpc")
+
+    async def _answer(self, call: Call, name: str, answer: asyncio.Future[InferenceResponse]) -> InferenceResponse:
+        """The answer, or nothing for a call that has ended: grpc cancels it where the client's time is over, too."""
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if left(call.remaining()) is StatusCode.CANCELLED:
+                answer.cancel()
+            elif not answer.done():
+                self._metrics.request_rejected("deadline", name)
+                answer.set_exception(DeadlineExceeded("The client's time is over."))
+                answer.exception()  # seen: nobody waits for it any more
+            raise
 
 
 async def pieces_of(response: InferenceResponse) -> AsyncGenerator[Bytes]:
