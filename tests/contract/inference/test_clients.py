@@ -1,4 +1,4 @@
-"""Real clients: curl, httpx with multipart, Triton's client library."""
+"""Real clients: curl, requests and httpx with multipart, Triton's client library."""
 
 import gzip
 import json
@@ -65,6 +65,36 @@ def test_curl_notices_an_answer_that_breaks_off(contract, curl):
     order = '{"pieces": ["one"], "raise": "value"}'
     done = curl("-N", "-H", "content-type: application/json", "-d", order, "/predictions/steer")
     assert (done.returncode, done.stdout) == (18, "one")  # 18: partial file
+
+
+def test_requests_sends_parts(contract):
+    requests = pytest.importorskip("requests")
+    contract.model("tell")
+    where = contract.addresses["inference"] + "/predictions/tell"
+    with requests.Session() as session:
+        files = {"data": ("k.json", b"[1]", "application/json"), "raw": b"\x00\xff"}
+        answer = session.post(where, files=files, data={"n": "5"}, timeout=60)
+        row = {"data": ["list", [1]], "raw": ["bytearray", "\x00\xff"], "n": ["bytearray", "5"]}
+        assert (answer.headers["content-type"], answer.json()["row"]) == ("application/json", row)
+        assert session.post(where, data=b"x", timeout=60).json()["row"] == {"body": ["bytearray", "x"]}
+        assert session.post(where, json={"a": 1}, timeout=60).json()["row"] == {"body": ["dict", {"a": 1}]}
+
+
+def test_requests_reads_pieces(contract):
+    requests = pytest.importorskip("requests")
+    contract.model("steer")
+    where = contract.addresses["inference"] + "/predictions/steer"
+    order = {"pieces": ["a", "b"], "pause": 0.2, "answer": "c"}
+    with requests.post(where, json=order, stream=True, timeout=60) as answer:
+        assert list(answer.iter_content(None)) == [b"a", b"b", b"c"]
+
+
+def test_requests_is_told_what_is_wrong(contract):
+    requests = pytest.importorskip("requests")
+    answer = requests.post(contract.addresses["inference"] + "/predictions/nobody", data=b"x", timeout=60)
+    with pytest.raises(requests.HTTPError, match="404 Client Error: Not Found"):
+        answer.raise_for_status()
+    assert answer.json()["message"] == "Model not found: nobody"
 
 
 def test_httpx_sends_parts(contract):
