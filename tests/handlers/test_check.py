@@ -1,11 +1,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..engine.export.archives import changed
+from ..engine.jit.archives import body, program
+from ..engine.onnx.made import graph, info, model, node
 from .conftest import write
 
 
@@ -81,3 +85,32 @@ def test_a_manifest_that_is_none(tmp_path, content, error) -> None:
 
     assert (status, outcome["phase"]) == (1, "manifest")
     assert error in outcome["error"]
+
+
+def torchscript(path: Path) -> None:
+    program(path, body("a = torch.frobnicate(x)", "return ops.mine.twist(torch.relu(a))"))
+
+
+def onnx(path: Path) -> None:
+    nodes = [node("Frobnicate", ["x"], ["a"]), node("Relu", ["a"], ["b"]), node("Twist", ["b"], ["y"], "mine")]
+    path.write_bytes(model(graph(nodes, [info("x", 1, [1, 3])])))
+
+
+def exported(path: Path) -> None:
+    def rename(content: dict[str, Any]) -> None:
+        nodes = content["graph_module"]["graph"]["nodes"]
+        nodes[0]["target"], nodes[1]["target"] = "torch.ops.aten.frobnicate.default", "torch.ops.mine.twist.default"
+
+    changed("convolutions", path, rename)
+
+
+@pytest.mark.parametrize("make", [torchscript, onnx, exported], ids=lambda make: make.__name__)
+def test_all_operators_that_are_missing_are_named(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "model.bin")
+
+    status, outcome, _ = check(archive(tmp_path, "tensor", serializedFile="model.bin"))
+
+    assert (status, outcome["ok"], outcome["phase"]) == (1, False, "initialize")
+    assert "engine lacks" in outcome["error"]
+    assert "frobnicate" in outcome["error"].lower() and "twist" in outcome["error"].lower()
+    assert "relu" not in outcome["error"].lower()
