@@ -210,16 +210,20 @@ class Server:
         )
         return [faces.server(face, bound) for face, bound in self._grpc.items()]
 
-    def _apps(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> dict[Bound, App]:
+    def _apps(
+        self, registry: ModelRegistry, workflows: WorkflowRegistry, metrics: Metrics, snapshots: Snapshots
+    ) -> dict[Bound, App]:
+        authority = self._authority
+        guarded = {face for face in self._bound if authority and authority.guards(face)}
         apps: dict[str, App] = {
-            "inference": inference_app(registry, self._settings, metrics),
+            "inference": inference_app(registry, self._settings, metrics, "inference" in guarded, workflows),
             "management": management_app(
-                registry, self._settings, self._authority, changed=lambda: snapshots.write("snapshot")
+                registry, self._settings, authority, changed=lambda: snapshots.write("snapshot"), workflows=workflows
             ),
-            "metrics": metrics_app(metrics),
+            "metrics": metrics_app(metrics, secured="metrics" in guarded),
         }
-        if authority := self._authority:
-            apps |= {face: Gate(app, authority, face, metrics) for face, app in apps.items() if authority.guards(face)}
+        if authority:
+            apps |= {face: Gate(apps[face], authority, face, metrics) for face in guarded}
         found: dict[Bound, App] = {}
         for bound in self._bound.values():
             faces = {name: apps[name] for name in self._bound if self._bound[name] is bound}

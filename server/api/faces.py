@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from ...archiver import ArchiveError
 from ..errors import ServingError
 from .errors import NoRoute, NotAllowed, WireError
-from .openapi import COMPONENTS, JSON, VERSION, tidy
+from .openapi import JSON, VERSION, protection, tidy
 from .responses import PrettyJSON, error_body
 
 ANY = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"]
@@ -19,8 +19,11 @@ ANY = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"]
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
-def make_app(title: str, version: str, operator: bool) -> FastAPI:
-    """An app without routes but its description; `operator` says whether error details are shown."""
+def make_app(title: str, version: str, operator: bool, secured: bool = False) -> FastAPI:
+    """An app without routes but its description; `operator` says whether error details are shown.
+
+    `secured` says that whoever runs it asks for tokens.
+    """
     handler = _error_handler(operator)
     known = (ServingError, ArchiveError, WireError, HTTPException, Exception)
     app = FastAPI(
@@ -34,7 +37,7 @@ def make_app(title: str, version: str, operator: bool) -> FastAPI:
     )
     app.openapi_version = VERSION
     plain = app.openapi
-    app.openapi = lambda: app.openapi_schema or tidy(plain())  # type: ignore[method-assign]
+    app.openapi = lambda: app.openapi_schema or tidy(plain(), secured)  # type: ignore[method-assign]
 
     async def describe() -> Response:
         return PrettyJSON(app.openapi())
@@ -76,15 +79,15 @@ def _answer(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": "The answer", "content": {JSON: {"schema": schema}}}
 
 
-def description_of_model(model: str, paths: dict[str, Any]) -> dict[str, Any]:
-    """What OPTIONS tells of one model: of these operations by path those that name a model, with its name put in."""
+def description_of_model(model: str, document: dict[str, Any]) -> dict[str, Any]:
+    """What OPTIONS tells of one model: the operations of a document that name a model, with its name put in."""
+    paths = document["paths"]
     named = {path.replace("{model_name}", model): item for path, item in paths.items() if "{model_name}" in path}
-    info = {"title": f"RESTful API for: {model}", "version": "1.0.0"}
     return {
         "openapi": VERSION,
-        "info": info,
+        "info": {"title": f"RESTful API for: {model}", "version": "1.0.0"},
         "paths": {path: _filled_in(item) for path, item in named.items()},
-        "components": COMPONENTS,
+        **protection("security" in document),
     }
 
 

@@ -10,11 +10,13 @@ from ... import __version__
 from ..auth import Authority
 from ..registry import ModelRegistry
 from ..settings import Settings
-from .faces import description_of_model, make_app, operation
+from ..workflows import WorkflowRegistry
+from .faces import description_of_model, make_app, object_of, operation
 from .listener import App
 from .operations import Done, Operations
 from .parameters import Parameters
 from .responses import PrettyJSON, status
+from .workflows import add_workflows
 
 LISTING = {"limit": "models a page, at most 100", "next_page_token": "where the page begins"}
 REGISTERING = {
@@ -35,6 +37,9 @@ SCALING = {
     "model_version": "the version, where the path names none",
     "synchronous": "wait until they have loaded the model (false)",
 }
+CHANGED = {200: object_of(status="string")}
+CHANGING = CHANGED | {202: object_of(status="string")}
+"""What a change answers: 202 where it goes on after the answer."""
 RENEWING = {"type": "management or inference"}
 DESCRIBING = {"customized": "also ask the model's handler (false)"}
 
@@ -44,29 +49,40 @@ def management_app(
     settings: Settings,
     authority: Authority | None = None,
     changed: Callable[[], None] = lambda: None,
+    workflows: WorkflowRegistry | None = None,
 ) -> App:
     """The application of the management listener; `changed` is called after each change of what is served."""
-    app = make_app("numserve management", __version__, operator=True)
+    app = make_app("numserve management", __version__, operator=True, secured=authority is not None)
     face = _Management(Operations(registry, settings, changed))
     model, version = "/models/{model_name}", "/models/{model_name}/{model_version}"
     add = app.add_api_route
 
     async def tell(model_name: str, model_version: str | None = None) -> Response:
         registry.get(model_name, None if model_version == "all" else model_version)
-        return PrettyJSON(description_of_model(model_name, app.openapi()["paths"]))
+        return PrettyJSON(description_of_model(model_name, app.openapi()))
 
     add("/models", face.list, methods=["GET"], **operation("listModels", "List models", LISTING))
-    add("/models", face.register, methods=["POST"], **operation("registerModel", "Register a model", REGISTERING))
+    add(
+        "/models",
+        face.register,
+        methods=["POST"],
+        **operation("registerModel", "Register a model", REGISTERING, CHANGING),
+    )
     for path, prefix in ((model, ""), (version, "version_")):
         add(path, face.describe, methods=["GET"], **operation(f"{prefix}describeModel", "Describe a model", DESCRIBING))
-        add(path, face.scale, methods=["PUT"], **operation(f"{prefix}setAutoScale", "Scale a model", SCALING))
-        add(path, face.unregister, methods=["DELETE"], **operation(f"{prefix}unregisterModel", "Unregister a model"))
+        add(path, face.scale, methods=["PUT"], **operation(f"{prefix}setAutoScale", "Scale a model", SCALING, CHANGING))
+        add(
+            path,
+            face.unregister,
+            methods=["DELETE"],
+            **operation(f"{prefix}unregisterModel", "Unregister a model", answers=CHANGED),
+        )
         add(path, tell, methods=["OPTIONS"], include_in_schema=False)
     add(
         f"{version}/set-default",
         face.set_default,
         methods=["PUT"],
-        **operation("setDefault", "Set the default version"),
+        **operation("setDefault", "Set the default version", answers=CHANGED),
     )
     if authority and (keys := authority.keys):
 
@@ -76,6 +92,8 @@ def management_app(
 
         add("/token", renew, methods=["POST"], **operation("renewKey", "Make a new key of a type", RENEWING))
         add("/token", renew, methods=["GET", "PUT"], include_in_schema=False)
+    if workflows:
+        add_workflows(app, workflows, settings)
     add("/v1/models/{model_name}", face.ready, methods=["GET"], **operation("readiness", "Whether a model is ready"))
     return app
 

@@ -20,13 +20,18 @@ ERROR = {
     },
 }
 COMPONENTS = {"schemas": {"Error": ERROR}}
+SCHEME = {"type": "http", "scheme": "bearer", "description": "A token that opens this listener, or this model"}
+WITHOUT_TOKEN = {"/ping", "/v2/health/live", "/api-description", "/"}
+"""Paths that need no token (gate.py); each has operations of that kind alone."""
 REFUSAL = {"description": "What is wrong", "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
-def tidy(document: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI's description of an app, made to say what the app does."""
-    for operations in document["paths"].values():
+def tidy(document: dict[str, Any], secured: bool = False) -> dict[str, Any]:
+    """FastAPI's description of an app, made to say what the app does; `secured` says that it asks for tokens."""
+    for path, operations in document["paths"].items():
         for operation in operations.values():
+            if secured and path in WITHOUT_TOKEN:
+                operation["security"] = []
             operation["parameters"] = [each for each in operation.get("parameters", []) if not _accident(each)]
             for parameter in operation["parameters"]:
                 parameter["schema"] = {"type": "string"}
@@ -34,8 +39,15 @@ def tidy(document: dict[str, Any]) -> dict[str, Any]:
             operation["responses"].setdefault("default", REFUSAL)
             for response in operation["responses"].values():
                 _open(response.get("content", {}).get(JSON, {}))
-    document["components"] = COMPONENTS
+    document |= protection(secured)
     return document
+
+
+def protection(secured: bool) -> dict[str, Any]:
+    """The schemas and, where tokens are asked for, how they are shown."""
+    if not secured:
+        return {"components": COMPONENTS}
+    return {"components": COMPONENTS | {"securitySchemes": {"token": SCHEME}}, "security": [{"token": []}]}
 
 
 def _accident(parameter: dict[str, Any]) -> bool:
