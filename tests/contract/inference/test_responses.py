@@ -46,9 +46,11 @@ def test_the_handlers_status_keeps_its_body(contract, deviates, status):
     deviates("reason phrase")
 
 
-def test_the_handlers_type_and_headers_go_out(contract):
+def test_the_handlers_type_and_headers_go_out(contract, deviates):
+    deviates("case of a handler's header names")
     answer = contract.steer(type="text/tea", headers={"X-Pot": "1", "Set-Cookie": "a=b"}, answer="tea")
     assert (answer["content-type"], answer["X-Pot"], answer["Set-Cookie"]) == ("text/tea", "1", "a=b")
+    assert ("x-pot", "1") in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/predictions/tell", "/ping", "/nothing", "/predictions/nobody"])
