@@ -8,7 +8,7 @@ from typing import Any
 from ..nn import functional
 from ..tensor import Tensor
 from .arguments import sizes
-from .table import enter, refuse
+from .table import enter
 
 Maybe = Tensor | None
 Ints = int | Sequence[int]
@@ -64,7 +64,7 @@ enter("_adaptive_avg_pool3d", _adaptive(functional.adaptive_avg_pool3d))
 # Resizing
 
 
-def _resized(mode: str, aligned: bool) -> Any:
+def _resized(mode: str, aligned: bool, antialias: bool = False) -> Any:
     """(size, align_corners, scales…) and the older (size, align_corners, [scales]); nearest has no align_corners."""
 
     def resized(input: Tensor, output_size: Any, *rest: Any, scale_factors: Any = None) -> Tensor:
@@ -73,11 +73,11 @@ def _resized(mode: str, aligned: bool) -> Any:
         factors = given[0] if given and isinstance(given[0], (list, tuple)) else scale_factors or given
         scales = [f for f in factors if f is not None]
         if output_size is None:
-            return functional.interpolate(input, None, tuple(scales), mode, corners)
+            return functional.interpolate(input, None, tuple(scales), mode, corners, antialias=antialias)
         wanted = sizes(output_size)
         if len(scales) == len(wanted):
-            return functional.interpolate(input, None, tuple(scales), mode, corners)
-        return functional.interpolate(input, wanted, None, mode, corners)
+            return functional.interpolate(input, None, tuple(scales), mode, corners, antialias=antialias)
+        return functional.interpolate(input, wanted, None, mode, corners, antialias=antialias)
 
     return resized
 
@@ -90,8 +90,8 @@ for _name, _mode, _has_corners in (
     ("upsample_trilinear3d", "trilinear", True), ("upsample_bicubic2d", "bicubic", True),
 ):  # fmt: skip
     enter(_name, _resized(_mode, _has_corners))
-for _name in ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_lanczos2d_aa"):
-    refuse(_name, "antialias=True is not there; resize the image before it is a tensor")
+for _mode in ("bilinear", "bicubic", "lanczos"):
+    enter(f"_upsample_{_mode}2d_aa", _resized(_mode, True, True))
 
 enter("pixel_shuffle", functional.pixel_shuffle)
 enter("pixel_unshuffle", functional.pixel_unshuffle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,8 @@ Rule = Callable[[int, int, bool, float | None], Array]
 def interpolate(x: Array, *, size: Ints, mode: str, align_corners: bool = False, scales: Scales | None = None) -> Array:
     """x resized to `size` along its last dims; `scales` (out / in) replaces the ratio of the sizes where it is given.
 
-    Modes: nearest, nearest-exact, linear, cubic, area. Source: torch.nn.functional.interpolate.
+    Modes: nearest, nearest-exact, linear, cubic, area; with antialias- before it, linear, cubic or lanczos, which take
+    more inputs for an output where there are fewer of these. Source: torch.nn.functional.interpolate.
     """
     first = x.ndim - len(size)
     for dim, matrix in enumerate(matrices(x.shape[first:], size, mode, align_corners, scales)):
@@ -87,6 +89,26 @@ def _cubic(size: int, out: int, align: bool, scale: float | None) -> Array:
     return matrix
 
 
+def _antialiased(function: Callable[[Array], Array]) -> Rule:
+    """Inputs by their distance from where an output lies, in inputs, or in outputs where these are further apart."""
+
+    def weights(size: int, out: int, align: bool, scale: float | None) -> Array:
+        step = ((size - 1) / (out - 1) if out > 1 else 0.0) if align else _step(size, out, scale)
+        centres = (np.arange(out) + 0.5) * step - 0.5
+        found = function(np.abs(np.arange(size) - centres[:, None]) / max(step, 1.0))
+        return np.asarray(found / found.sum(1, keepdims=True))
+
+    return weights
+
+
+def _triangle(distance: Array) -> Array:
+    return np.asarray(np.maximum(0, 1 - distance))
+
+
+def _lanczos(distance: Array) -> Array:
+    return np.where(distance < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+
+
 def _keys(distance: Array, a: float = -0.75) -> Array:
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = a * (((distance - 5) * distance + 8) * distance - 4)
@@ -123,6 +145,9 @@ _RULES: dict[str, Rule] = {
     "linear": _linear,
     "cubic": _cubic,
     "area": _area,
+    "antialias-linear": _antialiased(_triangle),
+    "antialias-cubic": _antialiased(partial(_keys, a=-0.5)),
+    "antialias-lanczos": _antialiased(_lanczos),
 }
 
 

@@ -86,6 +86,8 @@ _RESIZED = {
     ("nearest-exact", 1): "_upsample_nearest_exact1d", ("nearest-exact", 2): "_upsample_nearest_exact2d",
     ("nearest-exact", 3): "_upsample_nearest_exact3d", ("linear", 1): "upsample_linear1d",
     ("linear", 2): "upsample_bilinear2d", ("linear", 3): "upsample_trilinear3d", ("cubic", 2): "upsample_bicubic2d",
+    ("antialias-linear", 2): "_upsample_bilinear2d_aa", ("antialias-cubic", 2): "_upsample_bicubic2d_aa",
+    ("antialias-lanczos", 2): "_upsample_lanczos2d_aa",
 }  # fmt: skip
 
 

@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import cast
 
-from ...errors import ShapeError, UnsupportedOpError
+from ...errors import ShapeError
 from ...ops import shape, upsampling
 from ...tensor import Tensor
 from .shared import OptionalSize, many, one
+
+SMOOTH = ("bilinear", "bicubic", "lanczos")
+"""The modes of resizing that can take every pixel into account."""
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -30,10 +33,13 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Input (N, C, …) resized: nearest, nearest-exact, linear, bilinear, trilinear, bicubic or area."""
-    if antialias:
-        raise UnsupportedOpError("interpolate: antialias=True is not there; resize the image before it is a tensor")
+    """Input (N, C, …) resized: nearest, nearest-exact, linear, bilinear, trilinear, bicubic or area.
+
+    With `antialias`, for (N, C, H, W) alone: bilinear, bicubic or lanczos. All pixels count where fewer are made.
+    """
     dims = input.array.ndim - 2
+    if antialias and (dims != 2 or mode not in SMOOTH):
+        raise ShapeError(f"interpolate: antialias=True takes (N, C, H, W) and {', '.join(SMOOTH)}; met {mode}")
     if (size is None) == (scale_factor is None):
         raise ShapeError("interpolate: expected either size or scale_factor")
     scales: tuple[float | None, ...] | None = None
@@ -46,6 +52,7 @@ def interpolate(
         sizes = tuple(math.floor(n * f) for n, f in zip(input.shape[2:], factors, strict=True))
         scales = None if recompute_scale_factor or mode == "area" else factors
     kind = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+    kind = f"antialias-{kind}" if antialias else kind
     attributes = {"size": sizes, "mode": kind, "align_corners": bool(align_corners), "scales": scales}
     return one(upsampling.interpolate, input, **attributes)
 

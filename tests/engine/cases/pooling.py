@@ -103,11 +103,13 @@ def _first_place(window: np.ndarray, part: tuple[slice, ...]) -> np.ndarray:
 
 def _resized(**attributes: Any) -> Any:
     """torch is the reference; the formulas' other writing would be the same formulas."""
-    names = {"linear": "bilinear", "cubic": "bicubic"}
-    mode, scales = attributes["mode"], attributes.get("scales")
+    names = {"linear": "bilinear", "cubic": "bicubic", "lanczos": "lanczos"}
+    mode, scales = attributes["mode"].removeprefix("antialias-"), attributes.get("scales")
     options: dict[str, Any] = {"mode": names.get(mode, mode), "size": attributes["size"]}
     if mode in names:
         options["align_corners"] = attributes.get("align_corners", False)
+    if mode != attributes["mode"]:
+        options["antialias"] = True
     if scales:
         options.pop("size")
         options["scale_factor"] = scales
@@ -165,6 +167,10 @@ ROWS = {
         _resized(size=(10, 8), mode="linear", scales=(1.7, 1.7)),
         _resized(size=(4, 13), mode="cubic"),
         _resized(size=(1, 13), mode="cubic", align_corners=True),
+        *(_resized(size=size, mode=f"antialias-{mode}") for mode in ("linear", "cubic") for size in ((2, 3), (9, 2))),
+        _resized(size=(2, 3), mode="antialias-linear", align_corners=True),
+        _resized(size=(3, 2), mode="antialias-cubic", scales=(0.6, 0.55)),
+        _resized(size=(2, 3), mode="antialias-lanczos"),
     ],
     "pixel_shuffle": [
         case(

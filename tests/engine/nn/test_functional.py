@@ -125,8 +125,10 @@ def test_mixed_dtypes_are_named():
 
 
 def test_what_is_not_there_is_named():
-    with pytest.raises(UnsupportedOpError, match="antialias=True"):
-        F.interpolate(some(1, 1, 4, 4), 8, mode="bilinear", antialias=True)
+    with pytest.raises(
+        ShapeError, match="antialias=True takes .N, C, H, W. and bilinear, bicubic, lanczos; met nearest"
+    ):
+        F.interpolate(some(1, 1, 4, 4), 8, antialias=True)
     with pytest.raises(UnsupportedOpError, match="expected one of nearest"):
         F.interpolate(some(1, 1, 4, 4), 8, mode="lanczos")
     with pytest.raises(UnsupportedOpError, match="'none' or 'tanh'"):
