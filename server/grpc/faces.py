@@ -11,6 +11,7 @@ from ..auth import Authority
 from ..listeners import Bound
 from ..logs import AccessLog
 from ..metrics import Metrics
+from ..queues import sequence_headers
 from ..registry import ModelRegistry
 from ..settings import Settings
 from .calls import Calls, Service
@@ -65,7 +66,7 @@ class Faces:
 
     def _inference(self) -> list[Service]:
         predictor = Predictor(self._registry, self._metrics)
-        services: list[Service] = [Inference(self._registry, predictor)]
+        services: list[Service] = [Inference(self._registry, predictor, sequence_headers(self._settings))]
         if self._settings.ts_open_inference_protocol:
             services.append(OpenInference(self._registry, predictor))
         return services

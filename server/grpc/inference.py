@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ..api.responses import pretty
 from ..errors import InvalidRequest
-from ..messages import InferenceResponse, Part
+from ..messages import InferenceResponse, Part, SequenceHeaders
 from ..registry import ModelRegistry
 from .calls import Call, Service
 from .messages import Message, message_class
@@ -21,13 +21,11 @@ PredictionResponse = message_class(f"{PACKAGE}.PredictionResponse")
 TorchServeHealthResponse = message_class(f"{PACKAGE}.TorchServeHealthResponse")
 Status = message_class("google.rpc.Status")
 
-SEQUENCE_ID, SEQUENCE_START = "ts_request_sequence_id", "ts_request_sequence_start"
-
 
 class _Answered(NamedTuple):
-    """What became of a request of a sequence."""
+    """What became of a request of a stream."""
 
-    sequence: str
+    request: Message
     response: InferenceResponse | None
     error: Exception | None = None
 
@@ -38,8 +36,9 @@ class Inference(Service):
     names = (f"{PACKAGE}.InferenceAPIsService",)
     open = frozenset({"Ping"})
 
-    def __init__(self, registry: ModelRegistry, predictor: Predictor) -> None:
-        """Serve the registry's models."""
+    def __init__(self, registry: ModelRegistry, predictor: Predictor, sequence: SequenceHeaders) -> None:
+        """Serve the registry's models; `sequence` names what handlers look for in sequences."""
+        self._sequence = sequence
         self._registry = registry
         self._predictor = predictor
 
@@ -63,39 +62,39 @@ class Inference(Service):
         """Sequences: answers in the order of the requests; an error is told in the stream, which goes on."""
 
         async def answer(request: Message) -> _Answered:
-            sequence = request.sequence_id
             try:
-                if not sequence and SEQUENCE_START not in request.input:
+                if not request.sequence_id and self._sequence.start not in request.input:
                     raise InvalidRequest("Parameter sequenceId is required.")
-                sequence = sequence or f"ts-seq-{uuid4()}"
-                return _Answered(sequence, await self._answer(request, call, str(uuid4()), sequence))
+                return _Answered(request, await self._answer(request, call, str(uuid4())))
             except Exception as error:  # a border: whatever it is, the client is told
-                return _Answered(sequence, None, error)
+                return _Answered(request, None, error)
 
         async with aclosing(in_order(requests, answer, call.stopping)) as answers:
             async for answered in answers:
-                async with aclosing(_replies(answered)) as replies:
+                async with aclosing(self._replies(answered)) as replies:
                     async for reply in replies:
                         yield reply
 
-    async def _answer(self, request: Message, call: Call, identity: str, sequence: str = "") -> InferenceResponse:
-        parts = tuple(Part(name, None, value) for name, value in request.input.items())
-        headers = {SEQUENCE_ID: sequence} if sequence else {}
-        if sequence and SEQUENCE_START in request.input:
-            headers[SEQUENCE_START] = "true"
+    async def _answer(self, request: Message, call: Call, identity: str) -> InferenceResponse:
+        start = self._sequence.start
+        parts = tuple(Part(name, None, value) for name, value in request.input.items() if name != start)
+        headers = {self._sequence.id: request.sequence_id} if request.sequence_id else {}
+        if start in request.input:  # which is a header for handlers, however it has come
+            headers[start] = "true"
         return await self._predictor.predict(call, identity, request.model_name, request.model_version, parts, headers)
 
-
-async def _replies(answered: _Answered) -> AsyncGenerator[Message]:
-    """What the client of a sequence gets for a request: its answer's pieces, and the error if there is one."""
-    error = answered.error
-    try:
-        if answered.response:
-            async with aclosing(pieces_of(answered.response)) as pieces:
-                async for piece in pieces:
-                    yield PredictionResponse(prediction=bytes(piece), sequence_id=answered.sequence)
-    except Exception as broken:  # a border: the answer breaks off, the stream does not
-        error = broken
-    if error:
-        status = Status(code=status_of(error).value[0], message=text_of(error))
-        yield PredictionResponse(sequence_id=answered.sequence, status=status)
+    async def _replies(self, answered: _Answered) -> AsyncGenerator[Message]:
+        """What the client gets for a request of a sequence: the answer's pieces, and the error if there is one."""
+        request, response, error = answered
+        sequence = request.sequence_id
+        try:
+            if response:
+                sequence = response.headers.get(self._sequence.id, sequence)
+                async with aclosing(pieces_of(response)) as pieces:
+                    async for piece in pieces:
+                        yield PredictionResponse(prediction=bytes(piece), sequence_id=sequence)
+        except Exception as broken:  # a border: the answer breaks off, the stream does not
+            error = broken
+        if error:
+            status = Status(code=status_of(error).value[0], message=text_of(error))
+            yield PredictionResponse(sequence_id=sequence, status=status)

@@ -60,7 +60,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModuleType]
 class Client:
     """TorchServe's two services of one server, by the generated stubs; each call with a limit of time."""
 
-    obey = str(HERE / "handlers" / "obey")
+    obey, count = (str(HERE / "handlers" / name) for name in ("obey", "count"))
 
     def __init__(self, contract: Any, generated: dict[str, ModuleType], tls: Any = None) -> None:
         self.contract = contract

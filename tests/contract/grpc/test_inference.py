@@ -134,15 +134,27 @@ def test_a_stream_that_breaks_off_has_a_status(client, ordered, refused):
 def test_a_sequence_is_answered_in_order_and_errors_are_in_the_stream(client):
     first = client.request("tell", sequence="s", n=b"0")
     nobody, nameless = client.request("nobody", sequence="s"), client.request("tell")
-    last = client.request("tell", ts_request_sequence_start=b"", n=b"3")
+    last = client.request("tell", sequence="t", n=b"3")
     answers = list(client.inference.StreamPredictions2(iter([first, nobody, nameless, last])))
     told = [json.loads(answers[place].prediction) for place in (0, 3)]
     assert [each["row"]["n"][1] for each in told] == ["0", "3"]
     assert told[0]["headers"]["ts_request_sequence_id"] == answers[0].sequence_id == "s"
-    assert answers[3].sequence_id.startswith("ts-seq-")
+    assert answers[3].sequence_id == "t"
     assert (answers[1].status.code, answers[1].status.message) == (5, "Model not found: nobody")
     assert (answers[2].status.code, answers[2].status.message) == (3, "Parameter sequenceId is required.")
     assert not answers[0].HasField("status")
+
+
+def test_a_sequence_has_one_worker_and_a_name(client):
+    config = {"sequenceBatching": True, "sequenceMaxIdleMSec": 60000, "maxNumSequence": 4}
+    client.contract.model("counts", client.count, workers=2, **config)
+    asked = [client.request("counts", ts_request_sequence_start=b"")]
+    asked += [client.request("counts", sequence="mine"), client.request("counts", sequence="mine")]
+    answers = list(client.inference.StreamPredictions2(iter(asked)))
+    told = [json.loads(answer.prediction) for answer in answers]
+    assert [each["count"] for each in told] == [1, 1, 2]
+    assert [answer.sequence_id for answer in answers] == [told[0]["name"], "mine", "mine"]
+    assert (told[0]["name"].startswith("ts-seq-"), told[0]["began"], told[0]["keys"]) == (True, "true", [])
 
 
 def test_requests_of_a_stream_share_batches(client):
