@@ -91,13 +91,12 @@ MODELS = {"echo": make_echo, "digits": make_digits, "resnet18": make_resnet18}
 
 
 @contextmanager
-def serving(work: Path, store: Path) -> Iterator[str]:
-    """A server over the store, on ports of its own; gives the inference address."""
+def serving(work: Path, store: Path, of_grpc: str = "enable_grpc=false\n") -> Iterator[dict[str, str]]:
+    """A server over the store, on ports of its own; gives their addresses."""
     config = work / "config.properties"
     listeners = ("inference", "management", "metrics")
     config.write_text(
-        "default_workers_per_model=1\nenable_grpc=false\n"
-        + "".join(f"{n}_address=http://127.0.0.1:0\n" for n in listeners)
+        f"default_workers_per_model=1\n{of_grpc}" + "".join(f"{n}_address=http://127.0.0.1:0\n" for n in listeners)
     )
     (work / "tmp").mkdir()
     env = os.environ | {"TEMP": str(work / "tmp"), "LOG_LOCATION": str(work / "logs")}
@@ -109,7 +108,7 @@ def serving(work: Path, store: Path) -> Iterator[str]:
 
     numserve("--start", "--ncs", "--model-store", store, "--models", "all", "--ts-config", config)
     try:
-        yield json.loads(numserve("status", "--json"))["addresses"]["inference"]
+        yield json.loads(numserve("status", "--json"))["addresses"]
     finally:
         numserve("--stop")
 
@@ -160,7 +159,8 @@ def main() -> None:
         bodies = {name: MODELS[name](work, store) for name in given.models}
         print(f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, {given.seconds:g} s a row\n")
         print("| model | clients | requests/s | p50 ms | p99 ms | not 200 |\n|---|---|---|---|---|---|")
-        with serving(work, store) as address:
+        with serving(work, store) as addresses:
+            address = addresses["inference"]
             for name, body in bodies.items():
                 head = f"PUT /predictions/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
                 request = head.encode() + body
