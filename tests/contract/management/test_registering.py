@@ -120,6 +120,27 @@ def test_scaling_to_workers_that_cannot_load_fails_each_time(register, contract)
     assert contract.management("PUT", "/models/broken?min_worker=1").status == 202
 
 
+def test_a_model_that_never_loads_is_given_up_when_its_time_is_over(register, contract):
+    folder(contract.server.store, "hopeless", handler=BROKEN, yaml="maxRetryTimeoutInSec: 1\n")
+    assert register(url="hopeless-1.0", initial_workers=1, synchronous="false").status == 202
+    assert contract.request("GET", "/ping").status == 200
+    contract.eventually(lambda: described(contract, "hopeless")["workers"][0]["status"] == "FAILED")
+    assert contract.request("GET", "/ping").status == 500
+    assert contract.post("/predictions/hopeless").status == 503
+    (before,) = described(contract, "hopeless")["workers"]
+    assert contract.management("PUT", "/models/hopeless?min_worker=1&synchronous=true").status == 500
+    (after,) = described(contract, "hopeless")["workers"]
+    assert (before["pid"], after["status"]) == (-1, "FAILING")
+    assert int(after["id"]) > int(before["id"])  # numbers are never used again
+
+
+def test_a_model_that_loads_for_too_long_is_ended(register, contract):
+    folder(contract.server.store, "sleepy", handler="import time\ntime.sleep(60)\n", yaml="startupTimeout: 1\n")
+    answer = register(url="sleepy-1.0", initial_workers=1)
+    assert answer.status == 500
+    assert "not loaded within 1 seconds; hint: raise startupTimeout" in answer.json()["detail"]
+
+
 def test_a_handler_that_is_not_there_fails_when_workers_come(register, contract):
     assert register(url="plain-1.0", handler="h:nothing", initial_workers=0).status == 200
     answer = contract.management("PUT", "/models/plain?min_worker=1&synchronous=true")
