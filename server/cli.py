@@ -36,7 +36,7 @@ START_OPTIONS = [
         "--disable-token-auth", "--dt", is_flag=True, help="No key file; open on purpose, also to other machines."
     ),
     click.option("--no-config-snapshots", "--ncs", is_flag=True, help="Neither write nor restore snapshots."),
-    click.option("--workflow-store", metavar="DIR", help="Accepted; workflows are not served."),
+    click.option("--workflow-store", metavar="DIR", help="Folder of the workflows' archives, if not --model-store."),
     click.option("--log-config", metavar="FILE", help="Logging configuration, YAML or JSON."),
     click.option("--cpp-log-config", metavar="FILE", help="Accepted; there is no C++ backend."),
     click.option("--plugins-path", "--ppath", metavar="PATH", help="Accepted; there are no Java plug-ins."),

@@ -14,11 +14,12 @@ from ..archiver.trial import attempt_folder
 from .auth import check_exposure, static_tokens
 from .logs import OF_LOG4J, read_config
 from .metrics import Metrics, choice_of
-from .model_config import UNSERVED, read_yaml
+from .model_config import UNSERVED
 from .properties import InvalidConfiguration
 from .settings import Settings
 from .sources import read_config_file
 from .startup import archives_of, wanted
+from .yaml_files import read_yaml
 
 Mark = Literal["works", "note", "fails"]
 LOAD_SECONDS = 120.0

@@ -2,11 +2,17 @@
 
 ServingError
 ├── InvalidRequest             the client's words make no sense
+│   └── InvalidWorkflow          the archive or the specification of a workflow cannot be used
+│       └── InvalidDag             its graph is none
 ├── Unauthorized               no token, or none that is known and valid
 ├── Forbidden                  the token opens something else
 ├── ModelNotFound              no such model, archive or allowed address
 │   └── ModelVersionNotFound   the model has no such version
 ├── ModelConflict              the version is registered already
+├── WorkflowNotFound           no such workflow, or archive of one
+├── WorkflowConflict           the workflow, or a model of its node's name, is registered already
+├── WorkflowFailed             a node of a workflow could not be registered
+├── NodeFailed                 a node of a workflow gave no answer
 ├── DefaultVersionInUse        the default version goes last
 ├── DownloadFailed             an archive could not be fetched
 ├── ModelLoadFailed            a worker could not load the model: which phase, what was raised, where, what to do
@@ -49,6 +55,14 @@ class InvalidRequest(ServingError):
     """The client's words make no sense."""
 
 
+class InvalidWorkflow(InvalidRequest):
+    """A workflow's archive or specification cannot be used."""
+
+
+class InvalidDag(InvalidWorkflow):
+    """What a workflow calls its graph is none without circles, from one start, over nodes that are there."""
+
+
 class Unauthorized(ServingError):
     """There is no token, or none that is known and still valid."""
 
@@ -67,6 +81,22 @@ class ModelVersionNotFound(ModelNotFound):
 
 class ModelConflict(ServingError):
     """The version is registered already."""
+
+
+class WorkflowNotFound(ServingError):
+    """No workflow, or archive of one, has the name."""
+
+
+class WorkflowConflict(ServingError):
+    """The workflow is registered already, or a model has the name of one of its nodes."""
+
+
+class WorkflowFailed(ServingError):
+    """Nodes of a workflow could not be registered; none of them is now."""
+
+
+class NodeFailed(ServingError):
+    """A node of a workflow gave no answer in any of its attempts; `detail` is why."""
 
 
 class DefaultVersionInUse(ServingError):

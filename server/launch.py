@@ -17,7 +17,6 @@ from . import lifecycle
 STOP_SECONDS = 60.0
 OF_LOG4J = "log4j2 files are not read; give one for logging.config.dictConfig, or set log_format and log_level"
 IGNORED = {
-    "workflow_store": "workflows are not served",
     "cpp_log_config": "there is no C++ backend",
     "plugins_path": "there are no Java plug-ins",
 }
@@ -93,6 +92,8 @@ def _settings(options: dict[str, Any]) -> Any:
         _refuse("Missing mandatory parameter --model-store")
     if not settings.model_store.is_dir():
         _refuse(f"--model-store directory not found: {settings.model_store}")
+    if settings.workflow_store and not settings.workflow_store.is_dir():
+        _refuse(f"--workflow-store directory not found: {settings.workflow_store}")
     check_exposure(settings)
     return settings
 
@@ -103,6 +104,7 @@ def effective(options: dict[str, Any]) -> Any:
 
     return Settings.load(
         model_store=options["model_store"],
+        workflow_store=options["workflow_store"],
         load_models=",".join(options["models"]) or None,
         ts_config=options["ts_config"],
         log_config=options["log_config"],

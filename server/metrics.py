@@ -116,6 +116,14 @@ class Metrics:
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")
         )
+        self._workflows = Histogram(
+            "numserve_workflow_duration_seconds",
+            "A workflow from request to answer, by outcome",
+            ("workflow_name", "outcome"),
+            buckets=SECONDS,
+            registry=None,
+        )
+        self._keep(self._workflows)
         build = self._gauge("numserve_build_info", "The server's version, always 1", ("version", "python"))
         build.labels(__version__, platform.python_version()).set(1)
         for of_process in (
@@ -139,6 +147,10 @@ class Metrics:
     def prediction_answered(self, model: str, version: str, code: object, protocol: str = "http") -> None:
         """A request for a prediction was answered; `code` is the protocol's own."""
         self._predicted(model, version, protocol, str(code)).inc()
+
+    def workflow_done(self, workflow: str, outcome: str, seconds: float) -> None:
+        """A workflow has answered a request, or failed to, or was called off."""
+        self._workflows.labels(workflow, outcome).observe(seconds)
 
     def request_rejected(self, reason: str, model: str = UNKNOWN_MODEL) -> None:
         """A request reached no handler; leave `model` out unless such a model is registered."""

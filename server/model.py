@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -23,6 +23,9 @@ from .settings import ModelConfig, Settings
 from .status import ModelStatus, QueueStatus
 from .workers import BUILTIN
 from .workers.base import Load, Worker
+
+Role = Literal["model", "node", "function"]
+"""What a model is there for: itself, or a node of a workflow, by an archive of its own or as a function."""
 
 
 class Model:
@@ -41,6 +44,7 @@ class Model:
         model_dir: str = "",
         handler: str = "",
         loaded_at_startup: bool = False,
+        role: Role = "model",
         failure: str | None = None,
     ) -> None:
         """Have no workers yet. With a `failure` it never will: there is nothing to load, and it says so when asked."""
@@ -50,6 +54,7 @@ class Model:
         self.manifest = manifest
         self.config = config
         self.loaded_at_startup = loaded_at_startup
+        self.role = role
         self.failure = failure
         self._settings = settings
         self._model_dir = model_dir

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from .yaml_files import read_yaml
+
 logger = logging.getLogger(__name__)
 
-YAML_BYTES = 1 << 20
-YAML_NODES = 100_000
 MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills", "sequenceMaxIdleMSec", "sequenceTimeoutMSec"}
 AT_LEAST_ONE = {"minWorkers", "batchSize", "maxNumSequence", "maxSequenceJobQueueSize"}
 SNAPSHOT_KEYS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout")
@@ -135,45 +134,6 @@ class ModelConfig(BaseModel):
         return cls.from_wire(values, path.name, lines)
 
 
-def read_yaml(path: Path) -> tuple[dict[Any, Any], dict[str, int]]:
-    """A YAML mapping and the line of each of its top keys.
-
-    Raises: ValueError where it is none, too large, or holds more than plain data.
-    """
-    if path.stat().st_size > YAML_BYTES:
-        raise ValueError(f"{path.name}: {path.stat().st_size} bytes; a model's YAML may have {YAML_BYTES} at most")
-    try:
-        loader = yaml.SafeLoader(path.read_bytes())
-        node = loader.get_single_node()
-        if node is None:
-            return {}, {}
-        _expanded(node, {})
-        values = loader.construct_document(node)
-    except RecursionError as error:
-        raise ValueError(f"{path.name} is nested too deeply") from error
-    except Exception as error:  # PyYAML's constructors raise whatever a wrong tag leads them to
-        raise ValueError(f"{path.name} is no readable YAML: {_one_line(error)}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path.name}: expected a mapping of keys, met a {type(values).__name__}")
-    return values, {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
-
-
-def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """How many nodes the document has once every alias is written out; refuses too many, and circles."""
-    if id(node) not in sizes:
-        sizes[id(node)] = YAML_NODES + 1  # met again before it is counted: a circle
-        sizes[id(node)] = 1 + sum(_expanded(child, sizes) for child in _children(node))
-    if sizes[id(node)] > YAML_NODES:
-        raise yaml.MarkedYAMLError(problem="its aliases make it too large", problem_mark=node.start_mark)
-    return sizes[id(node)]
-
-
-def _children(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        return [part for pair in node.value for part in pair]
-    return node.value if isinstance(node, yaml.SequenceNode) else []
-
-
 def _inside(key: str, value: object) -> object:
     """The value in this server's units: seconds, and at least one where zero makes no sense."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -185,10 +145,3 @@ def _inside(key: str, value: object) -> object:
 
 def _place(where: str, lines: Mapping[str, int] | None, key: str) -> str:
     return f"{where} line {lines[key]}" if lines and key in lines else where
-
-
-def _one_line(error: Exception) -> str:
-    """PyYAML spreads an error over lines; the mark's line number is what a reader needs."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    return f"line {mark.line + 1}: {problem}" if mark else problem

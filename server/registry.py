@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -20,12 +21,14 @@ from .errors import (
     Unavailable,
 )
 from .metrics import Metrics
-from .model import Model
+from .model import Model, Role
 from .settings import ModelConfig, Settings
 from .status import ModelStatus, QueueStatus, WorkerStatus
 from .store import ModelStore, Unpacked, stem_of
 
 __all__ = ["Model", "ModelRegistry", "ModelStatus", "QueueStatus", "Registration", "WorkerStatus"]
+
+logger = logging.getLogger(__name__)
 
 FIRST_WORKER = 9000
 LEAST_SECONDS = 0.001
@@ -47,6 +50,7 @@ class Registration:
     response_timeout: float | None = None
     startup_timeout: float | None = None
     at_startup: bool = False
+    role: Role = "model"
     restored: ModelConfig | None = None
     """What a snapshot says; it goes before everything else."""
 
@@ -57,7 +61,7 @@ class _Versions:
 
     default: str
     models: dict[str, Model] = field(default_factory=dict)
-    files: dict[str, Unpacked] = field(default_factory=dict)
+    files: dict[str, Unpacked[Manifest]] = field(default_factory=dict)
 
 
 class ModelRegistry:
@@ -115,6 +119,10 @@ class ModelRegistry:
         """The names of all models."""
         return list(self._names)
 
+    def listed(self) -> list[str]:
+        """The names of all models but the functions of workflows, which nobody has registered as models."""
+        return [name for name in self._names if self.get(name).role != "function"]
+
     def versions(self, name: str) -> list[Model]:
         """All versions of a model, the oldest registration first. Raises ModelNotFound."""
         return list(self._of(name).models.values())
@@ -140,6 +148,10 @@ class ModelRegistry:
         if model.version == versions.default and len(versions.models) > 1:
             raise DefaultVersionInUse(f"Cannot remove default version for model {name}")
         await self._take_out(model)
+
+    async def withdraw(self, model: Model, drain_timeout: float | None = None) -> None:
+        """Take a model away, whichever version of its name it is; one that is gone already is passed over."""
+        await self._take_out(model, drain_timeout)
 
     async def close(self, drain_timeout: float) -> None:
         """Take no more registrations, let all models serve what they have for a time, and end everything."""
@@ -173,7 +185,7 @@ class ModelRegistry:
             raise ModelNotFound(f"Model not found: {name}")
         return versions
 
-    def _enter(self, registration: Registration, files: Unpacked) -> Model:
+    def _enter(self, registration: Registration, files: Unpacked[Manifest]) -> Model:
         """Record a model whose files are there. Raises InvalidRequest, ModelConflict."""
         if self._closed:
             raise Unavailable("The server is stopping.")
@@ -201,8 +213,10 @@ class ModelRegistry:
             model_dir=str(files.model_dir),
             handler=handler,
             loaded_at_startup=registration.at_startup,
+            role=registration.role,
         )
         self._put(model, files)
+        logger.info("Model %s loaded.", name)
         return model
 
     def _refuse_twice(self, name: str, version: str) -> None:
@@ -235,13 +249,13 @@ class ModelRegistry:
         )
         self._put(failed, None)
 
-    def _put(self, model: Model, files: Unpacked | None) -> None:
+    def _put(self, model: Model, files: Unpacked[Manifest] | None) -> None:
         versions = self._names.setdefault(model.name, _Versions(model.version))
         versions.models[model.version] = model
         if files:
             versions.files[model.version] = files
 
-    def _drop(self, model: Model) -> Unpacked | None:
+    def _drop(self, model: Model) -> Unpacked[Manifest] | None:
         """Forget a model; returns its files, which nobody looks after any more."""
         versions = self._names.get(model.name)
         if versions is None or versions.models.get(model.version) is not model:
@@ -264,7 +278,7 @@ class ModelRegistry:
                 await asyncio.shield(asyncio.ensure_future(self._store.discard(files)))
 
 
-def configure(registration: Registration, name: str, files: Unpacked, settings: Settings) -> ModelConfig:
+def configure(registration: Registration, name: str, files: Unpacked[Manifest], settings: Settings) -> ModelConfig:
     """How a model is run: the registration's word first, then the archive's YAML, `models`, the server's defaults."""
     archived = _archived(files)
     listed = settings.models.get(name, {}).get(files.manifest.model.version, ModelConfig.model_validate({}))
@@ -275,7 +289,7 @@ def configure(registration: Registration, name: str, files: Unpacked, settings: 
     return config.model_copy(update={"max_workers": max(least, config.max_workers), "document": archived.document})
 
 
-def _archived(files: Unpacked) -> ModelConfig:
+def _archived(files: Unpacked[Manifest]) -> ModelConfig:
     """The archive's YAML; one that is no YAML is a fault of the archive."""
     config_file = files.manifest.model.config_file
     if not config_file or not (files.model_dir / config_file).is_file():

@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     )
     enable_grpc_ssl: Flag = Field(False, description="gRPC by TLS, with private_key_file and certificate_file")
     model_store: Path | None = Field(None, description="the folder of archives; must be given")
+    workflow_store: Path | None = Field(None, description="the folder of workflows' archives; none = model_store")
     load_models: Items = Field(
         (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`"
     )

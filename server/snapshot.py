@@ -54,7 +54,8 @@ class Snapshots:
         settings = self._settings
         changed = {key: getattr(settings, key) for key in settings.changed() if key != "model_snapshot"}
         about = {"tsConfigFile": settings.ts_config or "", "version": __version__}
-        models = {model: self._versions(model) for model in self._registry.names()}
+        found = {model: self._versions(model) for model in self._registry.names()}
+        models = {model: versions for model, versions in found.items() if versions}
         content = {
             "name": name,
             "modelCount": sum(map(len, models.values())),
@@ -66,7 +67,11 @@ class Snapshots:
 
     def _versions(self, name: str) -> dict[str, Any]:
         default = self._registry.default_version(name)
-        return {model.version: described(model, model.version == default) for model in self._registry.versions(name)}
+        return {
+            model.version: described(model, model.version == default)
+            for model in self._registry.versions(name)
+            if model.role == "model"
+        }
 
 
 def described(model: Model, default: bool) -> dict[str, Any]:

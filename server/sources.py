@@ -38,7 +38,6 @@ _NETTY = "it tunes Netty, which is not here"
 _CPP = "there is no C++ backend"
 _JVM = "there is no Java here"
 UNSERVED = {
-    "workflow_store": "workflows are not served",
     "number_of_netty_threads": _NETTY,
     "netty_client_threads": _NETTY,
     "prefer_direct_buffer": _NETTY,

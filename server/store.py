@@ -8,9 +8,10 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..archiver import Manifest, unpack
@@ -19,35 +20,54 @@ from .errors import DownloadFailed, ModelNotFound, ServingError
 
 SCHEMES = ("file", "http", "https")
 
+M = TypeVar("M")
+
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(Generic[M]):
     """An archive's files: `model_dir` holds them, inside `folder`, which is ours alone."""
 
     folder: Path
     model_dir: Path
-    manifest: Manifest
+    manifest: M
     stem: str
     """The archive's file name without its ending: a name for a model that has none."""
 
 
-class ModelStore:
+class Store(Generic[M]):
     """Finds archives by name in one folder, or by URL where that is allowed, and unpacks them."""
 
-    def __init__(self, root: Path | None, temp_dir: Path, allowed_urls: Sequence[str] = ()) -> None:
-        """Unpack under a new private folder in `temp_dir`; `close()` removes it."""
+    def __init__(
+        self,
+        root: Path | None,
+        temp_dir: Path,
+        allowed_urls: Sequence[str] = (),
+        *,
+        unpack: Callable[[Path, Path], M],
+        not_found: type[ServingError],
+        what: str,
+        missing: str,
+    ) -> None:
+        """Unpack under a new private folder in `temp_dir`; `close()` removes it.
+
+        `what` the archives are of and `missing`, with a place for what was asked for, are what `not_found` says.
+        """
         self._root = root
+        self._unpack = unpack
+        self._not_found = not_found
+        self._what = what
+        self._missing = missing
         self._downloads = Downloads(allowed_urls)
         self._scratch = Path(tempfile.mkdtemp(prefix="numserve-", dir=temp_dir))
 
-    async def fetch(self, url: str) -> Unpacked:
+    async def fetch(self, url: str) -> Unpacked[M]:
         """Find what `url` names and unpack it; a folder is used in place.
 
-        Raises: ModelNotFound, DownloadFailed, ArchiveError, ServingError where the disk is full
+        Raises: `not_found`, DownloadFailed, ArchiveError, ServingError where the disk is full
         """
         return await asyncio.to_thread(self._fetch, url)
 
-    async def discard(self, unpacked: Unpacked) -> None:
+    async def discard(self, unpacked: Unpacked[M]) -> None:
         """Remove the unpacked files; an archive and a folder used in place stay."""
         await asyncio.to_thread(shutil.rmtree, unpacked.folder, ignore_errors=True)
 
@@ -55,16 +75,16 @@ class ModelStore:
         """Remove everything that was unpacked."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _fetch(self, url: str) -> Unpacked:
+    def _fetch(self, url: str) -> Unpacked[M]:
         folder = self._scratch / secrets.token_hex(16)
         folder.mkdir(0o700)
         try:
             source = self._find(url, folder)
             model_dir = folder / "model"
-            return Unpacked(folder, model_dir, unpack(source, model_dir), stem_of(source.name))
+            return Unpacked(folder, model_dir, self._unpack(source, model_dir), stem_of(source.name))
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            failed = ServingError(f"Failed to save model: {url}", f"{type(error).__name__}: {error}")
+            failed = ServingError(f"Failed to save {self._what.lower()}: {url}", f"{type(error).__name__}: {error}")
             failed.code = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
             raise failed from error
         except BaseException:
@@ -74,23 +94,23 @@ class ModelStore:
     def _find(self, url: str, folder: Path) -> Path:
         """The archive or folder that `url` names (contract: management API, section 3.3)."""
         if not url.strip():
-            raise ModelNotFound("empty url")
+            raise self._not_found("empty url")
         if ".." in unquote(url):
-            raise ModelNotFound(f"Relative path is not allowed in url: {url}")
+            raise self._not_found(f"Relative path is not allowed in url: {url}")
         if urlsplit(url).scheme.lower() in SCHEMES:
             return self._from_url(url, folder)
         if Path(url).is_absolute() and Path(url).is_dir():
             return Path(url)
         if self._root is None:
-            raise ModelNotFound("Model store has not been configured.")
+            raise self._not_found(f"{self._what} store has not been configured.")
         source = self._root / PurePosixPath(url).name
         if not source.exists():
-            raise ModelNotFound(f"Model not found at: {url}", f"there is no {source}")
+            raise self._not_found(self._missing.format(url), f"there is no {source}")
         return source
 
     def _from_url(self, url: str, folder: Path) -> Path:
         if not self._downloads.allows(url):
-            raise ModelNotFound(f"Given URL {url} does not match any allowed URL(s)", "the setting is allowed_urls")
+            raise self._not_found(f"Given URL {url} does not match any allowed URL(s)", "the setting is allowed_urls")
         parts = urlsplit(url)
         path = Path(unquote(parts.path))
         if parts.scheme.lower() != "file":
@@ -100,7 +120,23 @@ class ModelStore:
         return path
 
 
+class ModelStore(Store[Manifest]):
+    """The store of models' archives."""
+
+    def __init__(self, root: Path | None, temp_dir: Path, allowed_urls: Sequence[str] = ()) -> None:
+        """See Store."""
+        super().__init__(
+            root,
+            temp_dir,
+            allowed_urls,
+            unpack=unpack,
+            not_found=ModelNotFound,
+            what="Model",
+            missing="Model not found at: {}",
+        )
+
+
 def stem_of(file_name: str) -> str:
     """A model name made of a file's: without its ending, word characters only (contract: configuration, section 5)."""
-    stem = re.sub(r"\.(mar|model|tar\.gz|tgz)$", "", file_name)
+    stem = re.sub(r"\.(mar|model|tar\.gz|tgz|war)$", "", file_name)
     return re.sub(r"\W", "_", stem).lstrip("_") or "model"

@@ -21,7 +21,9 @@ class Combined:
     def _owner(self, path: list[str]) -> str:
         if find_target(path) is None:
             match path:
-                case ["", "models", *_] | ["", "v1", "models", *_] | ["", "token"] if "management" in self._apps:
+                case ["", "models" | "workflows", *_] | ["", "v1", "models", *_] | ["", "token"] if (
+                    "management" in self._apps
+                ):
                     return "management"
                 case ["", "metrics", *_] if "metrics" in self._apps:
                     return "metrics"

@@ -11,11 +11,12 @@ from ..errors import InvalidRequest, ModelNotFound, ServingError
 from ..logs import Exchange
 from ..messages import InferenceRequest, InferenceResponse
 from ..metrics import UNKNOWN_MODEL, Metrics
-from ..registry import ModelRegistry
+from ..registry import Model, ModelRegistry
 from ..settings import Settings
+from ..workflows import Workflow, WorkflowRegistry
 from .bodies import ClientLeft, Receive, Scope, Send, read_body, to_inference_request, to_response
 from .encoding import CONTENT_ENCODING, decoded
-from .errors import TooLarge, WireError
+from .errors import NoRoute, TooLarge, WireError
 from .listener import EXCHANGE, App, send_error, send_whole
 from .pieces import send_in_pieces
 from .responses import JSON, error_body
@@ -32,17 +33,25 @@ DRAIN_SECONDS = 1.0
 class Dispatcher:
     """Serves predictions itself and hands everything else to `app`."""
 
-    def __init__(self, app: App, registry: ModelRegistry, settings: Settings, metrics: Metrics) -> None:
-        """Predict by the registry's models."""
+    def __init__(
+        self,
+        app: App,
+        registry: ModelRegistry,
+        settings: Settings,
+        metrics: Metrics,
+        workflows: WorkflowRegistry | None = None,
+    ) -> None:
+        """Predict by the registry's models, and by workflows where they are served."""
         self._app = app
         self._registry = registry
+        self._workflows = workflows
         self._metrics = metrics
         self._limit = settings.max_request_size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request."""
         target = find_target(scope["path"].split("/"))
-        if target and target.model and scope["method"] == "OPTIONS":
+        if target and target.model and not target.workflow and scope["method"] == "OPTIONS":
             scope = {**scope, "path": f"/predictions/{target.model}"}
         if target is None or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
@@ -72,17 +81,24 @@ class Dispatcher:
             body = await _plain(scope, body, self._limit)
         request = to_inference_request(exchange.id, scope, body, target.headers, target.with_query, exchange.trace)
         name = target.model or self._named_in(scope, request)
-        model = self._registry.get(name, target.version)
-        exchange.model, exchange.version = name, model.version
-        answer = model.predict(request, version_given=target.version is not None)
+        served = self._served(name, target)
+        exchange.model, exchange.version = name, served.version
+        answer = served.predict(request, version_given=target.version is not None)
         return await _answer_or_leave(answer, receive)
+
+    def _served(self, name: str, target: Target) -> Model | Workflow:
+        if not target.workflow:
+            return self._registry.get(name, target.version)
+        if self._workflows is None:
+            raise NoRoute
+        return self._workflows.get(name)
 
     def _named_in(self, scope: Scope, request: InferenceRequest) -> str:
         """The model of /invocations: the query's, the only model's, or the form's."""
         query: bytes = scope["query_string"]
         if named := parse_qs(query.decode("latin-1")).get("model_name"):
             return named[0]
-        if len(names := self._registry.names()) == 1:
+        if len(names := self._registry.listed()) == 1:
             return names[0]
         for part in request.parts:
             if part.name == "model_name":

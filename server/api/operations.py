@@ -41,13 +41,9 @@ class Operations:
 
     def page(self, asked: Parameters) -> dict[str, Any]:
         """Models by name, a page at a time."""
-        limit, begin = asked.integer_or("limit", PAGE), max(0, asked.integer_or("next_page_token", 0))
-        if not 0 <= limit <= PAGE:
-            limit = PAGE
-        names = sorted(self._registry.names())
-        page = [self._registry.get(name) for name in names[begin : begin + limit]]
-        found: dict[str, Any] = {"nextPageToken": str(begin + limit)} if begin + limit <= len(names) else {}
-        return found | {"models": [{"modelName": m.name, "modelUrl": m.url} for m in page]}
+        page, found = page_of(self._registry.listed(), asked)
+        models = [self._registry.get(name) for name in page]
+        return found | {"models": [{"modelName": m.name, "modelUrl": m.url} for m in models]}
 
     async def register(self, asked: Parameters) -> Done:
         """Register a model, and start its workers."""
@@ -111,8 +107,33 @@ class Operations:
 
     def require_model_api(self) -> None:
         """Raises NotAllowed where registering and unregistering are switched off."""
-        if not self._settings.enable_model_api:
-            raise NotAllowed(HOW_TO_ENABLE)
+        require_model_api(self._settings)
+
+
+def require_model_api(settings: Settings) -> None:
+    """Raises NotAllowed where registering and unregistering are switched off."""
+    if not settings.enable_model_api:
+        raise NotAllowed(HOW_TO_ENABLE)
+
+
+def page_of(names: Iterable[str], asked: Parameters) -> tuple[list[str], dict[str, Any]]:
+    """A page of names, in their order, and the token of the next one where there may be one."""
+    limit, begin = asked.integer_or("limit", PAGE), max(0, asked.integer_or("next_page_token", 0))
+    if not 0 <= limit <= PAGE:
+        limit = PAGE
+    ordered = sorted(names)
+    found = {"nextPageToken": str(begin + limit)} if begin + limit <= len(ordered) else {}
+    return ordered[begin : begin + limit], found
+
+
+def archive_url(asked: Parameters) -> str:
+    """Where an archive is to be had. Raises InvalidRequest."""
+    url = asked.text("url")
+    if url is None:
+        raise InvalidRequest("Parameter url is required.")
+    if asked.flag("s3_sse_kms", False):
+        raise InvalidRequest("s3_sse_kms is not served: give a presigned URL, which needs no credentials here.")
+    return url
 
 
 async def _memory_of(models: Iterable[Model]) -> dict[int, int]:
@@ -132,11 +153,7 @@ async def _customized(model: Model) -> dict[str, Any]:
 
 def _registration(asked: Parameters) -> Registration:
     """What a client wants registered; None stands for what it left open."""
-    url = asked.text("url")
-    if url is None:
-        raise InvalidRequest("Parameter url is required.")
-    if asked.flag("s3_sse_kms", False):
-        raise InvalidRequest("s3_sse_kms is not served: give a presigned URL, which needs no credentials here.")
+    url = archive_url(asked)
     runtime = asked.text("runtime")
     if runtime and runtime not in RUNTIMES:
         raise InvalidRequest(f"Invalid RuntimeType value: {runtime}")

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Target:
     """Where a prediction's path leads. No model: it stands in the query or the form.
 
-    With `open_inference`, a compressed body is unpacked before the handler gets it.
+    With `workflow`, it is no model that is named but a workflow. With `open_inference`, a compressed body is unpacked
+    before the handler gets it.
     """
 
     model: str | None
@@ -18,6 +19,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     with_query: bool = False
     open_inference: bool = False
+    workflow: bool = False
 
 
 def find_target(path: list[str]) -> Target | None:
@@ -33,6 +35,8 @@ def find_target(path: list[str]) -> Target | None:
             return Target(model, None, {"explain": str(verb == "explain")}, open_inference=True)
         case ["", "v2", "models", model, "versions", version, "infer" | "explain" as verb]:
             return Target(model, version, {"explain": str(verb == "explain")}, open_inference=True)
+        case ["", route, workflow] if workflow and route.lower() == "wfpredict":
+            return Target(workflow, workflow=True)
         case ["", "invocations"]:
             return Target(None, with_query=True)
         case ["", "models", model, "invoke"]:

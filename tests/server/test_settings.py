@@ -50,6 +50,7 @@ SAMPLES = {
     "grpc_management_max_connection_age_grace_ms": ("3", 3),
     "enable_grpc_ssl": ("true", True),
     "model_store": ("/m", "/m"),
+    "workflow_store": ("/w", Path("/w")),
     "load_models": ("a.mar, b=c.mar", ("a.mar", "b=c.mar")),
     "load_parallelism": ("3", 3),
     "load_memory": ("3", 3),
