@@ -208,7 +208,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contract]:
 @pytest.fixture(scope="session")
 def deviates() -> Callable[[str], None]:
     """Asserts that docs/compatibility.md has a row about what a test shows to be otherwise than in TorchServe."""
-    rows = [line for line in (ROOT / "docs" / "compatibility.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [line for line in (ROOT / "docs" / "compatibility.md").read_text().splitlines() if line.count(" | ") >= 4]
 
     def check(text: str) -> None:
         assert any(text in row for row in rows), f"docs/compatibility.md has no row with {text!r}"
