@@ -32,9 +32,10 @@ from .registry import ModelRegistry
 from .settings import Settings
 from .snapshot import Snapshots
 from .startup import load_startup_models
-
 from .workers.environment import environment_of
 from .workers.zygote import FORKS
+from .workflows import WorkflowRegistry
+
 if TYPE_CHECKING:
     from .grpc.listener import GrpcServer
 
@@ -64,10 +65,10 @@ def main(settings: Settings, detached: bool = False) -> int:
                 )
             )
             grpc = _bind_grpc(settings, stack)
-            server = Server(settings, bound, tls, authority, metrics, grpc)
             if settings.worker_backend == "process":
                 FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))  # to be ready when it is needed
                 stack.callback(FORKS.close)
+            server = Server(settings, bound, tls, authority, metrics, grpc)
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)
@@ -172,8 +173,9 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         metrics = self._metrics
         registry = ModelRegistry(self._settings, metrics)
+        workflows = WorkflowRegistry(self._settings, registry, metrics)
         snapshots = Snapshots(self._settings, registry)
-        apps = self._apps(registry, metrics, snapshots)
+        apps = self._apps(registry, workflows, metrics, snapshots)
         servers: list[HttpServer | GrpcServer] = [
             HttpServer(app, bound, self._tls if bound.address.tls else None) for bound, app in apps.items()
         ]
@@ -193,6 +195,7 @@ class Server:
             if starting.done():
                 snapshots.write("shutdown")
             await self._shut_down(registry, servers, serving, helpers)
+            workflows.close()
 
     def _grpc_servers(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> list[GrpcServer]:
         """The listeners of gRPC; their packages are imported here, where they are."""
@@ -210,13 +213,15 @@ class Server:
         )
         return [faces.server(face, bound) for face, bound in self._grpc.items()]
 
-    def _apps(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> dict[Bound, App]:
+    def _apps(
+        self, registry: ModelRegistry, workflows: WorkflowRegistry, metrics: Metrics, snapshots: Snapshots
+    ) -> dict[Bound, App]:
         authority = self._authority
         guarded = {face for face in self._bound if authority and authority.guards(face)}
         apps: dict[str, App] = {
-            "inference": inference_app(registry, self._settings, metrics, secured="inference" in guarded),
+            "inference": inference_app(registry, self._settings, metrics, "inference" in guarded, workflows),
             "management": management_app(
-                registry, self._settings, authority, changed=lambda: snapshots.write("snapshot")
+                registry, self._settings, authority, changed=lambda: snapshots.write("snapshot"), workflows=workflows
             ),
             "metrics": metrics_app(metrics, secured="metrics" in guarded),
         }

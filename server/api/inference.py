@@ -10,6 +10,7 @@ from ... import __version__
 from ..metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
+from ..workflows import WorkflowRegistry
 from .dispatch import Dispatcher
 from .faces import ANY, description_of_model, make_app, object_of, operation
 from .listener import App
@@ -17,6 +18,7 @@ from .open_inference import add_open_inference
 from .openapi import REFUSAL
 from .responses import PrettyJSON
 
+WORKFLOW = "/wfpredict/{workflow_name}"
 PREDICTIONS = {
     "/predictions/{model_name}": ("predictions", "Predict with the default version"),
     "/predictions/{model_name}/{model_version}": ("version_predictions", "Predict with a version"),
@@ -28,11 +30,18 @@ PREDICTIONS = {
         "version_predictions_v2",
         "Predict by the Open Inference Protocol with a version",
     ),
+    WORKFLOW: ("workflow_predictions", "Predict with a workflow"),
 }
 """What the dispatcher serves, for the description: path → operation id, summary."""
 
 
-def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics, secured: bool = False) -> App:
+def inference_app(
+    registry: ModelRegistry,
+    settings: Settings,
+    metrics: Metrics,
+    secured: bool = False,
+    workflows: WorkflowRegistry | None = None,
+) -> App:
     """The application of the inference listener; `secured` says that a gate before it asks for tokens."""
     app = make_app("numserve inference", __version__, operator=False, secured=secured)
 
@@ -54,10 +63,19 @@ def inference_app(registry: ModelRegistry, settings: Settings, metrics: Metrics,
     app.add_api_route("/ping", ping, methods=["GET"], **described)
     app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
     app.add_api_route("/predictions/{model_name}", describe_model, methods=["OPTIONS"], include_in_schema=False)
+    if workflows:
+
+        async def describe_workflow(workflow_name: str) -> Response:
+            workflows.get(workflow_name)
+            path = WORKFLOW.replace("workflow_name", "model_name")
+            paths = {path: _prediction(path, *PREDICTIONS[WORKFLOW])}
+            return PrettyJSON(description_of_model(workflow_name, app.openapi() | {"paths": paths}))
+
+        app.add_api_route(WORKFLOW, describe_workflow, methods=["OPTIONS"], include_in_schema=False)
     if settings.ts_open_inference_protocol:
         add_open_inference(app, registry)
     _describe_predictions(app)
-    return Dispatcher(app, registry, settings, metrics)
+    return Dispatcher(app, registry, settings, metrics, workflows)
 
 
 def _describe_predictions(app: FastAPI) -> None:

@@ -10,11 +10,13 @@ from ... import __version__
 from ..auth import Authority
 from ..registry import ModelRegistry
 from ..settings import Settings
+from ..workflows import WorkflowRegistry
 from .faces import description_of_model, make_app, object_of, operation
 from .listener import App
 from .operations import Done, Operations
 from .parameters import Parameters
 from .responses import PrettyJSON, status
+from .workflows import add_workflows
 
 LISTING = {"limit": "models a page, at most 100", "next_page_token": "where the page begins"}
 REGISTERING = {
@@ -47,6 +49,7 @@ def management_app(
     settings: Settings,
     authority: Authority | None = None,
     changed: Callable[[], None] = lambda: None,
+    workflows: WorkflowRegistry | None = None,
 ) -> App:
     """The application of the management listener; `changed` is called after each change of what is served."""
     app = make_app("numserve management", __version__, operator=True, secured=authority is not None)
@@ -89,6 +92,8 @@ def management_app(
 
         add("/token", renew, methods=["POST"], **operation("renewKey", "Make a new key of a type", RENEWING))
         add("/token", renew, methods=["GET", "PUT"], include_in_schema=False)
+    if workflows:
+        add_workflows(app, workflows, settings)
     add("/v1/models/{model_name}", face.ready, methods=["GET"], **operation("readiness", "Whether a model is ready"))
     return app
 
