@@ -1,0 +1,76 @@
+"""Servers that write their log to files, as text and as JSON; what speaks to them is the inference contract's."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+INFERENCE = HERE.parent / "inference" / "conftest.py"
+
+
+def _module() -> Any:
+    spec = importlib.util.spec_from_file_location("numserve_contract_conftest_of_logs", INFERENCE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
+
+
+SHARED = _module()
+deviates = SHARED.deviates
+
+
+class Logging:
+    """A server with the model `talks`, and the lines of its log files."""
+
+    def __init__(self, contract: Any) -> None:
+        self.contract = contract
+        self.folder = contract.server.folder / "logs"
+        contract.model("talks", handler=str(HERE / "handlers" / "talks"))
+
+    def lines(self, file: str, text: str) -> list[str]:
+        """The lines of a file that hold `text`, once there is one."""
+        path = self.folder / file
+
+        def found() -> list[str]:
+            return [line for line in path.read_text().splitlines() if text in line] if path.is_file() else []
+
+        self.contract.eventually(lambda: bool(found()))
+        return found()
+
+
+@contextlib.contextmanager
+def _logging(folder: Path, config: str) -> Iterator[Logging]:
+    with SHARED._serving(folder, config) as contract:
+        yield Logging(contract)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
+    """Lines of text, which is the default; the metrics' in a folder of their own."""
+    folder = tmp_path_factory.mktemp("text")
+    with _logging(folder, f"metrics_mode=log\nmetrics_location={folder}/elsewhere\njob_queue_size=77\n") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
+    """`log_format=json`, and a file for logging.config that takes one of the loggers away."""
+    folder = tmp_path_factory.mktemp("objects")
+    (folder / "log.yaml").write_text(
+        "handlers:\n"
+        f"  mine: {{class: logging.FileHandler, filename: {folder}/logs/mine.log, formatter: json}}\n"
+        "formatters: {json: {(): numserve.server.logs.JsonFormatter}}\n"
+        "loggers: {numserve.model: {handlers: [mine], level: INFO, propagate: false}}\n"
+    )
+    (folder / "logs").mkdir()
+    with _logging(folder, f"log_format=json\nlog_config={folder}/log.yaml\n") as found:
+        yield found
