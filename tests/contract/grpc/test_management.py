@@ -91,7 +91,7 @@ def test_numbers_below_0_say_nothing_and_0_is_0(client, shelf, deviates):
     client.manage("ScaleWorker", model_name="shelf", min_worker=-1)
     assert described(client)["minWorkers"] == 1
     told = client.manage("ScaleWorker", model_name="shelf", min_worker=0, synchronous=True)
-    assert (told, described(client)["workers"]) == ("Workers scaled to 0 for model: shelf", [])
+    assert (told, described(client)["minWorkers"]) == ("Workers scaled to 0 for model: shelf", 0)
     client.manage("UnregisterModel", model_name="shelf")
     client.manage("RegisterModel", url=shelf, max_batch_delay=0)
     assert described(client)["maxBatchDelay"] == 0
