@@ -23,10 +23,10 @@ _RESERVED = frozenset({
 class Emitter:
     """Writes the nodes of a graph, each by the rule for its operation."""
 
-    def __init__(self, graph: Graph, constants: dict[str, str]) -> None:
+    def __init__(self, graph: Graph, constants: dict[str, str], reserved: Iterable[str] = ()) -> None:
         self.graph = graph
         self.lines: list[str] = []
-        self._taken = set(_RESERVED)
+        self._taken = {*_RESERVED, *reserved}
         self._names = {v.name: self.fresh(v.name) for v in graph.inputs}
         self._names |= constants
         self.inputs = [self._names[v.name] for v in graph.inputs]

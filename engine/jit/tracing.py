@@ -11,9 +11,11 @@ import numpy as np
 
 from ..errors import EngineError, FormatError
 from ..graph import Graph, capture
+from ..graph.structure import Structure
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ..tensor import Tensor
+from .arguments import structure_of, taken_out, type_of
 from .emitter import Emitter
 from .module import ScriptModule
 from .program import Program
@@ -23,6 +25,8 @@ from .saving import OPERATORS
 _ROOT = "__torch__"
 _PARTS = "__torch__.parts"
 
+Argument = tuple[str, Structure]  # the name, "" where it is by position, and how tensors lie in it
+
 
 def trace(
     func: Module,
@@ -30,21 +34,21 @@ def trace(
     check_trace: bool = True,
     strict: bool = True,
     *,
-    example_kwarg_inputs: Mapping[str, Tensor] | None = None,
+    example_kwarg_inputs: Mapping[str, Any] | None = None,
 ) -> ScriptModule:
-    """A program of what the module does to inputs like the examples: a tensor, or tensors as arguments.
+    """A program of what the module does to inputs like the examples: a tensor, or several arguments.
 
-    It is right for every batch where the module treats batches alike, and always checked. The weights are shared with
-    the module. Raises: CaptureError where what the module does depends on values. Source: torch.jit.trace.
+    An argument is a tensor, or a tuple, list or dict of arguments; those of a list or dict are alike. The program is
+    right for every batch where the module treats batches alike, and always checked. The weights are shared with the
+    module. Raises: CaptureError where what the module does depends on values. Source: torch.jit.trace.
     """
     if isinstance(func, ScriptModule):
         return func
     arguments = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-    named = dict(example_kwarg_inputs or {})
-    odd = next((item for item in (*arguments, *named.values()) if not isinstance(item, Tensor)), None)
-    if odd is not None:
-        raise EngineError(f"trace: an input is a {type(odd).__name__}; a program that is traced here takes tensors")
-    return program_of(func, capture(func, *arguments, named=named))
+    named = dict(sorted((example_kwarg_inputs or {}).items()))
+    given = [("", structure_of(item)) for item in arguments]
+    given += [(name, structure_of(item)) for name, item in named.items()]
+    return program_of(func, capture(func, *arguments, named=named), given)
 
 
 def script(module: Module, example_inputs: Sequence[tuple[Any, ...]] | None = None) -> ScriptModule:
@@ -63,9 +67,9 @@ def script(module: Module, example_inputs: Sequence[tuple[Any, ...]] | None = No
     return trace(module, tuple(example_inputs[0]))
 
 
-def program_of(module: Module, graph: Graph) -> ScriptModule:
-    """The program of a module whose forward() a graph stands for."""
-    return _Writer(module, graph).program()
+def program_of(module: Module, graph: Graph, arguments: Sequence[Argument] | None = None) -> ScriptModule:
+    """The program of a module whose forward() a graph stands for; by default each of its arguments is a tensor."""
+    return _Writer(module, graph, arguments or [("", {"output": n}) for n in range(len(graph.inputs))]).program()
 
 
 @dataclass
@@ -87,8 +91,8 @@ class _Part:
 class _Writer:
     """Writes one captured module."""
 
-    def __init__(self, module: Module, graph: Graph) -> None:
-        self._module, self._graph = module, graph
+    def __init__(self, module: Module, graph: Graph, arguments: Sequence[Argument]) -> None:
+        self._module, self._graph, self._arguments = module, graph, arguments
         self._state = dict([*module.named_parameters(remove_duplicate=False), *_buffers(module)])
         self._constants: list[Tensor] = []
         self._classes: list[str] = []
@@ -136,11 +140,23 @@ class _Writer:
             else:
                 self._constants.append(Tensor(np.array(array)))
                 lines.append(f"{short} = CONSTANTS.c{len(self._constants) - 1}")
-        emitter = Emitter(self._graph, names)
-        lines += emitter.body(RULES)
+        emitter = Emitter(self._graph, names, [name for name, item in self._arguments if name and "output" not in item])
+        parameters, opening = self._parameters(emitter)
+        lines = [*opening, *lines, *emitter.body(RULES)]
         result, kind = self._result(emitter, self._graph.structure)
-        given = "".join(f",\n    {name}: Tensor" for name in emitter.inputs)
+        given = "".join(f",\n    {name}: {type_}" for name, type_ in parameters)
         return [f"def forward(self: {root}{given}) -> {kind}:", *(f"  {line}" for line in lines), f"  return {result}"]
+
+    def _parameters(self, emitter: Emitter) -> tuple[list[tuple[str, str]], list[str]]:
+        """(the names and types of what forward() is given, the lines that take the inputs out of it)."""
+        tensors, parameters, lines = iter(emitter.inputs), [], []
+        for number, (name, structure) in enumerate(self._arguments, 1):
+            plain = "output" in structure
+            own = next(tensors) if plain else name or emitter.fresh(f"argument_{number}")
+            parameters.append((own, type_of(structure)))
+            if not plain:
+                lines += taken_out(structure, own, tensors, emitter.fresh, emitter.text)
+        return parameters, lines
 
     def _result(self, emitter: Emitter, structure: Any) -> tuple[str, str]:
         """(the expression of the result, its type)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numserve.engine import Tensor, formats
+from numserve.engine import Tensor, formats, nn
 
 HERE = Path(__file__).parents[2] / "data" / "torchscript"
 RESULTS: dict[str, Any] = formats.load(HERE / "results.pth")
@@ -65,3 +65,16 @@ HEAD = "class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training 
 def body(*lines: str, takes: str = "x: Tensor") -> str:
     """A class M with these lines in its forward."""
     return f"{HEAD}  def forward(self: __torch__.M, {takes}) -> Tensor:\n" + "".join(f"    {line}\n" for line in lines)
+
+
+class Nested(nn.Module):
+    """Tensors in lists, dicts and tuples, one inside the other, and one by name."""
+
+    def forward(self, pair: Any, parts: Any, *, more: Any) -> Tensor:
+        (x, (y,)), named = pair, parts["inner"]
+        return x * y + named[0] - named[1] * parts["outer"][0] + more["shift"]
+
+
+def nested() -> tuple[tuple[Any, ...], dict[str, Any]]:
+    a, b, c, d, e, f = (Tensor(np.full((2, 3), n + 1.0, np.float32)) for n in range(6))
+    return ((a, [b]), {"inner": [c, d], "outer": [e]}), {"more": {"shift": f}}

@@ -12,7 +12,7 @@ from numserve.engine.graph import CaptureError
 from numserve.engine.jit.rules import NOT_WRITTEN, RULES
 from numserve.engine.ops import PRIMITIVES, lowered
 
-from .archives import RESULTS, path_of, same
+from .archives import RESULTS, Nested, nested, path_of, same
 
 
 def normal(*size: int) -> Tensor:
@@ -109,9 +109,33 @@ def test_arguments_by_name_are_traced_too() -> None:
     assert traced(Tensor(np.ones(2)), shift=Tensor(np.ones(2)), scale=Tensor(np.full(2, 3.0))).tolist() == [4, 4]
 
 
-def test_inputs_in_lists_are_not_traced() -> None:
-    with pytest.raises(EngineError, match="an input is a list; a program that is traced here takes tensors"):
-        jit.trace(nn.Identity().eval(), ([normal(2)],))
+def test_inputs_may_be_nested(tmp_path: Path) -> None:
+    module, (arguments, named) = Nested().eval(), nested()
+    wanted = module(*arguments, **named).tolist()
+
+    jit.trace(module, arguments, example_kwarg_inputs=named).save(tmp_path / "m.pt")
+    again = jit.load(tmp_path / "m.pt")
+
+    assert wanted == [[2.0 + 3 - 20 + 6] * 3] * 2
+    assert again(*arguments, **named).tolist() == wanted
+    compiled = compile_module(again, *arguments, named=named)
+    assert compiled(*arguments, **named).tolist() == wanted
+    assert (compiled.reason, compiled.eager_calls) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ([1, normal(2)], "an input is 1; a program that is traced here takes tensors"),
+        ([normal(2), (normal(2),)], r"a list of Tensor and Tuple\[Tensor\]; a program's are alike"),
+        ({"a": normal(2), "b": [normal(2)]}, r"a dict of List\[Tensor\] and Tensor"),
+        ((), "an empty tuple"),
+        ({1, 2}, "an input is a set"),
+    ],
+)
+def test_other_inputs_are_not_traced(argument: Any, complaint: str) -> None:
+    with pytest.raises(EngineError, match=complaint):
+        jit.trace(nn.Identity().eval(), (argument,))
 
 
 def test_script_needs_an_example() -> None:
