@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
+import resource
 import time
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,12 @@ from numserve.engine import Tensor, formats
 from numserve.engine.errors import FormatError
 
 FILES = ["training.pth", "values_5.pth", "values_legacy.pth", "whole_module.pth", "safetensors"]
+READERS = {
+    "zip": ["training.pth", "values_5.pth", "whole_module.pth"],
+    "legacy": ["values_legacy.pth"],
+    "safetensors": ["safetensors"],
+}
+GROWTH = 200 << 10  # kilobytes that the process may grow by
 Change = Callable[[bytearray, random.Random], bytearray]
 
 
@@ -48,12 +57,28 @@ def remove(content: bytearray, chance: random.Random) -> bytearray:
     return content
 
 
-@pytest.mark.parametrize("change", [cut, flip, overwrite, remove], ids=lambda change: change.__name__)
+CHANGES: list[Change] = [cut, flip, overwrite, remove]
+
+
+def in_a_record(content: bytearray, chance: random.Random) -> bytearray:
+    """A change of what is in a zip file, which then fits its checksum."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        records = {name: old.read(name) for name in old.namelist()}
+        small = [name for name in records if records[name] and not name.rpartition("/")[0].endswith("/data")]
+        name = chance.choice(small)
+        records[name] = bytes(chance.choice(CHANGES[1:])(bytearray(records[name]), chance))
+        for key, value in records.items():
+            new.writestr(key, value)
+    return bytearray(out.getvalue())
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_loads_or_is_refused(name: str, change: Change, checkpoints: Path, tmp_path: Path) -> None:
     whole = content_of(name, checkpoints, tmp_path)
     chance = random.Random(f"{name} {change.__name__}")
-    start = time.perf_counter()
+    start = time.process_time()
     tracemalloc.start()
     for _ in range(40):
         damaged = change(bytearray(whole), chance)
@@ -62,7 +87,24 @@ def test_a_damaged_file_loads_or_is_refused(name: str, change: Change, checkpoin
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", READERS)
+def test_twenty_thousand_damaged_files_do(reader: str, checkpoints: Path, tmp_path: Path) -> None:
+    files = {name: content_of(name, checkpoints, tmp_path) for name in READERS[reader]}
+    changes = [*CHANGES, *[in_a_record] * 4] if reader == "zip" else CHANGES
+    chance, met = random.Random(reader), {"loaded": 0, "refused": 0}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(20_000):
+        whole = bytearray(files[chance.choice(READERS[reader])])
+        (tmp_path / "damaged").write_bytes(chance.choice(changes)(whole, chance))
+        start = time.process_time()
+        met[outcome(tmp_path / "damaged")] += 1
+        assert time.process_time() - start < 10
+    assert min(met.values()) > 400, met
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
 
 
 def outcome(path: Path) -> str:
