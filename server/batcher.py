@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from .errors import DeadlineExceeded, NoWorkers, QueueFull, ServingError, from_failure
+from .errors import (
+    DeadlineExceeded,
+    NoWorkers,
+    QueueFull,
+    ResponseTimeout,
+    ServingError,
+    WorkerDied,
+    from_failure,
+)
 from .messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Outcome
 from .stream import Stream
 
@@ -126,7 +134,7 @@ class Job:
 class Batch:
     """Jobs on their way through one worker, which settles them once: all with answers, or all with one error."""
 
-    __slots__ = ("_clock", "_done", "_jobs", "_stream_limit", "_watch", "requests", "sent_at")
+    __slots__ = ("_again", "_clock", "_done", "_jobs", "_stream_limit", "_watch", "requests", "sent_at")
 
     def __init__(
         self,
@@ -135,8 +143,12 @@ class Batch:
         watch: Watch,
         done: Callable[[Sequence[Job], Sequence[Outcome]], None] = lambda jobs, outcomes: None,
         stream_limit: int = STREAM_LIMIT,
+        again: Callable[[Sequence[Job]], None] | None = None,
     ) -> None:
-        """Take the jobs over from the queue; `done` is told the jobs that are over, with the outcomes there were."""
+        """Take the jobs over from the queue; `done` is told the jobs that are over, with the outcomes there were.
+
+        `again` takes those back that may be tried once more, each alone, where the batch as a whole has failed.
+        """
         self.requests = [job.request for job in jobs]
         self.sent_at = clock()
         self._jobs = jobs
@@ -144,6 +156,7 @@ class Batch:
         self._watch = watch
         self._done = done
         self._stream_limit = stream_limit
+        self._again = again
 
     @property
     def abandoned(self) -> bool:
@@ -160,16 +173,28 @@ class Batch:
         now = self._clock()
         self._watch.batch_done(report, now - self.sent_at)
         self._trace(now)
+        returned = self._give_back() if any(isinstance(o, Failure) and o.raised for o in outcomes) else ()
         for job, outcome in zip(self._jobs, outcomes, strict=True):
-            self._finish(job, outcome, now)
+            if job not in returned:
+                self._finish(job, outcome, now)
         self._done(self._jobs, outcomes)
 
     def fail(self, error: ServingError) -> None:
         """Give every job the same error."""
         self._trace(self._clock())
+        returned = self._give_back() if isinstance(error, WorkerDied) and not isinstance(error, ResponseTimeout) else ()
         for job in self._jobs:
-            refuse(job, type(error)(str(error), error.detail))
+            if job not in returned:
+                refuse(job, type(error)(str(error), error.detail))
         self._done(self._jobs, ())
+
+    def _give_back(self) -> Sequence[Job]:
+        """Have jobs tried again of which another may have been to blame; those that were given back."""
+        if self._again is None or len(self._jobs) == 1:
+            return ()
+        returned = [job for job in self._jobs if job.stream is None and not job.answer.done()]
+        self._again(returned)
+        return returned
 
     def _advance(self, job: Job, piece: InferenceResponse) -> None:
         if job.stream:
@@ -224,12 +249,14 @@ class Batcher:
         limit: int,
         client_timeout: float = 0,
         idle_only: bool = False,
+        isolate: bool = False,
         stream_limit: int = STREAM_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Be open and empty; `limit` requests may wait, each for `client_timeout` seconds (0: for ever).
 
-        With `idle_only`, a request is taken only while a worker is idle.
+        With `idle_only`, a request is taken only while a worker is idle; with `isolate`, the requests of a batch that
+        fails as a whole are tried once more, each alone, so that one bad request fails by itself.
         Of an answer in pieces, `stream_limit` bytes may wait for their client.
         """
         self._loop = loop
@@ -239,6 +266,7 @@ class Batcher:
         self.limit = limit
         self._timeout = client_timeout
         self._idle_only = idle_only
+        self._isolate = isolate
         self._stream_limit = stream_limit
         self._clock = clock
         self._jobs: deque[Job] = deque()
@@ -348,7 +376,19 @@ class Batcher:
         self._drop_left()
         self._flying += len(jobs)
         self._watch.batch_sent([now - job.queued_at for job in jobs])
-        worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit))
+        again = self._take_back if self._isolate else None
+        worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit, again))
+
+    def _take_back(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs once more, before all others, each to be alone in its batch."""
+        if self._shut is not None:
+            for job in jobs:
+                refuse(job, NoWorkers(self._shut))
+            return
+        for job in reversed(jobs):
+            job.alone = True
+            self._jobs.appendleft(job)
+        self._pump()
 
     def _ripe(self, now: float) -> bool:
         """Whether it is time for a batch: it is full, or its first request has waited long enough."""

@@ -73,12 +73,16 @@ class InferenceResponse:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception as data: `kind` names a class of server/errors.py, `detail` is for the operator's eyes."""
+    """An exception as data: `kind` names a class of server/errors.py, `detail` is for the operator's eyes.
+
+    `raised` says that the handler has raised it for the whole batch: one of its requests alone may be to blame.
+    """
 
     kind: str
     message: str
     code: int | None = None
     detail: str = ""
+    raised: bool = False
 
 
 Outcome = InferenceResponse | Failure

@@ -54,6 +54,7 @@ class ModelConfig(BaseModel):
         0, ge=0, description="requests that may wait; 0 leaves it to the job_queue_size setting"
     )
     use_job_ticket: bool = Field(False, description="take a request only where a worker is idle")
+    isolate_failures: bool = Field(True, description="try the requests of a failed batch once more, each alone")
     continuous_batching: bool = Field(False, description="answers in rounds; requests join and leave between two")
     sequence_batching: bool = Field(False, description="a sequence's requests go to one worker, in their order")
     sequence_max_idle: float = Field(

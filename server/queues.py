@@ -26,6 +26,7 @@ def make_queue(config: ModelConfig, settings: Settings, watch: Watch, workers: C
         limit=config.job_queue_size,
         client_timeout=config.client_timeout,
         idle_only=config.use_job_ticket,
+        isolate=config.isolate_failures,
         stream_limit=settings.max_response_size,
     )
 

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ class Runtime:
             outcome = self._encoded(answers, len(requests))
         except BaseException as error:
             seconds = time.perf_counter() - began
-            outcome = error.failure if isinstance(error, _Refused) else self._failure(error)
+            outcome = error.failure if isinstance(error, _Refused) else replace(self._failure(error), raised=True)
         finally:
             self._context.intermediate = None
         emitted = self._emitted()

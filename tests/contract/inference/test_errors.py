@@ -108,13 +108,27 @@ def test_a_handler_that_fails_leaves_its_worker_alive(contract, case):
     assert after["pid"] == before["pid"]
 
 
-def test_one_failure_is_every_requests_of_the_batch(contract):
-    contract.model("together", "steer", batchSize=2, maxBatchDelay=5000)
+def test_one_failure_is_every_requests_of_the_batch_unless_failures_are_isolated(contract):
+    contract.model("together", "steer", batchSize=2, maxBatchDelay=5000, isolateFailures=False)
     first, second = contract.at_once(
         lambda: contract.json("/predictions/together", {"raise": "value"}),
         lambda: contract.json("/predictions/together", {"answer": "fine"}),
     )
     assert first.status == second.status == 503
+
+
+@pytest.mark.parametrize("poison", [{"raise": "value"}, {"raise": "memory"}, {"raise": "exit"}, {"signal": "SIGSEGV"}])
+def test_one_bad_request_fails_alone(contract, poison, deviates):
+    name = f"isolated-{next(iter(poison.values())).lower()}"
+    contract.model(name, "steer", batchSize=3, maxBatchDelay=5000)
+    answers = contract.at_once(
+        lambda: contract.json(f"/predictions/{name}", {"answer": "first"}),
+        lambda: contract.json(f"/predictions/{name}", poison),
+        lambda: contract.json(f"/predictions/{name}", {"answer": "last"}),
+    )
+    assert [answer.status for answer in answers][::2] == [200, 200] and answers[1].status >= 500
+    assert [answers[0].body, answers[2].body] == [b"first", b"last"]
+    deviates("a batch whose handler raises, or whose worker dies")
 
 
 def test_an_error_of_the_open_inference_protocol_says_error_too(contract, deviates):
