@@ -19,8 +19,9 @@ from .errors import ArchiveError, MissingFile
 from .limits import DEFAULT_LIMITS
 from .manifest import MANIFEST_NAME, Manifest, check_name
 
-HANDLERS = ("base_handler", "image_classifier", "tensor")
-LATER_HANDLERS = ("image_segmenter", "object_detector", "text_classifier")
+HANDLERS = (
+    "base_handler", "image_classifier", "image_segmenter", "object_detector", "tensor", "text_classifier",
+)  # fmt: skip
 FOREIGN_HANDLERS = ("dali_image_classifier", "trt_llm_handler", "vllm_handler")
 LSP_HANDLERS = ("BaseHandler", "TorchScriptHandler")
 CREATED_ON_FORMAT = "%d/%m/%Y %H:%M:%S"
@@ -58,10 +59,10 @@ def find_handler(text: str, runtime: str) -> Handler:
         return Handler(text, None)
     if runtime == "LSP":
         return _handler_file(text, ".dylib" if sys.platform == "darwin" else ".so")
-    if text in LATER_HANDLERS or text in FOREIGN_HANDLERS:
+    if text in FOREIGN_HANDLERS:
         raise ArchiveError(
-            f"handler {text} is not in this release. There are {' and '.join(HANDLERS)}; a later release brings "
-            f"{', '.join(LATER_HANDLERS)}. For a file of your own of that name write --handler {text}.py"
+            f"handler {text} is not in this release. There are {', '.join(HANDLERS)}. "
+            f"For a file of your own of that name write --handler {text}.py"
         )
     return _handler_file(text, ".py")
 

@@ -70,6 +70,10 @@ NAMES: dict[str, str] = {
     "ts.torch_handler.base_handler.BaseHandler": ".base:BaseHandler",
     "ts.torch_handler.vision_handler.VisionHandler": ".vision:VisionHandler",
     "ts.torch_handler.image_classifier.ImageClassifier": ".image_classifier:ImageClassifier",
+    "ts.torch_handler.image_segmenter.ImageSegmenter": ".image_segmenter:ImageSegmenter",
+    "ts.torch_handler.object_detector.ObjectDetector": ".object_detector:ObjectDetector",
+    "ts.torch_handler.text_classifier.TextClassifier": ".text_classifier:TextClassifier",
+    "ts.torch_handler.text_handler.TextHandler": ".text:TextHandler",
     "ts.torch_handler.request_envelope.base.BaseEnvelope": ".envelopes:BaseEnvelope",
     "ts.torch_handler.request_envelope.body.BodyEnvelope": ".envelopes:BodyEnvelope",
     "ts.torch_handler.request_envelope.json.JSONEnvelope": ".envelopes:JSONEnvelope",
@@ -108,10 +112,6 @@ _LATER_HANDLER = "this default handler is not available in this release of numse
 
 # TorchServe's own names that are known and still missing, with the reason.
 NOT_YET: dict[str, str] = {
-    "ts.torch_handler.image_segmenter": _LATER_HANDLER,
-    "ts.torch_handler.object_detector": _LATER_HANDLER,
-    "ts.torch_handler.text_handler": _LATER_HANDLER,
-    "ts.torch_handler.text_classifier": _LATER_HANDLER,
     "ts.torch_handler.densenet_handler": _LATER_HANDLER,
     "ts.torch_handler.dali_image_classifier": _LATER_HANDLER,
     "ts.torch_handler.vllm_handler": _LATER_HANDLER,

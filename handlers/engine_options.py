@@ -16,7 +16,7 @@ from .errors import HandlerError
 logger = logging.getLogger(__name__)
 
 SECTION = "engine"
-EAGER = "eager"
+AUTO, EAGER = "auto", "eager"
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
@@ -44,7 +44,7 @@ class EngineOptions:
     will get, and `batches` for which sizes plans are made then; empty: for 1, 2, 4, … up to a full batch.
     """
 
-    executor: str = "auto"
+    executor: str = AUTO
     exact: bool = False
     threads: int = 1
     inputs: tuple[Input, ...] = ()

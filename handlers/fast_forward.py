@@ -43,4 +43,6 @@ def attach(path: FastPath) -> FastPath:
         if FastForward.of(path.model):
             del path.model.forward
         path.model.forward = FastForward(path)
+    if path.inner:
+        attach(path.inner)
     return path

@@ -46,6 +46,9 @@ class FastPath:
     def __init__(self, model: Any, options: EngineOptions, choices: Choices | None = None) -> None:
         self.model, self.options = model, options
         self.choices = Choices() if choices is None else choices
+        part = getattr(model, "planned_part", None)
+        self.inner = FastPath(part, options, self.choices) if isinstance(part, nn.Module) else None
+        """The path of the part that can be planned, where the model says which, as the engine's detectors do."""
         self.reason = _why_eager(model, options)
         self.problem = ""
         """Why prepare() could not compile the model for its examples; the first call tries again."""
@@ -65,6 +68,8 @@ class FastPath:
 
     def call(self, eager: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """What the model gives; `eager` is what runs it where there is no plan."""
+        if self.inner:
+            return eager(*args, **named)
         with self._within():
             return self._call(eager, args, named)
 
@@ -87,6 +92,9 @@ class FastPath:
 
         No plan is begun that would probably not be ready within so many seconds; batches without one are run by others.
         """
+        if self.inner:
+            self.inner.prepare((self.model.planned_example,), batches, seconds)
+            return
         if self.reason:
             return
         self._plans = max(PLANS, len(batches))
@@ -114,19 +122,23 @@ class FastPath:
 
     def describe(self) -> dict[str, Any]:
         """How the model is run, as plain data."""
+        if self.inner:
+            return self.inner.describe()
         told = self._compiled.describe() if self._compiled else self._described_eager()
         return told | {"eager_calls": told["eager_calls"] + self._eager_calls}
 
     @property
     def compiled(self) -> CompiledModel | None:
-        """The model as the engine has compiled it; None where it has not, yet or at all."""
-        return self._compiled
+        """The model, or its part, as the engine has compiled it; None where it has not, yet or at all."""
+        return self.inner.compiled if self.inner else self._compiled
 
     def require(self) -> CompiledModel:
         """The model as the engine has compiled it.
 
         Raises: HandlerError where it has not, with the reason.
         """
+        if self.inner:
+            return self.inner.require()
         if self._compiled:
             return self._compiled
         if self.reason or self.problem:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 BUILTIN = {
     "base_handler": "numserve.handlers.base:BaseHandler",
     "image_classifier": "numserve.handlers.image_classifier:ImageClassifier",
+    "image_segmenter": "numserve.handlers.image_segmenter:ImageSegmenter",
+    "object_detector": "numserve.handlers.object_detector:ObjectDetector",
     "tensor": "numserve.handlers.tensor:TensorHandler",
+    "text_classifier": "numserve.handlers.text_classifier:TextClassifier",
 }
 NOT_YET = (
     "dali_image_classifier",
     "densenet_handler",
-    "image_segmenter",
-    "object_detector",
-    "text_classifier",
     "text_handler",
     "trt_llm_handler",
     "vllm_handler",

@@ -12,18 +12,18 @@ from PIL import Image, UnidentifiedImageError
 
 from .. import engine
 from ..engine.errors import EngineError
-from .base import BaseHandler
 from .context import Context
 from .errors import PredictionException
 from .explaining import integrated_gradients
 from .library import convert, library_of
+from .rowwise import RowwiseHandler
 from .timing import timed
 
 _KEYS = ("data", "body", "b64")
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EngineError, Image.DecompressionBombError)
 
 
-class VisionHandler(BaseHandler):
+class VisionHandler(RowwiseHandler):
     """Turns each row's picture into a tensor by `image_processing`, and the batch into one tensor.
 
     A row holds encoded image bytes, the same in base64 (a data URL too), or nested lists of numbers, which are taken
@@ -46,29 +46,18 @@ class VisionHandler(BaseHandler):
         except Exception:  # a border: the user's transforms, which may want another picture
             return ()
 
-    def _answers(self, data: list[dict[str, Any]]) -> list[Any]:
-        """As ever; where a picture cannot be taken, its request is refused alone, and each other is answered alone."""
-        try:
-            return super()._answers(data)
-        except PredictionException:
-            if len(data) == 1:
-                raise
-        return [self._alone(row) for row in data]
-
-    def _alone(self, row: dict[str, Any]) -> Any:
-        try:
-            return super()._answers([row])[0]
-        except PredictionException as error:
-            return error
-
     @timed
     def preprocess(self, data: Any) -> Any:
         """The pictures of the batch as one tensor."""
-        images = [self._image(number, row) for number, row in enumerate(data)]
+        images = self.images(data)
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             raise PredictionException(f"the pictures of a batch have different shapes: {sorted(shapes)}", 503)
         return convert(library_of(images[0]).stack(images), self.library)
+
+    def images(self, data: Any) -> list[Any]:
+        """The picture of each row, as a tensor. Raises: PredictionException, 503, where one cannot be read."""
+        return [self._image(number, row) for number, row in enumerate(data)]
 
     def get_insights(self, tensor_data: Any, raw_data: Any, target: Any = 0) -> list[Any]:
         """How much each pixel counted for the class `target`, by integrated gradients."""

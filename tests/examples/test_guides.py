@@ -32,8 +32,14 @@ def test_a_model_is_saved_loaded_and_run(capsys: pytest.CaptureFixture[str]) -> 
     assert "[1, 10]" in capsys.readouterr().out
 
 
-def test_a_model_file_is_one_class_made_without_arguments() -> None:
+def test_a_detector_is_run_whole_and_in_its_planned_part(capsys: pytest.CaptureFixture[str]) -> None:
     names = run("models.md", 1)
+    assert names["compiled"].describe()["mode"] == "plan"
+    assert "[1, 3234, 4]" in capsys.readouterr().out
+
+
+def test_a_model_file_is_one_class_made_without_arguments() -> None:
+    names = run("models.md", 2)
     own = [value for value in names.values() if getattr(value, "__module__", None) == "guide"]
     assert [cls.__name__ for cls in own] == ["ImageClassifier"]
     assert len(own[0]().state_dict()) == 122

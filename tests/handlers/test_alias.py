@@ -129,7 +129,7 @@ def test_contexts_work_in_with_blocks_and_as_decorators(tmp_path, line) -> None:
         *((f"import {name}", ModuleNotFoundError, NOT_YET[name]) for name in NOT_YET if name.count(".") < 3),
         ("from ts.handler_utils.utils import nothing_of_that_name", ImportError, "has no ts.handler_utils"),
         (
-            "from ts.torch_handler.text_classifier import TextClassifier",
+            "from ts.torch_handler.vllm_handler import VLLMHandler",
             ModuleNotFoundError,
             "not available in this release",
         ),

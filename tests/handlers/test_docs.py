@@ -44,7 +44,7 @@ def test_every_built_in_handler_has_its_row(name) -> None:
     assert f"| `{name}` |" in PAGE
 
 
-@pytest.mark.parametrize("name", ["image_segmenter", "object_detector", "text_classifier", "densenet_handler"])
+@pytest.mark.parametrize("name", ["densenet_handler", "dali_image_classifier", "vllm_handler", "trt_llm_handler"])
 def test_what_is_not_there_yet_is_named(name) -> None:
     assert name in NOT_YET
     assert f"`{name}`" in PAGE
