@@ -50,6 +50,8 @@ class FastPath:
         self.inner = FastPath(part, options, self.choices) if isinstance(part, nn.Module) else None
         """The path of the part that can be planned, where the model says which, as the engine's detectors do."""
         self.reason = _why_eager(model, options)
+        self.format = ""
+        """What kind of file the model's weights or program are in, where that is known."""
         self.problem = ""
         """Why prepare() could not compile the model for its examples; the first call tries again."""
         self._compiled: CompiledModel | None = None
@@ -123,9 +125,9 @@ class FastPath:
     def describe(self) -> dict[str, Any]:
         """How the model is run, as plain data."""
         if self.inner:
-            return self.inner.describe()
+            return self.inner.describe() | {"format": self.format}
         told = self._compiled.describe() if self._compiled else self._described_eager()
-        return told | {"eager_calls": told["eager_calls"] + self._eager_calls}
+        return {"format": self.format} | told | {"eager_calls": told["eager_calls"] + self._eager_calls}
 
     @property
     def compiled(self) -> CompiledModel | None:

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from ..engine import nn
+from ..engine import formats, nn
 from ..engine.batches import powers_of_two
 from ..engine.sharing import share_in
 from .base import BaseHandler, Handler
@@ -46,6 +46,7 @@ def prepare(handler: Handler, context: Context, options: EngineOptions | None = 
         _send(handler, context, options.sample)
     if path is None:
         return
+    path.format = _format_of(context)
     declared = tuple(each.example() for each in options.inputs)
     seconds = inf if options.batches else SECONDS
     path.prepare(declared or _known(inner, options), batches_of(options, context), seconds)
@@ -103,6 +104,13 @@ def run_by(handler: Handler, path: FastPath) -> None:
         handler.fast_path = path
     else:
         attach(path)
+
+
+def _format_of(context: Context) -> str:
+    """What the archive's serialized file is, as the engine's readers call it; "" where it has none."""
+    name = ((context.manifest or {}).get("model") or {}).get("serializedFile")
+    path = Path(context.system_properties["model_dir"], name or "")
+    return formats.detect(path) if name and path.is_file() and path.stat().st_size else ""
 
 
 def _known(handler: Handler, options: EngineOptions) -> tuple[Any, ...]:

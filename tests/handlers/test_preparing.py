@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numserve.handlers import (
 from numserve.handlers.fast_path import NOT_YET
 from numserve.handlers.image_classifier import ImageClassifier
 
-from .conftest import write
+from .conftest import context_for, write
 
 NET = """
 from numserve.engine import nn
@@ -246,6 +247,29 @@ def test_a_handler_that_initializes_in_its_own_way(tmp_path) -> None:
 
     assert len(handled(handler, [1.0, 2.0])) == 1
     assert plans(handler) == [1]
+
+
+PROGRAMS = {"torchscript": "torchscript/mymodule.pt", "onnx": "onnx/opset12.onnx", "pt2": "export/attention.pt2"}
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_it_tells_what_the_model_was_read_from(kind: str, tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent.parent / "data" / PROGRAMS[kind], tmp_path / "file")
+    context, handler = context_for(tmp_path, serializedFile="file"), BaseHandler()
+    handler.initialize(context)
+    prepare(handler, context)
+    told = engine_of(handler)
+    assert told is not None and told["format"] == kind and told["reason"]
+
+
+def test_it_tells_what_weights_were_read_from(tmp_path: Path) -> None:
+    weights = {f"fc.{name}": tensor for name, tensor in engine.nn.Linear(2, 3).state_dict().items()}
+    formats.save(weights, tmp_path / "weights.pth")
+    write(tmp_path, model=NET.format(features=2))
+    context, handler = context_for(tmp_path, modelFile="model.py", serializedFile="weights.pth"), BaseHandler()
+    handler.initialize(context)
+    prepare(handler, context)
+    assert engine_of(handler)["format"] == "checkpoint-zip"  # type: ignore[index]
 
 
 def test_the_archives_choices_are_used(tmp_path, monkeypatch) -> None:
