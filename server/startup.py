@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 ARCHIVES = (".mar", ".model", ".tar.gz")
 POLL_SECONDS = 0.02
+TELL_FROM = 10
 TELL_SECONDS = 1.0
+"""Whoever waits for so many models, or more, gets a line so often."""
 
 
 async def load_startup_models(
@@ -103,7 +105,7 @@ class _Progress:
     def _count(self, what: str) -> None:
         self._done += 1
         logger.info("%d of %d models: %s", self._done, self._total, what)
-        if (now := time.monotonic()) - self._told_at >= TELL_SECONDS:
+        if self._total >= TELL_FROM and (now := time.monotonic()) - self._told_at >= TELL_SECONDS:
             self._told_at = now
             failed = f", {self._failed} of them failed" if self._failed else ""
             self._tell(f"{self._done} of {self._total} models are through{failed}")
