@@ -12,6 +12,7 @@ from typing import Literal
 from ..archiver import ArchiveError, Manifest, unpack
 from ..archiver.trial import attempt_folder
 from .auth import check_exposure, static_tokens
+from .grpc import INSTALL, asked_for, installed, served
 from .logs import OF_LOG4J, read_config
 from .metrics import Metrics, choice_of
 from .model_config import UNSERVED
@@ -71,6 +72,7 @@ def examine_configuration(path: Path, load: bool) -> Iterator[Finding]:
     if not settings.allowed_urls:
         yield Finding("note", path.name, "allowed_urls is not set: no archive is fetched by URL")
     yield from _certificate(settings)
+    yield from _grpc(settings)
     yield from _files(settings)
     store = settings.model_store
     if store is None:
@@ -125,11 +127,19 @@ def _settings(path: Path) -> tuple[Settings, tuple[str, ...]]:
 
 
 def _certificate(settings: Settings) -> Iterator[Finding]:
-    faces = [face for face in ("inference", "management", "metrics") if getattr(settings, f"{face}_address").tls]
+    of_http = any(getattr(settings, f"{face}_address").tls for face in ("inference", "management", "metrics"))
+    what = "https" if of_http else "enable_grpc_ssl"
     files = {"private_key_file": settings.private_key_file, "certificate_file": settings.certificate_file}
-    for key, file in files.items() if faces else ():
+    for key, file in files.items() if of_http or (settings.enable_grpc_ssl and served(settings)) else ():
         if file is None or not file.is_file():
-            yield Finding("fails", key, "https needs it, as PEM" if file is None else f"there is no file {file} here")
+            yield Finding("fails", key, f"{what} needs it, as PEM" if file is None else f"there is no file {file} here")
+
+
+def _grpc(settings: Settings) -> Iterator[Finding]:
+    if settings.enable_grpc and not installed():
+        yield Finding("fails", "enable_grpc", f"gRPC is an extra: {INSTALL}")
+    elif (keys := asked_for(settings)) and not installed() and settings.enable_grpc is None:
+        yield Finding("note", ", ".join(keys), f"gRPC is an extra, and not served without it: {INSTALL}")
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from click.testing import CliRunner
 from numserve.server.cli import cli
@@ -95,6 +97,21 @@ def test_what_stops_a_start_is_told(doctor, tmp_path, text, finding):
     code, lines = doctor("c.properties")
     assert any(line.startswith(finding) for line in lines), lines
     assert code == finding.startswith("fails")
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("enable_grpc=true\n", 'fails  enable_grpc: gRPC is an extra: pip install "numserve[grpc]"'),
+        ("grpc_inference_port=7070\n", "note   grpc_inference_port: gRPC is an extra, and not served without it: pip"),
+        ("enable_grpc_ssl=true\n", "fails  private_key_file: enable_grpc_ssl needs it, as PEM"),
+    ],
+)
+def test_what_grpc_lacks_is_told(doctor, tmp_path, monkeypatch, text, finding):
+    if "ssl" not in text:
+        monkeypatch.setitem(sys.modules, "grpc", None)
+    (tmp_path / "c.properties").write_text(text)
+    assert any(line.startswith(finding) for line in doctor("c.properties")[1])
+
 
 
 def test_the_file_that_is_given_counts_whatever_the_environment_names(doctor, tmp_path, monkeypatch):
