@@ -1,5 +1,7 @@
 import logging
 import os
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -198,3 +200,11 @@ def test_the_process_and_the_build_are_described(metrics):
     for name in ("process_resident_memory_bytes", "python_info", "numserve_build_info"):
         assert f"# TYPE {name} gauge\n" in text
     assert "# TYPE process_cpu_seconds_total counter\n" in text
+
+
+def test_the_docs_have_a_row_for_every_metric(metrics):
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    families = re.findall(r"^# TYPE (\w+)", metrics.exposition().decode(), re.M)
+    ours = [name for name in families if not name.startswith(("process_", "python_"))]
+    assert len(ours) > 30
+    assert [name for name in ours if f"`{name}`" not in text] == []

@@ -54,6 +54,28 @@ def test_counters_add_up_gauges_are_set_and_histograms_observe(scraped):
     assert [scraped.value(name) for name in ("Added", "Shown", "Observed_count", "Observed_sum")] == [5, 3, 2, 5]
 
 
+def test_a_metric_may_be_made_first_and_has_just_its_own_labels(scraped):
+    scraped.measure(["made", ["Made", "K", ["Room"]], {"values": [270, ["3"]]}])
+    scraped.measure(["updated", ["Updated", "count"], {"dimensions": DIMENSIONS}])
+    assert scraped.value("Made", Room="3") == 270
+    assert scraped.scrape("Made").splitlines()[-1].startswith('Made{Room="3",Hostname="')
+    assert scraped.value("Updated", Room="3") == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "problem"),
+    [
+        (["made", ["Wrong1", "K", ["Room"]], {"values": [1, []]}], "0 label values [] for labels ['Room']"),
+        (["add_counter", ["Wrong2", -1], {}], "a counter cannot take the negative value -1"),
+    ],
+)
+def test_a_value_that_cannot_be_is_logged_and_dropped(scraped, order, problem):
+    scraped.measure(order)
+    [line] = scraped.lines("model_log.log", problem)[:1]
+    assert "the value is dropped" in line
+    assert order[1][0] not in scraped.scrape(order[1][0])
+
+
 def test_a_histogram_has_the_buckets_of_prometheus_java_client(scraped):
     scraped.measure(["add_time", ["Bucketed", 0.3], {"metric_type": HISTOGRAM}])
     lines = [line for line in scraped.scrape("Bucketed_bucket").splitlines() if not line.startswith("#")]

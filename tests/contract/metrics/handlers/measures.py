@@ -20,6 +20,11 @@ def handle(data, context):
             keywords = {name: _real(value) for name, value in keywords.items()}
             if method == "declared":
                 context.metrics.get_metric(arguments[0], keywords["metric_type"]).add_or_update(*arguments[1:])
+            elif method == "made":
+                made = context.metrics.add_metric_to_cache(*arguments, metric_type=MetricTypes.GAUGE)
+                made.add_or_update(*keywords["values"])
+            elif method == "updated":
+                context.metrics.add_metric_to_cache(*arguments).update(1, dimensions=keywords["dimensions"])
             else:
                 getattr(context.metrics, method)(*arguments, **keywords)
         answers.append("measured")
