@@ -10,19 +10,22 @@ from dataclasses import replace
 from typing import Protocol
 
 from .errors import (
-    DeadlineExceeded,
     NoWorkers,
     QueueFull,
     ResponseTimeout,
     ServingError,
     WorkerDied,
     from_failure,
+    too_late,
 )
 from .messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Outcome
 from .stream import Stream
 
 STREAM_LIMIT = 8 << 20
 """Bytes of one answer's pieces that may wait for their client, unless told otherwise."""
+
+RECENT = 0.1
+"""Weight of the last batch in the pace of a queue."""
 
 
 class Sender(Protocol):
@@ -273,6 +276,7 @@ class Batcher:
         self._idle: deque[Sender] = deque()
         self._deadlines: deque[Job] = deque()
         self._flying = 0
+        self._pace, self._landed_at = 0.0, 0.0  # seconds from one request to the next while others wait
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._shut: str | None = "The model has no worker."
@@ -303,7 +307,7 @@ class Batcher:
             raise QueueFull("no worker is idle, and useJobTicket lets nobody wait")
         if len(self._jobs) >= self.limit and not self._forget_left():
             self._watch.rejected("queue_full")
-            raise QueueFull(f"{self.limit} requests are waiting already")
+            raise QueueFull(f"{self.limit} requests are waiting already", retry_after=len(self._jobs) * self._pace)
         now = self._clock()
         job = Job(request, self._loop.create_future(), now, now + self._timeout, alone, version_given)
         self.enqueue(job)
@@ -415,7 +419,7 @@ class Batcher:
             job = self._deadlines.popleft()
             if not job.answer.done():
                 self._watch.rejected("deadline")
-                job.answer.set_exception(DeadlineExceeded(f"no answer within {self._timeout:g} seconds"))
+                job.answer.set_exception(too_late(now - job.queued_at, "clientTimeoutInMills"))
 
     def _drop_left(self) -> None:
         while self._jobs and self._jobs[0].answer.done():
@@ -436,7 +440,19 @@ class Batcher:
     def _landed(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         """Count jobs that are over, with the outcomes that their worker has sent, if any."""
         self._flying -= len(jobs)
+        self._note_pace(len(jobs))
         self._tell_drained()
+
+    def _note_pace(self, count: int) -> None:
+        """Take note of how fast the queue moves; how long nobody came says nothing of it."""
+        if self._jobs and count:
+            now = self._clock()
+            if self._landed_at:
+                each = (now - self._landed_at) / count
+                self._pace = each if not self._pace else self._pace + RECENT * (each - self._pace)
+            self._landed_at = now
+        else:
+            self._landed_at = 0.0
 
     def _tell_drained(self) -> None:
         if not self._jobs and not self._flying:

@@ -112,7 +112,12 @@ class Unavailable(ServingError):
 
 
 class QueueFull(Unavailable):
-    """As many requests wait as may."""
+    """As many requests wait as may; in `retry_after` seconds there should be room."""
+
+    def __init__(self, message: str, detail: str = "", retry_after: float = 1.0) -> None:
+        """Say how many wait."""
+        super().__init__(message, detail)
+        self.retry_after = retry_after
 
 
 class SequenceClosed(Unavailable):
@@ -132,6 +137,11 @@ class WorkerDied(ServingError):
 
 
 class ResponseTimeout(WorkerDied):
+def too_late(waited: float, limit: str) -> DeadlineExceeded:
+    """The error for a client that has waited so many seconds, more than `limit`, a setting or a header, allows."""
+    return DeadlineExceeded(f"There was no answer after {waited:.3f} seconds; {limit} allows no more")
+
+
     """The worker took longer than it may and was ended."""
 
 

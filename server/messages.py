@@ -32,13 +32,14 @@ class Trace:
 class InferenceRequest:
     """What a client asked; a raw body is one part named "body". No parts at all become an empty row.
 
-    The trace stays on this side of the process border.
+    The trace, and how many seconds the client waits (0: as long as it takes), stay on this side of the process border.
     """
 
     id: str
     parts: tuple[Part, ...]
     headers: Mapping[str, str]
     trace: Trace | None = field(default=None, compare=False)
+    timeout: float = field(default=0, compare=False)
 
 
 Bytes = bytes | bytearray | memoryview

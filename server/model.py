@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -14,7 +15,7 @@ import orjson
 
 from ..archiver import Manifest
 from ..plugins import resolve
-from .errors import ServingError
+from .errors import ServingError, too_late
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
@@ -99,6 +100,16 @@ class Model:
             request, alone=request.headers.get("explain") == "True", version_given=version_given
         )
 
+        if request.timeout:
+            timer = asyncio.get_running_loop().call_later(request.timeout, self._late, answer, time.monotonic())
+            answer.add_done_callback(lambda _: timer.cancel())
+        return answer
+
+    def _late(self, answer: asyncio.Future[InferenceResponse], since: float) -> None:
+        """The time is over that a client waits."""
+        if not answer.done():
+            self._counted.rejected("deadline")
+            answer.set_exception(too_late(time.monotonic() - since, "x-request-timeout"))
     async def describe_by_handler(self) -> dict[str, Any] | None:
         """What the handler tells of itself, or None where that is no JSON object.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .batcher import Batcher, Job, Sender, Watch
 from .continuous import ContinuousBatcher
-from .errors import DeadlineExceeded, NoWorkers, QueueFull, SequenceClosed
+from .errors import NoWorkers, QueueFull, SequenceClosed, too_late
 from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
 
 LOST = "its worker has ended, and its state with it"
@@ -307,7 +307,7 @@ class SequenceBatcher:
     def _late(self, job: Job) -> None:
         if not job.answer.done():
             self._refused("deadline")
-            job.answer.set_exception(DeadlineExceeded(f"no answer within {self._timeout:g} seconds"))
+            job.answer.set_exception(too_late(self._clock() - job.queued_at, "clientTimeoutInMills"))
 
     def _refused(self, reason: str) -> None:
         self._watch.rejected(reason)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from math import inf
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -26,6 +28,8 @@ FORM = b"application/x-www-form-urlencoded"
 MULTIPART = b"multipart/form-data"
 OURS_TO_ASK = "describe"
 """The header by which management asks a handler to describe itself; who predicts has no business with it."""
+TIMEOUT = "x-request-timeout"
+"""The header by which a client says how many seconds it waits for its answer."""
 OCTETS = "application/octet-stream"
 
 
@@ -67,15 +71,16 @@ def to_inference_request(
     """Take the request apart into named parts; `extra` are the headers we add for the handler.
 
     The query counts only on the routes that TorchServe hands it on for (contract: inference API, section 4).
-    Raises: InvalidRequest where a multipart body is malformed.
+    Raises: InvalidRequest where a multipart body is malformed, or the client's time-out is no number of seconds.
     """
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     parts = _parts(headers.get("content-type"), body)
     if with_query:
         parts = _last_wins((*_fields(scope["query_string"]), *parts))
     headers.pop(OURS_TO_ASK, None)
+    timeout = _seconds(headers[TIMEOUT]) if TIMEOUT in headers else 0
     headers.update(extra)
-    return InferenceRequest(identity, parts, headers, trace)
+    return InferenceRequest(identity, parts, headers, trace, timeout)
 
 
 def to_response(response: InferenceResponse) -> tuple[int, Headers, bytes | bytearray | memoryview]:
@@ -87,6 +92,14 @@ def to_response(response: InferenceResponse) -> tuple[int, Headers, bytes | byte
         headers += [(b"content-type", value) for _, value in sendable({"x": response.content_type})]
     headers.append((b"content-length", b"%d" % len(response.body)))
     return (response.status if 200 <= response.status <= 599 else 500), headers, response.body
+
+
+def _seconds(said: str) -> float:
+    """How long a client waits."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(said)) < inf:
+            return seconds
+    raise InvalidRequest(f"{TIMEOUT}: met {said!r}; expected seconds, more than 0, as in 0.25")
 
 
 def _parts(content_type: str | None, body: bytes | bytearray) -> tuple[Part, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from math import ceil
 from uuid import uuid4
 
 from ..errors import QueueFull, Unauthorized
@@ -18,11 +19,8 @@ logger = logging.getLogger(__name__)
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 EXCHANGE = "numserve.exchange"
-HINTS: dict[type[Exception], tuple[bytes, bytes]] = {
-    QueueFull: (b"retry-after", b"1"),
-    Unauthorized: (b"www-authenticate", b"Bearer"),
-}
-"""Headers that tell a client how to go on."""
+RETRY_AT_MOST = 60
+"""Seconds: who is told to come back later than this would not."""
 CLIENT_LEFT = 499
 """What the log shows for a request whose client hung up, as nginx does."""
 
@@ -83,8 +81,10 @@ async def send_error(error: Exception, operator: bool, scope: Scope, send: Send)
     """Answer with an error's status and JSON, and a header that tells how to go on where there is one."""
     status, body = error_body(error, operator, scope["path"])
     headers = [JSON, (b"content-length", b"%d" % len(body))]
-    if hint := HINTS.get(type(error)):
-        headers.append(hint)
+    if isinstance(error, QueueFull):
+        headers.append((b"retry-after", b"%d" % max(1, min(RETRY_AT_MOST, ceil(error.retry_after)))))
+    elif isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     await send_whole(send, status, headers, body)
 
 

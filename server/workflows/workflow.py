@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import InferenceFailed, NodeFailed, ServingError
+from ..errors import InferenceFailed, NodeFailed, ServingError, too_late
 from ..messages import Bytes, InferenceRequest, InferenceResponse, Part
 from ..metrics import Metrics
 from ..model import Model
@@ -45,9 +45,12 @@ class Workflow:
     async def _measured(self, request: InferenceRequest) -> InferenceResponse:
         began, outcome = time.monotonic(), "failed"
         try:
-            answer = await self._through(request)
+            async with asyncio.timeout(request.timeout or None):
+                answer = await self._through(request)
             outcome = "answered"
             return answer
+        except TimeoutError:
+            raise too_late(time.monotonic() - began, "x-request-timeout") from None
         finally:
             self.metrics.workflow_done(self.name, outcome, time.monotonic() - began)
 

@@ -255,7 +255,7 @@ def test_a_deadline_is_told_in_the_queue_and_the_job_never_runs(make, clock, log
     batcher, hand = make(client_timeout=0.5), Hand()
     answer = batcher.submit(request("a"))
     clock.advance(0.5)
-    with pytest.raises(DeadlineExceeded, match=r"0\.5 seconds"):
+    with pytest.raises(DeadlineExceeded, match=r"after 0\.500 seconds; clientTimeoutInMills"):
         answer.result()
     batcher.idle(hand)
     assert hand.ids() == []
@@ -354,6 +354,37 @@ def test_what_has_failed_while_the_model_goes_is_refused(make):
     batcher.shut("it is being removed")
     hand.batches.pop().fail(WorkerDied("Worker died."))
     assert all(isinstance(answer.exception(), NoWorkers) for answer in answers) and batcher.flying == 0
+
+
+def test_a_full_queue_tells_when_there_will_be_room(make, clock):
+    batcher, hand = make(limit=20), Hand()
+    for name in range(20):
+        batcher.submit(request(name))
+    with pytest.raises(QueueFull) as caught:
+        batcher.submit(request("too early to tell"))
+    assert caught.value.retry_after == 0
+    for _ in range(8):
+        batcher.idle(hand)
+        clock.advance(0.5)
+        hand.answer()
+        batcher.submit(request("next"))
+    with pytest.raises(QueueFull) as caught:
+        batcher.submit(request("one too many"))
+    assert caught.value.retry_after == pytest.approx(20 * 0.5)
+
+
+def test_time_without_requests_is_no_sign_of_a_slow_queue(make, clock):
+    batcher, hand = make(limit=1), Hand()
+    for _ in range(2):
+        batcher.idle(hand)
+        batcher.submit(request("a"))
+        clock.advance(0.1)
+        hand.answer()
+        clock.advance(1000)
+    batcher.submit(request("waits"))
+    with pytest.raises(QueueFull) as caught:
+        batcher.submit(request("b"))
+    assert caught.value.retry_after < 1
 
 
 def test_outcomes_may_differ_within_a_batch(make):

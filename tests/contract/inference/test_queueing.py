@@ -49,6 +49,24 @@ def test_a_client_timeout_is_answered(contract, deviates):
     deviates("`clientTimeoutInMills`")
 
 
+@pytest.mark.parametrize("path", ["/predictions/steer", "/v2/models/steer/infer"])
+def test_a_client_says_how_long_it_waits(contract, path, deviates):
+    contract.model("steer")
+    began = time.monotonic()
+    told = contract.json(path, {"sleep": 3}, **{"X-Request-Timeout": "0.15"})
+    assert told.status == 504 and time.monotonic() - began < 3
+    assert "There was no answer after 0.1" in told.error[2] and "x-request-timeout allows no more" in told.error[2]
+    assert contract.json(path, {"answer": "in time"}, **{"X-Request-Timeout": "30"}).status == 200
+    deviates("`X-Request-Timeout`")
+
+
+@pytest.mark.parametrize("said", ["soon", "0", "-1", "nan", "inf", ""])
+def test_a_time_that_is_none_is_refused(contract, said):
+    contract.model("steer")
+    told = contract.json("/predictions/steer", {}, **{"X-Request-Timeout": said})
+    assert told.status == 400 and "x-request-timeout" in told.error[2]
+
+
 def test_scaling_down_lets_a_request_in_flight_finish(contract, deviates):
     contract.model("leaving", "steer", workers=2)
     scaled, served = contract.at_once(

@@ -150,6 +150,15 @@ def test_one_further_attempt_is_what_a_node_has(flows, tmp_path):
     assert flows.ask(flows.serve("models: {}\ndag: {count: []}\n", source)).json() == 2
 
 
+def test_a_client_says_how_long_it_waits_for_all_of_it(flows, tmp_path):
+    source = COUNTING.format(file=str(tmp_path / "count"), failing=0, sleep=3)
+    name = flows.serve("models: {timeout-ms: 9000, retry-attempts: 0}\ndag: {count: []}\n", source)
+    began = time.monotonic()
+    told = flows.ask(name, **{"X-Request-Timeout": "0.2"})
+    assert told.status == 504 and "x-request-timeout allows no more" in told.json()["message"]
+    assert time.monotonic() - began < 2.5
+
+
 def test_each_attempt_has_its_time(flows, tmp_path):
     source = COUNTING.format(file=str(tmp_path / "count"), failing=0, sleep=3)
     name = flows.serve("models: {timeout-ms: 300, retry-attempts: 0}\ndag: {count: []}\n", source)
