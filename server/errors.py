@@ -132,16 +132,16 @@ class DeadlineExceeded(ServingError):
     """The client's time was over before an answer was there."""
 
 
-class WorkerDied(ServingError):
-    """The worker went down with the batch; `detail` says how."""
-
-
-class ResponseTimeout(WorkerDied):
 def too_late(waited: float, limit: str) -> DeadlineExceeded:
     """The error for a client that has waited so many seconds, more than `limit`, a setting or a header, allows."""
     return DeadlineExceeded(f"There was no answer after {waited:.3f} seconds; {limit} allows no more")
 
 
+class WorkerDied(ServingError):
+    """The worker went down with the batch; `detail` says how."""
+
+
+class ResponseTimeout(WorkerDied):
     """The worker took longer than it may and was ended."""
 
 
