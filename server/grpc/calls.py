@@ -131,8 +131,7 @@ class Calls:
             raise
         except Exception as error:
             code = status_of(error)
-            if not isinstance(error, EXPECTED):
-                logger.exception("call %s failed", exchange.id)
+            log_unexpected(error, exchange)
             await context.abort(code, text_of(error, self._face == "management"), ((REQUEST_ID, exchange.id),))
         finally:
             seconds = time.perf_counter() - began
@@ -152,6 +151,12 @@ class Calls:
     async def _admitted(self, context: Any, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         async for request in requests:
             yield self._admit(context, request)
+
+
+def log_unexpected(error: Exception, exchange: Exchange) -> None:
+    """Write down the traceback of an error that is none of ours: its client is told nothing of it."""
+    if not isinstance(error, EXPECTED):
+        logger.error("call %s failed", exchange.id, exc_info=error)
 
 
 def left(remaining: float | None) -> StatusCode:

@@ -11,7 +11,7 @@ from ..api.responses import pretty
 from ..errors import InvalidRequest
 from ..messages import InferenceResponse, Part, SequenceHeaders
 from ..registry import ModelRegistry
-from .calls import Call, Service
+from .calls import Call, Service, log_unexpected
 from .messages import Message, message_class
 from .predicting import Predictor, in_order, pieces_of, whole
 from .statuses import status_of, text_of
@@ -71,7 +71,7 @@ class Inference(Service):
 
         async with aclosing(in_order(requests, answer, call.stopping)) as answers:
             async for answered in answers:
-                async with aclosing(self._replies(answered)) as replies:
+                async with aclosing(self._replies(answered, call)) as replies:
                     async for reply in replies:
                         yield reply
 
@@ -83,7 +83,7 @@ class Inference(Service):
             headers[start] = "true"
         return await self._predictor.predict(call, identity, request.model_name, request.model_version, parts, headers)
 
-    async def _replies(self, answered: _Answered) -> AsyncGenerator[Message]:
+    async def _replies(self, answered: _Answered, call: Call) -> AsyncGenerator[Message]:
         """What the client gets for a request of a sequence: the answer's pieces, and the error if there is one."""
         request, response, error = answered
         sequence = request.sequence_id
@@ -96,5 +96,6 @@ class Inference(Service):
         except Exception as broken:  # a border: the answer breaks off, the stream does not
             error = broken
         if error:
+            log_unexpected(error, call.exchange)
             status = Status(code=status_of(error).value[0], message=text_of(error))
             yield PredictionResponse(sequence_id=sequence, status=status)

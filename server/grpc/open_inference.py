@@ -15,7 +15,7 @@ from ..api.open_inference import model_metadata, server_metadata
 from ..errors import InvalidRequest
 from ..messages import InferenceResponse
 from ..registry import ModelRegistry
-from .calls import Call, Service
+from .calls import Call, Service, log_unexpected
 from .messages import Message, message_class
 from .predicting import Predictor, in_order, pieces_of, whole
 from .statuses import text_of
@@ -79,7 +79,7 @@ class OpenInference(Service):
 
         async with aclosing(in_order(requests, answer, call.stopping)) as answers:
             async for request, answered in answers:
-                async with aclosing(_replies(request, answered)) as replies:
+                async with aclosing(_replies(request, answered, call)) as replies:
                     async for reply in replies:
                         yield reply
 
@@ -96,7 +96,7 @@ def _named(request: Message) -> tuple[str, str | None]:
     return request.name, request.version or None
 
 
-async def _replies(request: Message, answered: InferenceResponse | Exception) -> AsyncGenerator[Message]:
+async def _replies(request: Message, answered: InferenceResponse | Exception, call: Call) -> AsyncGenerator[Message]:
     """What the client of a stream gets for a request: a response for each piece of the answer, or the error."""
     try:
         if isinstance(answered, Exception):
@@ -106,4 +106,5 @@ async def _replies(request: Message, answered: InferenceResponse | Exception) ->
                 reply = write_response(replace(answered, body=piece), request)
                 yield ModelStreamInferResponse(infer_response=reply)
     except Exception as error:  # a border: the answer breaks off, the stream does not
+        log_unexpected(error, call.exchange)
         yield ModelStreamInferResponse(error_message=text_of(error), infer_response={"id": request.id})
