@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from pathlib import Path
 
 import pytest
 from numserve.archiver import ArchiveError
@@ -356,14 +355,3 @@ async def test_the_descriptions_are_valid(serve):
         validator.validate((await listener.options("/")).json())
     validator.validate((await client.inference.options("/predictions/m")).json())
     validator.validate((await client.management.options("/models/m")).json())
-
-
-async def test_every_path_has_its_place_in_the_docs(serve):
-    client = await serve()
-    paths = (await client.inference.options("/")).json()["paths"]
-    docs = Path(__file__).parent.parent.parent / "docs"
-    told = "".join((docs / page).read_text() for page in ("inference-api.md", "open-inference.md"))
-    told = told.replace("[/versions/{version}]", "").replace("[/{version}[/{rest}]]", "")
-    for path in paths:
-        plain = path.replace("/versions/{model_version}", "").replace("/{model_version}", "")
-        assert plain.replace("model_name", "model") in told, path
