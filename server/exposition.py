@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator
+from typing import TypeAlias
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
@@ -39,6 +40,17 @@ class PlainCounter(Collector):
         for counted in self._counter.collect():
             family.samples += [s._replace(name=self._name) for s in counted.samples if not s.name.endswith("_created")]
         yield family
+
+
+Family: TypeAlias = PlainCounter | Gauge | Histogram
+Child: TypeAlias = Counter | Gauge | Histogram
+
+
+def family_of(kind: str, name: str, documentation: str, labels: Iterable[str]) -> Family:
+    """A counter, gauge or histogram that belongs to no registry; histograms have the client's default buckets."""
+    if kind == "counter":
+        return PlainCounter(name, documentation, labels)
+    return (Gauge if kind == "gauge" else Histogram)(name, documentation, tuple(labels), registry=None)
 
 
 def render(collectors: Iterable[Collector], names: Collection[str] = ()) -> bytes:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import TypeAlias
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
-from .exposition import PlainCounter
+from .exposition import Child, family_of
 from .metrics_config import MetricsChoice
-from .metrics_log import Line, MetricsLog
-
-Family: TypeAlias = PlainCounter | Gauge
+from .metrics_log import MetricsLog
 
 MEANINGS = {
     "Requests2XX": "Responses of class 2XX",
@@ -38,60 +37,35 @@ MEANINGS = {
 }
 
 
-class Counts(Protocol):
-    """A counter with all its labels."""
-
-    def inc(self, amount: float = 1) -> None:
-        """Add to it."""
-
-
-class Shows(Protocol):
-    """A gauge with all its labels."""
-
-    def set(self, value: float) -> None:
-        """Show this from now on."""
-
-
-class Nothing:
-    """A metric that nobody wants."""
-
-    def inc(self, amount: float = 1) -> None:
-        """Do nothing."""
-
-    set = inc
+Sink: TypeAlias = Callable[[float], None]
+"""What takes the values of a metric with its labels: counters add them up, gauges show the last."""
 
 
 class FrontendMetrics:
-    """The families that are wanted; a child is asked for by the values of its labels, in their order."""
+    """The families that are wanted, each of the type that it is declared with."""
 
     def __init__(self, choice: MetricsChoice, log: MetricsLog) -> None:
         """Make those that are to be scraped at once, so that the first scrape shows them all."""
         self._log = log
         self._declared = {metric.name: metric for metric in choice.frontend}
-        self._families: dict[str, Family] = {}
-        for name, metric in self._declared.items():
-            if not choice.logged(name):
-                text = f"{MEANINGS[name]} (unit: {metric.unit})"
-                self._families[name] = (
-                    PlainCounter(name, text, metric.labels)
-                    if metric.kind == "counter"
-                    else Gauge(name, text, metric.labels, registry=None)
-                )
+        self._families = {
+            name: family_of(metric.kind, name, f"{MEANINGS[name]} (unit: {metric.unit})", metric.labels)
+            for name, metric in self._declared.items()
+            if not choice.logged(name)
+        }
 
-    def counter(self, name: str, *values: str) -> Counts:
-        """What counts `name` with these labels."""
-        family = self._families.get(name)
-        return family.labels(*values) if isinstance(family, PlainCounter) else self._line(name, values)
-
-    def gauge(self, name: str, *values: str) -> Shows:
-        """What shows `name` with these labels."""
-        family = self._families.get(name)
-        return family.labels(*values) if isinstance(family, Gauge) else self._line(name, values)
+    def sink(self, name: str, *values: str) -> Sink:
+        """What takes the values of `name`, whose labels have these values, in their order."""
+        metric = self._declared.get(name)
+        if metric is None:
+            return _ignore
+        if family := self._families.get(name):
+            return _sink_of(family.labels(*values))
+        return partial(self._log.note, metric, dict(zip(metric.labels, values, strict=True)))
 
     def remove(self, name: str, *values: str) -> None:
-        """End a gauge's series, where there is one."""
-        family = self._families.get(name)
-        if isinstance(family, Gauge):
+        """End a series, where there is one."""
+        if family := self._families.get(name):
             with suppress(KeyError):
                 family.remove(*values)
 
@@ -99,6 +73,12 @@ class FrontendMetrics:
         """The families that are scraped."""
         return iter(self._families.values())
 
-    def _line(self, name: str, values: tuple[str, ...]) -> Line | Nothing:
-        metric = self._declared.get(name)
-        return Line(self._log, metric, dict(zip(metric.labels, values, strict=True))) if metric else Nothing()
+
+def _sink_of(child: Child) -> Sink:
+    if isinstance(child, Counter):
+        return child.inc
+    return child.set if isinstance(child, Gauge) else child.observe
+
+
+def _ignore(value: float) -> None:
+    """Take a value that nobody wants."""

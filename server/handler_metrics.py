@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
-from .exposition import PlainCounter
+from .exposition import Child, Family, family_of
 from .messages import DeclaredMetric, Emitted
 from .metrics_config import MetricsChoice
 from .metrics_log import MetricsLog
@@ -34,8 +34,6 @@ UNITS = {
 }  # fmt: skip
 """How a unit that no file declares is called (contract: metrics, section 6)."""
 
-Family: TypeAlias = PlainCounter | Gauge | Histogram
-Child: TypeAlias = Counter | Gauge | Histogram
 Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
@@ -136,11 +134,7 @@ def _seen(value: Emitted) -> DeclaredMetric:
 def _family(metric: DeclaredMetric) -> Family:
     name, text = _name(metric.name), f"Measured by a handler (unit: {metric.unit})"
     labels = (*map(_label, metric.labels), "Hostname")
-    if metric.kind == "counter":
-        return PlainCounter(name, text, labels)
-    if metric.kind == "gauge":
-        return Gauge(name, text, labels, registry=None)
-    return Histogram(name, text, labels, registry=None)
+    return family_of(metric.kind, name, text, labels)
 
 
 def _name(name: str) -> str:

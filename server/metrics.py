@@ -87,9 +87,9 @@ class Metrics:
         self._log = MetricsLog(self.choice.style, self.hostname)
         self.theirs = FrontendMetrics(self.choice, self._log)
         self._handlers = HandlerMetrics(self.hostname, self.choice, self._log)
-        self._answers = {each: self.theirs.counter(f"Requests{each}", *self._host) for each in ("2XX", "4XX", "5XX")}
-        self.queue_time = self.theirs.gauge("QueueTime", *self._host)
-        self.thread_time = self.theirs.gauge("WorkerThreadTime", *self._host)
+        self._answers = {each: self.theirs.sink(f"Requests{each}", *self._host) for each in ("2XX", "4XX", "5XX")}
+        self.queue_time = self.theirs.sink("QueueTime", *self._host)
+        self.thread_time = self.theirs.sink("WorkerThreadTime", *self._host)
         self._predictions = self._counter(
             "numserve_requests_total", "Requests for predictions, by how they were answered", (*MODEL, *ANSWER)
         )
@@ -142,7 +142,7 @@ class Metrics:
 
     def request_answered(self, status: int) -> None:
         """An HTTP response has gone out, on any listener."""
-        self._answers["2XX" if 200 <= status < 300 else "4XX" if 400 <= status < 500 else "5XX"].inc()
+        self._answers["2XX" if 200 <= status < 300 else "4XX" if 400 <= status < 500 else "5XX"](1)
 
     def prediction_answered(self, model: str, version: str, code: object, protocol: str = "http") -> None:
         """A request for a prediction was answered; `code` is the protocol's own."""
@@ -158,7 +158,7 @@ class Metrics:
 
     def worker_loaded(self, worker: str, seconds: float) -> None:
         """A worker has loaded its model, `seconds` after it was asked for."""
-        self.theirs.gauge("WorkerLoadTime", worker, *self._host).set(round(seconds * 1000))
+        self.theirs.sink("WorkerLoadTime", worker, *self._host)(round(seconds * 1000))
 
     def worker_removed(self, worker: str) -> None:
         """A worker will not come back: its series ends."""
@@ -189,7 +189,7 @@ class Metrics:
             ("DiskAvailable", disk.free / GIBIBYTE),
             ("DiskUtilization", disk.percent),
         ):
-            self.theirs.gauge(name, *self._host).set(value)
+            self.theirs.sink(name, *self._host)(value)
 
     async def measure_workers(self) -> None:
         """Measure the memory of every worker there is."""
@@ -236,7 +236,7 @@ class ModelMetrics:
         self._labels = {"model_name": name, "model_version": version}
         asked = [(name, version if given else "default", metrics.hostname) for given in (False, True)]
         self._accepted, self._latency, self._waited = (
-            [metrics.theirs.counter(metric, *labels) for labels in asked] for metric in ASKED_OF
+            [metrics.theirs.sink(metric, *labels) for labels in asked] for metric in ASKED_OF
         )
         self._request_seconds = metrics.request_seconds.labels(**self._labels)
         self._queue_seconds = metrics.queue_seconds.labels(**self._labels)
@@ -248,7 +248,7 @@ class ModelMetrics:
 
     def accepted(self, version_given: bool) -> None:
         """A request for this model has come, whatever becomes of it."""
-        self._accepted[version_given].inc()
+        self._accepted[version_given](1)
 
     def rejected(self, reason: str) -> None:
         """A request for this model reached no handler."""
@@ -262,18 +262,18 @@ class ModelMetrics:
         self._batch_size.observe(len(waits) + again)
         for seconds in waits:
             self._queue_seconds.observe(seconds)
-            self._metrics.queue_time.set(round(seconds * 1000))
+            self._metrics.queue_time(round(seconds * 1000))
 
     def batch_done(self, report: BatchReport, seconds: float) -> None:
         """A worker has answered a batch that it was given `seconds` ago."""
         self._batch_seconds.observe(report.seconds)
-        self._metrics.thread_time.set(max(0, round((seconds - report.seconds) * 1000)))
+        self._metrics.thread_time(max(0, round((seconds - report.seconds) * 1000)))
         self._metrics.emit(report.emitted)
 
     def answered(self, seconds: float, waited: float, version_given: bool) -> None:
         """A handler's answer is on its way to the client, `seconds` after the request was queued."""
-        self._latency[version_given].inc(seconds * 1e6)
-        self._waited[version_given].inc(waited * 1e6)
+        self._latency[version_given](seconds * 1e6)
+        self._waited[version_given](waited * 1e6)
         self._request_seconds.observe(seconds)
 
     def first_piece(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 
 from .messages import DeclaredMetric
 from .properties import InvalidConfiguration
+
+logger = logging.getLogger(__name__)
 
 KINDS = ("counter", "gauge", "histogram")
 HOST = ("Level", "Hostname")
@@ -79,18 +82,16 @@ def read_metrics_config(path: Path) -> tuple[tuple[DeclaredMetric, ...], tuple[D
 
 
 def _frontend(section: Any) -> Iterator[DeclaredMetric]:
-    """Those of the declared metrics that the server measures; it gives label values by their place."""
+    """Those of the declared metrics that the server measures, of any type; it gives label values by their place."""
     ours = {metric.name: metric for metric in FRONTEND}
     for metric in _declared(section):
         known = ours.get(metric.name)
         if known is None:
-            raise ValueError(f"ts_metrics: {metric.name} is nothing that the server measures; it has {', '.join(ours)}")
-        if metric.kind != known.kind or len(metric.labels) != len(known.labels):
-            raise ValueError(
-                f"ts_metrics: {metric.name} is a {metric.kind} of {list(metric.labels)}; "
-                f"expected a {known.kind} of {list(known.labels)}"
-            )
-        yield metric
+            logger.warning("metrics_config: ts_metrics: %s is nothing that the server measures", metric.name)
+        elif len(metric.labels) != len(known.labels):
+            raise ValueError(f"ts_metrics: {metric.name} has {list(metric.labels)}; expected {list(known.labels)}")
+        else:
+            yield metric
 
 
 def _declared(section: Any) -> Iterator[DeclaredMetric]:

@@ -20,7 +20,7 @@ class MetricsLog:
         self._hostname = hostname
         self._frontend, self._model = logs.Bunch(logs.TS_METRICS), logs.Bunch(logs.MODEL_METRICS)
 
-    def note(self, metric: DeclaredMetric, value: float, labels: Mapping[str, str]) -> None:
+    def note(self, metric: DeclaredMetric, labels: Mapping[str, str], value: float) -> None:
         """A value that the server has measured."""
         self._frontend.add(self._line(metric, value, labels, self._hostname, None))
 
@@ -32,20 +32,6 @@ class MetricsLog:
         """Write what was kept."""
         self._frontend.flush()
         self._model.flush()
-
-
-class Line:
-    """One metric with its labels, whose values are lines: the same verbs as a Prometheus client's child."""
-
-    def __init__(self, log: MetricsLog, metric: DeclaredMetric, labels: Mapping[str, str]) -> None:
-        """Write to `log`."""
-        self._log, self._metric, self._labels = log, metric, labels
-
-    def inc(self, amount: float = 1) -> None:
-        """A counter has grown by so much."""
-        self._log.note(self._metric, amount, self._labels)
-
-    set = inc
 
 
 def _text_line(

@@ -54,7 +54,6 @@ def main(settings: Settings, detached: bool = False) -> int:
             tls, authority = _tls(settings), Authority.of(settings)
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
-            metrics = Metrics(choice=choice_of(settings))
             stack.callback(
                 logs.set_up(
                     settings.log_format,
@@ -64,6 +63,7 @@ def main(settings: Settings, detached: bool = False) -> int:
                     config=logs.read_config(settings.log_config),
                 )
             )
+            metrics = Metrics(choice=choice_of(settings))
             grpc = _bind_grpc(settings, stack)
             if settings.worker_backend == "process":
                 FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))  # to be ready when it is needed

@@ -125,13 +125,24 @@ def test_a_frontend_metric_that_is_not_declared_is_off_and_labels_bear_the_decla
     text = declared.scrape()
     assert "# TYPE Requests4XX" not in text and "# TYPE ts_inference_requests_total" not in text
     assert 'Requests2XX{Level="Host",Host="' in text
-    assert "# TYPE QueueTime gauge" in text and "# TYPE numserve_queue_depth gauge" in text
+    assert "# TYPE numserve_queue_depth gauge" in text
+
+
+def test_a_frontend_metric_is_of_the_type_that_it_is_declared_with(declared):
+    before = declared.value("QueueTime_count")
+    declared.measure()
+    assert declared.value("QueueTime_count") == before + 1
+    assert "# TYPE QueueTime histogram" in declared.scrape()
+
+
+def test_what_the_server_does_not_measure_is_named(declared):
+    assert declared.lines("ts_log.log", "ts_metrics: Mine is nothing that the server measures")
+    assert "Mine" not in declared.scrape()
 
 
 BROKEN = {
     "ts_metrics: {counter: [{name: Requests2XX, unit: Count}]}": "a list of dimensions",
-    "ts_metrics: {counter: [{name: Mine, unit: Count, dimensions: []}]}": "Mine is nothing that the server measures",
-    "ts_metrics: {gauge: [{name: Requests2XX, unit: Count, dimensions: [Level, Hostname]}]}": "expected a counter of",
+    "ts_metrics: {gauge: [{name: QueueTime, unit: ms, dimensions: [Level]}]}": "QueueTime has \\['Level'\\]; expected",
     "model_metrics: {meter: []}": "'meter' is no type of metric",
     "model_metrics: {counter: [{name: '', unit: Count, dimensions: []}]}": "expected name, unit",
     "model_metrics: {counter: [{name: numserve_x, unit: Count, dimensions: []}]}": "the name is the server's own",
