@@ -167,7 +167,9 @@ def _unserved(path: Path, folder: Path, manifest: Manifest) -> Iterator[Finding]
     if manifest.runtime == "LSP":
         yield Finding("fails", path.name, "its handler is C++ (runtime LSP); handlers are Python here")
     if model.requirements_file:
-        text = f"{model.requirements_file} is not installed; install what it lists beside numserve"
+        text = (
+            f"{model.requirements_file} is not installed here, and by a server only with install_py_dep_per_model=true"
+        )
         yield Finding("note", path.name, text)
     if model.config_file and (folder / model.config_file).is_file():
         try:

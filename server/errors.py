@@ -15,6 +15,7 @@ ServingError
 ├── NodeFailed                 a node of a workflow gave no answer
 ├── DefaultVersionInUse        the default version goes last
 ├── DownloadFailed             an archive could not be fetched
+├── EnvironmentFailed          what a model asks for could not be installed
 ├── ModelLoadFailed            a worker could not load the model: which phase, what was raised, where, what to do
 ├── Unavailable                the model takes no request now
 │   ├── QueueFull                too many wait already
@@ -105,6 +106,10 @@ class DefaultVersionInUse(ServingError):
 
 class DownloadFailed(ServingError):
     """An archive could not be fetched."""
+
+
+class EnvironmentFailed(ServingError):
+    """The packages of a model could not be installed; `detail` is the end of what pip said."""
 
 
 class Unavailable(ServingError):

@@ -46,6 +46,7 @@ class Model:
         handler: str = "",
         loaded_at_startup: bool = False,
         role: Role = "model",
+        python: str | None = None,
         failure: str | None = None,
     ) -> None:
         """Have no workers yet. With a `failure` it never will: there is nothing to load, and it says so when asked."""
@@ -58,7 +59,7 @@ class Model:
         self.role = role
         self.failure = failure
         self._settings = settings
-        self._model_dir = model_dir
+        self._model_dir, self._python = model_dir, python
         self.handler = handler
         self._next_number = next_number
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,7 +195,8 @@ class Model:
             metric_ids=self._metrics.choice.logged(""),
         )
         name = f"W-{number}-{self.name}_{self.version}"
-        return number, Load(spec, name, config.startup_timeout, config.response_timeout, settings.blacklist_env_vars)
+        limits = config.startup_timeout, config.response_timeout
+        return number, Load(spec, name, *limits, settings.blacklist_env_vars, self._python)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something to its end, whether or not anybody waits for it; the pool logs what goes wrong."""

@@ -24,7 +24,6 @@ UNSERVED = {
     "parallelLevel": "models are not split over workers",
     "torchrun": "models are not split over workers",
     "asyncCommunication": "an async handler answers one batch after the other",
-    "useVenv": "packages are not installed for a model; install them beside numserve",
 }
 """Keys that TorchServe's server reads and this one does not, with the reason the warning gives."""
 
@@ -65,6 +64,7 @@ class ModelConfig(BaseModel):
     )
     max_num_sequence: int = Field(1, ge=1, description="sequences at a time")
     max_sequence_job_queue_size: int = Field(1, ge=1, description="requests that may wait in a sequence")
+    use_venv: bool = Field(False, description="nothing is changed by it: packages always go into an environment")
     engine: dict[str, Any] = Field({}, description="how the engine computes the model, see below")
     document: dict[Any, Any] = Field(
         default_factory=dict, exclude=True, description="the YAML as it stands, for the handler"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..archiver import ArchiveError, Manifest
+from .environments import Environments
 from .errors import (
     DefaultVersionInUse,
     InvalidRequest,
@@ -73,25 +74,33 @@ class ModelRegistry:
         self._metrics = metrics
         self._names: dict[str, _Versions] = {}
         self._store = ModelStore(settings.model_store, settings.temp_dir, settings.allowed_urls)
+        self._environments = Environments(
+            settings.environments, settings.model_environment_timeout, settings.blacklist_env_vars
+        )
         self._numbers = itertools.count(FIRST_WORKER)
         self._closed = False
         self.starting = False
+        self.stopping = False
         """True while the models of the start-up are loaded."""
 
     async def register(self, registration: Registration) -> Model:
         """Unpack an archive, record the model and start its workers; if synchronous, wait until they are loaded.
 
         When that fails, everything is taken back. A model of the start-up is kept, to say what is wrong with it.
-        Raises: ArchiveError, InvalidRequest, ModelNotFound, ModelConflict, DownloadFailed, ModelLoadFailed
+        Raises: ArchiveError, InvalidRequest, ModelNotFound, ModelConflict, DownloadFailed, EnvironmentFailed,
+        ModelLoadFailed
         """
+        phase = "unpack"
         try:
             files = await self._store.fetch(registration.url)
+            phase = "install"
+            python = await self._python_for(registration, files)
         except (ServingError, ArchiveError) as error:
             if registration.at_startup:
-                self._record_failure(registration, error)
+                self._record_failure(registration, error, phase)
             raise
         try:
-            model = self._enter(registration, files)
+            model = self._enter(registration, files, python)
         except BaseException:
             await self._store.discard(files)
             raise
@@ -164,7 +173,7 @@ class ModelRegistry:
 
     def healthy(self) -> bool:
         """Whether the default version of each model has the workers it should have."""
-        return not self.unhealthy()
+        return not self.stopping and not self.unhealthy()
 
     def unhealthy(self) -> list[str]:
         """The models whose default version has not the workers it should have, and will not get them."""
@@ -173,11 +182,12 @@ class ModelRegistry:
     def unready(self) -> list[str]:
         """The models whose default version should have workers and has none that is ready; the reason is in status().
 
-        A model scaled to none is as it should be. While the start-up loads models, the last word is `start-up`.
+        A model scaled to none is as it should be. While the start-up loads models, the last word is `start-up`, once
+        the server is to stop, `shut-down`.
         """
         models = (versions.models[versions.default] for versions in self._names.values())
         names = [model.name for model in models if model.status().state in ("loading", "failing")]
-        return names + ["start-up"] if self.starting else names
+        return names + ["start-up"] * self.starting + ["shut-down"] * self.stopping
 
     def _of(self, name: str) -> _Versions:
         versions = self._names.get(name)
@@ -185,7 +195,24 @@ class ModelRegistry:
             raise ModelNotFound(f"Model not found: {name}")
         return versions
 
-    def _enter(self, registration: Registration, files: Unpacked[Manifest]) -> Model:
+    async def _python_for(self, registration: Registration, files: Unpacked[Manifest]) -> str | None:
+        """The interpreter with the packages that an archive asks for; None where it asks for none, or may not.
+
+        Raises: EnvironmentFailed, InvalidRequest; the archive's files are gone then.
+        """
+        entry, settings = files.manifest.model, self._settings
+        if not entry.requirements_file or not settings.install_py_dep_per_model:
+            return None
+        name = registration.model_name or entry.name or files.stem
+        try:
+            if settings.worker_backend == "inline":
+                raise InvalidRequest("install_py_dep_per_model needs workers of their own; worker_backend is inline")
+            return str(await self._environments.python_for(name, files.model_dir, entry.requirements_file))
+        except BaseException:
+            await self._store.discard(files)
+            raise
+
+    def _enter(self, registration: Registration, files: Unpacked[Manifest], python: str | None) -> Model:
         """Record a model whose files are there. Raises InvalidRequest, ModelConflict."""
         if self._closed:
             raise Unavailable("The server is stopping.")
@@ -214,6 +241,7 @@ class ModelRegistry:
             handler=handler,
             loaded_at_startup=registration.at_startup,
             role=registration.role,
+            python=python,
         )
         self._put(model, files)
         logger.info("Model %s loaded.", name)
@@ -229,7 +257,7 @@ class ModelRegistry:
         for model in failed:
             self._drop(model)
 
-    def _record_failure(self, registration: Registration, error: Exception) -> None:
+    def _record_failure(self, registration: Registration, error: Exception, phase: str) -> None:
         """Keep what could not even be unpacked visible, with the reason, unless a model of that name serves."""
         name = registration.model_name or stem_of(Path(registration.url).name)
         if name in self._names or self._closed:
@@ -245,7 +273,7 @@ class ModelRegistry:
             self._metrics,
             self._numbers.__next__,
             loaded_at_startup=True,
-            failure=f"unpack failed: {type(error).__name__}: {reason}",
+            failure=f"{phase} failed: {type(error).__name__}: {reason}",
         )
         self._put(failed, None)
 

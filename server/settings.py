@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     )
     default_response_timeout: float = Field(120, gt=0, description="seconds a batch may take")
     default_startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load its model")
+    drain_delay: float = Field(
+        0, ge=0, description="seconds in which a server that stops still accepts, but says that it is not ready"
+    )
     drain_timeout: float = Field(30, ge=0, description="seconds that requests under way get when the server stops")
     unregister_model_timeout: float = Field(120, gt=0, description="seconds an unregistration may take")
     job_queue_size: int = Field(100, ge=1, description="requests that may wait for one model")
@@ -200,6 +203,13 @@ class Settings(BaseSettings):
         "process",
         description="where models run: `process`, forked; `spawn`, a Python each; `inline`, in the server itself",
     )
+    install_py_dep_per_model: Flag = Field(
+        False, description="install what an archive's requirements file asks for, for its model alone"
+    )
+    model_environments: Path | None = Field(
+        None, description="folder of what was installed, kept for the next time; none = in the user's cache"
+    )
+    model_environment_timeout: float = Field(600, gt=0, description="seconds that installing may take")
     log_format: Literal["text", "json"] = Field("text", description="how log lines look: `text` or `json`")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_config: Path | None = Field(None, description="YAML or JSON file for Python's `logging.config.dictConfig`")
@@ -251,6 +261,12 @@ class Settings(BaseSettings):
         )
         about = {"ts_config": file.path, "warnings": file.warnings, "origins": _origins(order)}
         return tuple(InitSettingsSource(settings_cls, dict(values)) for values in (about, *order))
+
+    @property
+    def environments(self) -> Path:
+        """Where the packages of models are installed: in a folder of the user's own that outlives the server."""
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        return self.model_environments or Path(cache, "numserve", "environments")
 
     @property
     def restored(self) -> bool:

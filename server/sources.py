@@ -44,7 +44,6 @@ UNSERVED = {
     "use_native_io": _NETTY,
     "io_ratio": _NETTY,
     "async_logging": "the log is always buffered",
-    "install_py_dep_per_model": "packages are not installed for a model; install them beside numserve",
     "metrics_format": "Prometheus's text format is the only one",
     "system_metrics_cmd": "system metrics are measured inside the server",
     "keystore": _KEYSTORE,

@@ -34,7 +34,7 @@ def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] |
         "deviceType": "cpu",
         "continuousBatching": config.continuous_batching,
         "useJobTicket": config.use_job_ticket,
-        "useVenv": False,
+        "useVenv": config.use_venv,
         **_sequences(config),
         "loadedAtStartup": model.loaded_at_startup,
         "workers": [_worker(worker, held) for worker in status.workers],

@@ -62,6 +62,7 @@ WIRE: dict[type[Exception], tuple[int, str]] = {
     e.NodeFailed: (500, "InternalServerException"),
     e.Unauthorized: (401, "InvalidKeyException"),
     e.Forbidden: (403, "InvalidKeyException"),
+    e.EnvironmentFailed: (400, "ModelException"),
     e.DownloadFailed: (400, "DownloadArchiveException"),
     e.DefaultVersionInUse: (403, "InvalidModelVersionException"),
     e.ModelNotFound: (404, "ModelNotFoundException"),

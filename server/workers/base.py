@@ -12,13 +12,17 @@ from ..messages import ModelSpec, Report
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a worker is asked to run, and how long it may take. `name` is what the log calls it."""
+    """What a worker is asked to run, and how long it may take.
+
+    `name` is what the log calls it, `python` the interpreter of an environment of the model's own.
+    """
 
     spec: ModelSpec
     name: str
     startup_timeout: float = 120
     response_timeout: float = 120
     hidden_variables: str | None = None
+    python: str | None = None
 
 
 class Worker(Protocol):

@@ -65,7 +65,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._reader = FrameReader(load.spec.max_response_size + META_ALLOWANCE)
         self._end: asyncio.Future[ServingError] = self._loop.create_future()
         self._output = WorkerOutput(load.name)
-        zygote = await self.forks.ready(environment_of(os.environ, load.hidden_variables)) if self.forks else None
+        forks = None if load.python else self.forks  # another environment may have other versions of what is loaded
+        zygote = await forks.ready(environment_of(os.environ, load.hidden_variables)) if forks else None
         try:
             child = Child(load, zygote=zygote)
         except OSError as error:

@@ -124,7 +124,15 @@ def _fork(zygote: Zygote, load: Load, fd: int, environment: Mapping[str, str]) -
 
 
 def _start(load: Load, fd: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-u", "-m", "numserve.server.workers.child", str(fd), str(os.getpid())]
+    command = [
+        load.python or sys.executable,
+        "-P",
+        "-u",
+        "-m",
+        "numserve.server.workers.child",
+        str(fd),
+        str(os.getpid()),
+    ]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

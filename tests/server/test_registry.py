@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import signal
+from dataclasses import replace
 
 import psutil
 import pytest
-from numserve.archiver import ArchiveError
+from numserve.archiver import ArchiveError, ModelArchiverConfig, pack
 from numserve.server.errors import (
     DefaultVersionInUse,
     InferenceFailed,
@@ -24,6 +25,7 @@ from numserve.server.messages import InferenceRequest, Part
 from numserve.server.metrics import Metrics
 from numserve.server.registry import ModelRegistry, Registration
 from numserve.server.settings import Settings
+from numserve.server.workers.zygote import FORKS
 
 SLOW = """
     import pathlib, time
@@ -286,6 +288,7 @@ class TestProcesses:
         registry = make(worker_backend="process")
         yield registry
         await registry.close(0)
+        FORKS.close()  # where all of them are forked from
         assert set(psutil.Process().children(recursive=True)) <= before
 
     def pids(self, model) -> list[int]:
@@ -337,3 +340,17 @@ class TestProcesses:
         with caplog.at_level(logging.WARNING, "numserve"), pytest.raises(ModelLoadFailed):
             await register(registry, archives.make(BROKEN))
         assert any("W-9000-m_1.0" in r.getMessage() and "handler.py:1" in r.getMessage() for r in caplog.records)
+
+
+@pytest.mark.parametrize("at_startup", [False, True])
+async def test_packages_that_cannot_be_installed_leave_nothing_but_a_start_up_failure(make, archives, at_startup):
+    archives.make()
+    (archives.store / "needs.txt").write_text("no-such-package\n")
+    source = archives.store.parent / "source-m-1.0" / "handler.py"
+    config = ModelArchiverConfig("m", str(source), "1.0", export_path=str(archives.store))
+    pack(replace(config, requirements_file=str(archives.store / "needs.txt")))
+    registry = make(install_py_dep_per_model=True)
+    with pytest.raises(InvalidRequest, match="worker_backend is inline"):
+        await registry.register(Registration("m.mar", at_startup=at_startup))
+    assert registry.names() == (["m"] if at_startup else [])
+    assert not at_startup or registry.get("m").status().reason.startswith("install failed: InvalidRequest")

@@ -39,15 +39,14 @@ def folder_archive(store, name, handler=GOOD, yaml=""):
 def test_a_store_is_gone_through_archive_by_archive(doctor, tmp_path):
     store = tmp_path / "store"
     folder_archive(store, "bad", BAD)
-    folder_archive(store, "good", yaml="minWorkers: 1\nuseVenv: true\n")
+    folder_archive(store, "good", yaml="minWorkers: 1\ntorchrun: {}\n")
     (store / "torn.mar").write_bytes(b"no archive")
     code, lines = doctor(store)
     assert code == 1
     assert lines[0].startswith("fails  bad: does not load (")
     assert "no_such_module" in lines[0]
     assert lines[1] == (
-        "note   good: c.yaml line 2: useVenv is not served and is ignored: "
-        "packages are not installed for a model; install them beside numserve"
+        "note   good: c.yaml line 2: torchrun is not served and is ignored: models are not split over workers"
     )
     assert lines[2].startswith("works  good: loads in ")
     assert lines[3].startswith("fails  torn.mar: cannot be unpacked: ")
@@ -98,6 +97,7 @@ def test_what_stops_a_start_is_told(doctor, tmp_path, text, finding):
     assert any(line.startswith(finding) for line in lines), lines
     assert code == finding.startswith("fails")
 
+
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
@@ -111,7 +111,6 @@ def test_what_grpc_lacks_is_told(doctor, tmp_path, monkeypatch, text, finding):
         monkeypatch.setitem(sys.modules, "grpc", None)
     (tmp_path / "c.properties").write_text(text)
     assert any(line.startswith(finding) for line in doctor("c.properties")[1])
-
 
 
 def test_the_file_that_is_given_counts_whatever_the_environment_names(doctor, tmp_path, monkeypatch):

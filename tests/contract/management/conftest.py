@@ -86,3 +86,12 @@ def scoped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 @pytest.fixture
 def tokens() -> dict[str, str]:
     return TOKENS
+
+
+@pytest.fixture(scope="module")
+def installing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server that installs what archives ask for, into a folder of its own."""
+    folder = tmp_path_factory.mktemp("installing")
+    config = f"install_py_dep_per_model=true\nmodel_environments={folder}/environments\n"
+    with SHARED._serving(folder, config) as found:
+        yield found
