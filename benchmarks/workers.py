@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psutil
 import uvloop
-from numserve.server.batcher import Batch, Batcher
+from numserve.server.batch import Batch
+from numserve.server.batcher import Batcher
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Part, Report
 from numserve.server.metrics import Metrics
 from numserve.server.workers.base import Load, Worker

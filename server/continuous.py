@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
 
-from .batcher import Batch, Batcher, Job, Sender, Watch, refuse
+from .batch import Batch, Job, Sender, Watch, refuse
+from .batcher import Batcher
 from .errors import WorkerDied
 from .messages import BatchReport, InferenceResponse, Outcome
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from .batcher import RequestQueue
 from .errors import ModelLoadFailed, ServingError, WorkerDied
 from .messages import LoadFailure, LoadReport, Report
 from .metrics import Metrics, ModelMetrics
+from .queues import RequestQueue
 from .status import WorkerStatus
 from .workers.base import Load, Worker
 

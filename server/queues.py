@@ -1,15 +1,60 @@
-"""Which kind of queue a model's YAML asks for."""
+"""RequestQueue: what a model needs of a batcher, and which kind of one its YAML asks for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from .batcher import Batcher, RequestQueue, Watch
+from .batch import Sender, Watch
+from .batcher import Batcher
 from .continuous import ContinuousBatcher
-from .messages import Outcome, SequenceHeaders
+from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
 from .sequences import ContinuousLane, Lane, Rules, SequenceBatcher
 from .settings import ModelConfig, Settings
+
+
+class RequestQueue(Protocol):
+    """What a model and its pool need of a batcher, of whatever kind."""
+
+    @property
+    def limit(self) -> int:
+        """How many requests may wait."""
+
+    @property
+    def flying(self) -> int:
+        """How many requests are in the hands of workers."""
+
+    def __len__(self) -> int: ...
+
+    def submit(
+        self, request: InferenceRequest, *, alone: bool = False, version_given: bool = False
+    ) -> asyncio.Future[InferenceResponse]:
+        """Queue a request and return its answer-to-be."""
+
+    def idle(self, worker: Sender) -> None:
+        """Take note of a worker that has nothing to do."""
+
+    def is_idle(self, worker: Sender) -> bool:
+        """Whether a worker has nothing to do."""
+
+    def finishes(self, worker: Sender) -> bool:
+        """Whether a worker that is to leave has still something to finish."""
+
+    def forget(self, worker: Sender) -> None:
+        """Give a worker nothing more."""
+
+    def open(self) -> None:
+        """Let requests wait."""
+
+    def shut(self, reason: str) -> None:
+        """Refuse all who wait, and all who come until `open()`."""
+
+    async def drained(self) -> None:
+        """Return when nobody waits and no batch is under way."""
+
+    def close(self) -> None:
+        """Refuse everything and stop the timer."""
 
 
 def make_queue(config: ModelConfig, settings: Settings, watch: Watch, workers: Callable[[], int]) -> RequestQueue:

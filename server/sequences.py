@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .batcher import Batcher, Job, Sender, Watch
+from .batch import Job, Sender, Watch
+from .batcher import Batcher
 from .continuous import ContinuousBatcher
 from .errors import NoWorkers, QueueFull, SequenceClosed, too_late
 from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ..batcher import Batch
+from ..batch import Batch
 from ..errors import ModelLoadFailed, WorkerDied
 from ..messages import InferenceResponse, LoadFailure, LoadReport, Report
 from .base import Idle, Load

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ..batcher import Batch
+from ..batch import Batch
 from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
 from ..messages import BatchReport, Failure, LoadFailure
 from .base import Idle, Load

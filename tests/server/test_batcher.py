@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batcher import Batch, Batcher
+from numserve.server.batch import Batch
+from numserve.server.batcher import Batcher
 from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, ResponseTimeout, ServingError, WorkerDied
 from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from numserve.server.batcher import Batch, Job
+from numserve.server.batch import Batch, Job
 from numserve.server.errors import InferenceFailed, ModelLoadFailed, ResponseTimeout, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, LoadReport, ModelSpec, Part
 from numserve.server.workers.base import Load

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batcher import Batch
+from numserve.server.batch import Batch
 from numserve.server.continuous import ContinuousBatcher
 from numserve.server.errors import Unavailable, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, Part, SequenceHeaders

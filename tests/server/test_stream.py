@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from numserve.server.batcher import Batch, Job
+from numserve.server.batch import Batch, Job
 from numserve.server.errors import InferenceFailed, ServingError, StreamBroken, WorkerDied
 from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Part
 from numserve.server.stream import PIECE_COST, Stream
