@@ -17,8 +17,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc import StatusCode
 
 from ..api.errors import EXPECTED
+from ..api.listener import RETRY_AT_MOST
 from ..auth import Authority
-from ..errors import Forbidden, Unauthorized
+from ..errors import Forbidden, QueueFull, Unauthorized
 from ..logs import AccessLog, Exchange
 from ..metrics import Metrics
 from .messages import Message, message_class, service
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 AUTHORIZATION = "authorization"
 REQUEST_ID = "x-request-id"
+PUSHBACK = "grpc-retry-pushback-ms"
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -132,7 +134,8 @@ class Calls:
         except Exception as error:
             code = status_of(error)
             log_unexpected(error, exchange)
-            await context.abort(code, text_of(error, self._face == "management"), ((REQUEST_ID, exchange.id),))
+            told = ((REQUEST_ID, exchange.id), *_hints(error))
+            await context.abort(code, text_of(error, self._face == "management"), told)
         finally:
             seconds = time.perf_counter() - began
             self._access_log.note(_client(context.peer()), f"gRPC {path} HTTP/2.0", code.value[0], seconds, exchange)
@@ -162,6 +165,13 @@ def log_unexpected(error: Exception, exchange: Exchange) -> None:
 def left(remaining: float | None) -> StatusCode:
     """Why a call was cancelled: its client's time was over, or the client has left."""
     return StatusCode.CANCELLED if remaining is None or remaining > 0 else StatusCode.DEADLINE_EXCEEDED
+
+
+def _hints(error: Exception) -> tuple[tuple[str, str], ...]:
+    """What tells a client when to try again. Source: github.com/grpc/proposal, A6-client-retries.md, pushback."""
+    if not isinstance(error, QueueFull):
+        return ()
+    return ((PUSHBACK, str(round(1000 * min(RETRY_AT_MOST, max(1, error.retry_after))))),)
 
 
 def _client(peer: str) -> str:

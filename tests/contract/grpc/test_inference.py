@@ -60,7 +60,9 @@ def test_a_full_queue_is_unavailable(client, obedient, ordered):
     calls = [client.inference.Predictions.future(asked) for _ in range(5)]
     codes = [call.code().name for call in calls]
     assert set(codes) == {"OK", "UNAVAILABLE"}
-    assert {call.details() for call in calls if call.code().name != "OK"} == {"1 requests are waiting already"}
+    refused = [call for call in calls if call.code().name != "OK"]
+    assert {call.details() for call in refused} == {"1 requests are waiting already"}
+    assert all(int(dict(call.trailing_metadata())["grpc-retry-pushback-ms"]) >= 1000 for call in refused)
 
 
 CODES = {

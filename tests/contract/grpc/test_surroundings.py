@@ -104,6 +104,7 @@ def test_a_call_has_its_line_in_the_access_log(client, refused):
     method = f"gRPC {TORCHSERVE}.inference.InferenceAPIsService/Predictions HTTP/2.0"
     answered = re.compile(rf'- /127\.0\.0\.1:\d+ "{method}" 0 \d+ id=\S+ model=tell version=1.0 batch=1 queue=')
     missed = re.compile(rf'- /127\.0\.0\.1:\d+ "{method}" 5 \d+ id=\S+$', re.M)
+    client.contract.eventually(log.is_file)
     client.contract.eventually(lambda: all(line.search(log.read_text()) for line in (answered, missed)))
 
 
@@ -113,6 +114,8 @@ def test_predictions_are_counted_by_protocol(client, obedient, ordered, refused)
     list(client.inference.StreamPredictions2(iter([client.request("counted", sequence="s", **ordered())] * 2)))
     with refused("INVALID_ARGUMENT"):
         client.predict("counted", **ordered(refuse=["no", 400]))
+    with refused("NOT_FOUND"):
+        client.predict("nobody")
     text = client.contract.request("GET", "/metrics", listener="metrics").body.decode()
     labels = 'numserve_requests_total{model_name="counted",model_version="1.0",protocol="grpc"'
     assert f'{labels},code="OK"}} 3.0' in text and f'{labels},code="INVALID_ARGUMENT"}} 1.0' in text
