@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 LISTENERS = ("inference", "management", "metrics")
 WITHOUT_TOKEN = {"/ping", "/v2/health/live", "/api-description", "/"}
 EXAMPLES = 12
-FEW_WORKERS = ("0", "1", "2", "x")
-"""What is asked for instead of thousands of processes."""
+FAILING = ("handler", "startup_timeout", "runtime")
+"""What keeps a model from loading, which is a status of 500 by contract."""
+WORKERS = ("min_worker", "max_worker", "initial_workers")
+FEW_WORKERS = ("1", "2", "x")
+"""What is asked for instead of thousands of processes, or of none."""
 
 
 def document(fuzzed, listener):
@@ -46,9 +49,20 @@ def test_a_description_says_how_a_token_is_shown_and_where_none_is_needed(fuzzed
             assert needed == (path not in WITHOUT_TOKEN) == (answer.status == 401), (method, path)
 
 
+def _name_a_model(case, known):
+    """Ask for the model that is there, where `known`; it is not to be taken away."""
+    if known and "model_name" in case.path_parameters:
+        case.path_parameters["model_name"] = "tell"
+    if known and "model_version" in case.path_parameters:
+        case.path_parameters["model_version"] = "1.0"
+    if case.method == "DELETE" and case.path_parameters.get("model_name") == "tell":
+        case.path_parameters["model_name"] = "nobody"
+
+
+@pytest.mark.parametrize("examples", [pytest.param(EXAMPLES), pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("listener", LISTENERS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_whatever_is_asked_the_answer_is_as_described(fuzzed, listener):
+def test_whatever_is_asked_the_answer_is_as_described(fuzzed, listener, examples):
     schemathesis = pytest.importorskip("schemathesis")
     from schemathesis.specs.openapi import checks
 
@@ -64,20 +78,28 @@ def test_whatever_is_asked_the_answer_is_as_described(fuzzed, listener):
 
     def fuzz(operation):
         @hypothesis.settings(
-            max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[*hypothesis.HealthCheck]
+            max_examples=examples,
+            derandomize=examples == EXAMPLES,
+            deadline=None,
+            database=None,
+            suppress_health_check=[*hypothesis.HealthCheck],
         )
-        @hypothesis.given(case=operation.as_strategy(), known=st.booleans(), few=st.sampled_from(FEW_WORKERS))
-        def ask(case, known, few):
+        @hypothesis.given(
+            case=operation.as_strategy(),
+            known=st.booleans(),
+            number=st.none() | st.integers(),
+            few=st.sampled_from(FEW_WORKERS),
+        )
+        def ask(case, known, number, few):
             nonlocal asked
-            if known and "model_name" in case.path_parameters:
-                case.path_parameters["model_name"] = "tell"
-            if known and case.path_parameters.get("model_version") and operation.method != "delete":
-                case.path_parameters["model_version"] = "1.0"
-            for name in ("min_worker", "max_worker", "initial_workers"):
-                if name in case.query:
-                    case.query[name] = few
-            if operation.method == "delete" and case.path_parameters.get("model_name") == "tell":
-                case.path_parameters["model_name"] = "nobody"
+            if number is not None:
+                case.query = dict.fromkeys(case.query, str(number))
+            case.query |= {name: few for name in WORKERS if name in case.query}
+            if known and "url" in case.query and examples == EXAMPLES:  # which makes as many models
+                case.query |= {"url": "tell.mar", "model_name": f"made-{asked}"}
+                for name in FAILING:
+                    case.query.pop(name, None)
+            _name_a_model(case, known)
             asked += 1
             case.call_and_validate(
                 base_url=fuzzed.addresses[listener], headers={"Authorization": f"Bearer {fuzzed.token}"}, checks=held
