@@ -97,10 +97,9 @@ class Model:
         Raises: QueueFull, NoWorkers; the future raises InferenceFailed, WorkerDied, DeadlineExceeded, ResponseTimeout.
         """
         self._counted.accepted(version_given)
-        return self._batcher.submit(
+        answer = self._batcher.submit(
             request, alone=request.headers.get("explain") == "True", version_given=version_given
         )
-
         if request.timeout:
             timer = asyncio.get_running_loop().call_later(request.timeout, self._late, answer, time.monotonic())
             answer.add_done_callback(lambda _: timer.cancel())
@@ -111,6 +110,7 @@ class Model:
         if not answer.done():
             self._counted.rejected("deadline")
             answer.set_exception(too_late(time.monotonic() - since, "x-request-timeout"))
+
     async def describe_by_handler(self) -> dict[str, Any] | None:
         """What the handler tells of itself, or None where that is no JSON object.
 
