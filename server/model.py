@@ -65,7 +65,7 @@ class Model:
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics = metrics
         self._counted = metrics.model(name, self.version)
-        self._batcher = make_queue(config, settings, self._counted, lambda: self.config.min_workers)
+        self._batcher = make_queue(name, config, settings, self._counted, lambda: self.config.min_workers)
         make: Callable[[], Worker] = resolve("workers", settings.worker_backend, BUILTIN)
         self._pool = WorkerPool(
             self._batcher,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from .continuous import ContinuousBatcher
 from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
 from .sequences import ContinuousLane, Lane, Rules, SequenceBatcher
 from .settings import ModelConfig, Settings
+
+logger = logging.getLogger(__name__)
 
 
 class RequestQueue(Protocol):
@@ -57,11 +60,15 @@ class RequestQueue(Protocol):
         """Refuse everything and stop the timer."""
 
 
-def make_queue(config: ModelConfig, settings: Settings, watch: Watch, workers: Callable[[], int]) -> RequestQueue:
+def make_queue(
+    model: str, config: ModelConfig, settings: Settings, watch: Watch, workers: Callable[[], int]
+) -> RequestQueue:
     """The queue of one version of a model; `workers` tells how many workers it is to have."""
     loop = asyncio.get_running_loop()
     if config.stateful:
         return _sequences(loop, config, settings, watch, workers)
+    if config.sequence_batching:
+        logger.warning("model %s has no sequences: sequenceBatching needs a sequenceMaxIdleMSec above 0", model)
     kind = ContinuousBatcher if config.continuous_batching else Batcher
     return kind(
         loop,

@@ -166,8 +166,12 @@ def _set_defaults(registry: ModelRegistry, settings: Settings) -> None:
 
 def archives_of(store: Path | None) -> list[Path]:
     """What `all` stands for."""
-    entries = store.iterdir() if store else ()
-    return [e for e in entries if not e.name.startswith(".") and (e.is_dir() or e.name.endswith(ARCHIVES))]
+    entries = [each for each in store.iterdir() if not each.name.startswith(".")] if store else []
+    return [each for each in entries if each.name.endswith(ARCHIVES) or (each.is_dir() and not _of_a_workflow(each))]
+
+
+def _of_a_workflow(folder: Path) -> bool:
+    return (folder / "WAR-INF").is_dir()
 
 
 async def _settled(model: Model) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from ...archiver import ArchiveError, WorkflowManifest, unpack_workflow
 from ..errors import InvalidRequest, InvalidWorkflow, ServingError, WorkflowConflict, WorkflowFailed, WorkflowNotFound
@@ -64,21 +64,18 @@ class WorkflowRegistry:
             files = await self._store.fetch(url)
         except ArchiveError as error:
             raise InvalidWorkflow(str(error)) from error
+        name = name or files.manifest.name or files.stem
         try:
-            workflow = self._made(url, name or files.manifest.name or files.stem, files)
+            with self._reserved(name):
+                spec = await asyncio.to_thread(_specification, files)
+                self._check_names(name, spec)
+                nodes = partial(self._node, name, files, response_timeout, startup_timeout)
+                models = await self._registered(name, [nodes(node) for node in spec.nodes])
+                workflow = Workflow(name, url, spec, partial(self._model_of, name), self._metrics)
+                self._entries[name] = _Entry(workflow, files, models)
         except BaseException:
-            await self._store.discard(files)
+            await asyncio.shield(asyncio.ensure_future(self._store.discard(files)))
             raise
-        self._coming.add(workflow.name)
-        nodes = partial(self._node, workflow.name, files, response_timeout, startup_timeout)
-        try:
-            models = await self._registered(workflow.name, [nodes(node) for node in workflow.spec.nodes])
-        except BaseException:
-            await self._store.discard(files)
-            raise
-        finally:
-            self._coming.discard(workflow.name)
-        self._entries[workflow.name] = _Entry(workflow, files, models)
         return workflow
 
     def get(self, name: str) -> Workflow:
@@ -108,21 +105,33 @@ class WorkflowRegistry:
             raise WorkflowNotFound(f"Workflow not found: {name}")
         return entry
 
-    def _made(self, url: str, name: str, files: Unpacked[WorkflowManifest]) -> Workflow:
-        """A workflow whose files are there. Raises InvalidRequest, InvalidWorkflow, WorkflowConflict."""
-        if not NAME.fullmatch(name):
-            raise InvalidRequest(f"{name!r} cannot be the name of a workflow: no / and no control characters")
+    @contextmanager
+    def _reserved(self, name: str) -> Iterator[None]:
+        """Keep a name while its workflow is being registered. Raises WorkflowConflict."""
         if name in self._entries or name in self._coming:
             raise WorkflowConflict(f"Workflow {name} is already registered.")
-        manifest = files.manifest
-        functions = _text(files.model_dir / manifest.handler) if manifest.handler else None
-        spec = WorkflowSpec.read(files.model_dir / manifest.spec_file, functions)
-        taken = [node.name for node in spec.nodes if model_name(name, node.name) in self._registry.names()]
+        self._coming.add(name)
+        try:
+            yield
+        finally:
+            self._coming.discard(name)
+
+    def _check_names(self, name: str, spec: WorkflowSpec) -> None:
+        """See that the models of the nodes can have their names. Raises InvalidRequest, WorkflowConflict."""
+        for node in spec.nodes:
+            if not NAME.fullmatch(called := model_name(name, node.name)):
+                raise InvalidRequest(
+                    f"{called!r} cannot be the name of a model: no / and no control characters, at most 256"
+                )
+        there = set(self._registry.names())
+        taken = [node.name for node in spec.nodes if model_name(name, node.name) in there]
         if taken:
             raise WorkflowConflict(
                 f"Model {model_name(name, taken[0])} is there already; node {taken[0]} needs its name"
             )
-        return Workflow(name, url, spec, lambda node: self._registry.get(model_name(name, node)), self._metrics)
+
+    def _model_of(self, workflow: str, node: str) -> Model:
+        return self._registry.get(model_name(workflow, node))
 
     def _node(
         self,
@@ -172,7 +181,10 @@ def model_name(workflow: str, node: str) -> str:
     return f"{workflow}__{node}"
 
 
-def _text(path: Path) -> str:
-    """A handler file, to be looked through."""
-    with path.open("rb") as file:
-        return file.read(HANDLER_BYTES).decode("utf-8", "replace")
+def _specification(files: Unpacked[WorkflowManifest]) -> WorkflowSpec:
+    """What the archive says; its handler file is looked through and not run. Raises InvalidWorkflow, InvalidDag."""
+    functions = None
+    if handler := files.manifest.handler:
+        with (files.model_dir / handler).open("rb") as file:
+            functions = file.read(HANDLER_BYTES).decode("utf-8", "replace")
+    return WorkflowSpec.read(files.model_dir / files.manifest.spec_file, functions)

@@ -86,13 +86,13 @@ class _Reader:
         models, defaults = self._models()
         dag, lines = self._dag()
         order = self._checked(dag, lines)
-        parents = {name: tuple(each for each in dag if name in dag[each]) for name in order}
+        parents = _parents(dag, lines)
         nodes = []
         for name in order:
             node = models.get(name) or replace(defaults, name=name, batch_size=1, max_batch_delay=0)
             if node.url is None:
                 self._check_function(name, lines[name], functions, models)
-            nodes.append(replace(node, parents=parents[name]))
+            nodes.append(replace(node, parents=tuple(parents[name])))
         for name in models.keys() - set(order):
             logger.warning("%s: %s is no node of the dag and is not registered", self._at("models", name), name)
         return WorkflowSpec(tuple(nodes), dag, defaults, lines)
@@ -170,7 +170,7 @@ class _Reader:
         if len(starts) > 1:
             refuse("DAG should have only one start node", starts[1], f"there are {', '.join(starts)}")
         try:
-            order = list(TopologicalSorter(_reversed(dag, lines)).static_order())
+            order = list(TopologicalSorter(_parents(dag, lines)).static_order())
         except CycleError as error:
             circle = [str(name) for name in error.args[1][1:]]
             first = circle.index(min(circle, key=lambda name: lines[name]))
@@ -182,10 +182,10 @@ class _Reader:
 
     def _check_function(self, name: str, line: int, functions: str | None, models: Mapping[str, Node]) -> None:
         """See that a node which is no model can be a function of the handler file: its name stands there."""
-        there = functions is not None and (name in _words(functions) or "import *" in functions)
-        if name.isidentifier() and there:
+        words = _words(functions or "")
+        if name.isidentifier() and (name in words or "import *" in (functions or "")):
             return
-        near = difflib.get_close_matches(name, [*models, *sorted(_words(functions or ""))], n=1)
+        near = difflib.get_close_matches(name, [*models, *sorted(words)], n=1)
         where = "there is no handler file" if functions is None else "not in the handler file either"
         hint = f". Did you mean {near[0]}?" if near else ""
         self._refuse(f"{self._file} line {line}", f"node {name} is none of the models, and {where}{hint}", InvalidDag)
@@ -205,9 +205,13 @@ class _Reader:
         raise kind(f"{where}: {why}")
 
 
-def _reversed(dag: Mapping[str, tuple[str, ...]], names: Mapping[str, int]) -> dict[str, list[str]]:
+def _parents(dag: Mapping[str, tuple[str, ...]], names: Mapping[str, int]) -> dict[str, list[str]]:
     """Each node with its parents, in the file's order."""
-    return {name: [each for each in dag if name in dag[each]] for name in names}
+    parents: dict[str, list[str]] = {name: [] for name in names}
+    for name, following in dag.items():
+        for each in following:
+            parents[each].append(name)
+    return parents
 
 
 def _words(text: str) -> set[str]:

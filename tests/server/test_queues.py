@@ -170,6 +170,9 @@ def test_each_request_gets_its_pieces_in_rounds_that_fit(steps: list[tuple[str, 
     assert all(gone(number) or answers[number].exception() or got[str(number)] for number in range(len(answers)))
     clock.loop.run_until_complete(queue.drained())
     queue.close()
+    for future in answers:
+        if not future.cancelled():
+            future.exception()
     clock.settle()
     clock.loop.close()
 

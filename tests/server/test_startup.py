@@ -24,9 +24,10 @@ def test_models_are_named_one_by_one(text, models):
 
 @pytest.mark.parametrize("word", ["all", "ALL"])
 def test_all_means_every_visible_archive(tmp_path, word):
-    for name in ("b.mar", "a.model", "c.tar.gz", ".hidden.mar", "notes.txt"):
+    for name in ("b.mar", "a.model", "c.tar.gz", ".hidden.mar", "notes.txt", "w.war"):
         (tmp_path / name).touch()
-    (tmp_path / "folder").mkdir()
+    for folder in ("folder", "workflow/WAR-INF"):
+        (tmp_path / folder).mkdir(parents=True)
     found = wanted(Settings(load_models=word, model_store=tmp_path))
     assert found == [(None, name) for name in ("a.model", "b.mar", "c.tar.gz", "folder")]
 

@@ -215,6 +215,8 @@ def test_without_an_idle_time_there_are_no_sequences(stateful):
     described = model.described()
     assert (described["stateful"], described["maxNumSequence"]) == (False, 0)
     assert [model.told(name)["count"] for name in "aab"] == [1, 2, 1]
+    log = (model.contract.server.folder / "logs" / "ts_log.log").read_text()
+    assert f"model {model.name} has no sequences: sequenceBatching needs a sequenceMaxIdleMSec above 0" in log
 
 
 def test_a_model_with_sequences_describes_itself(stateful, contract):

@@ -129,6 +129,13 @@ def test_what_cannot_be_registered_says_why(flows, parameters, status, kind, mes
     assert answer.error == (status, kind, message)
 
 
+@pytest.mark.parametrize("name", ["a/b", "a" * 260])
+def test_a_name_that_no_model_can_have_is_refused(flows, name):
+    status, kind, message = flows.register(flows.pack(TWO), workflow_name=name).error
+    assert (status, kind) == (400, "BadRequestException")
+    assert message.endswith("__m1' cannot be the name of a model: no / and no control characters, at most 256")
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_a_workflow_that_is_not_there(flows, method):
     wanted = (404, "WorkflowNotFoundException", "Workflow not found: nope")
