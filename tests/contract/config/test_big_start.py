@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import time
@@ -14,13 +13,6 @@ HANDLER = "def handle(data, context):\n    return [context.model_name] * len(dat
 BROKEN = "import no_such_package\n"
 
 
-def _server(folder: Path):
-    spec = importlib.util.spec_from_file_location("numserve_tests_conftest", Path(__file__).parents[2] / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Server(folder)
-
-
 def archive(store: Path, name: str, handler: str = HANDLER) -> None:
     """An archive that is a folder."""
     (store / name / "MAR-INF").mkdir(parents=True)
@@ -30,9 +22,9 @@ def archive(store: Path, name: str, handler: str = HANDLER) -> None:
 
 
 @pytest.fixture
-def started(tmp_path, request):
+def started(make_server, tmp_path, request):
     """A server over so many archives, of which one is torn and one cannot be imported; and what its start printed."""
-    server = _server(tmp_path)
+    server = make_server(tmp_path)
     for number in range(request.param - 2):
         archive(server.store, f"m{number:03}")
     archive(server.store, "importless", BROKEN)

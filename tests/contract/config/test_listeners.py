@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from numserve.server import client
 
 FACES = ("inference", "management", "metrics")
 HANDLER = "def handle(data, context):\n    return ['answered'] * len(data or [])\n"
-
-
-def _server(folder: Path):
-    spec = importlib.util.spec_from_file_location("numserve_tests_conftest", Path(__file__).parents[2] / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Server(folder)
 
 
 def _start(server, config: str) -> None:
@@ -32,9 +23,9 @@ def _start(server, config: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def sockets(tmp_path_factory):
+def sockets(make_server, tmp_path_factory):
     """Three Unix sockets, one of which stood there already, left by a server that was killed."""
-    server = _server(tmp_path_factory.mktemp("s"))
+    server = make_server(tmp_path_factory.mktemp("s"))
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(server.folder / "metrics.sock"))
     _start(server, "".join(f"{face}_address=unix:{server.folder}/{face}.sock\n" for face in FACES))
@@ -68,9 +59,9 @@ def test_the_log_names_a_client_on_a_socket(sockets):
 
 
 @pytest.fixture(scope="module")
-def cors(tmp_path_factory):
+def cors(make_server, tmp_path_factory):
     """Every listener on one port, with CORS."""
-    server = _server(tmp_path_factory.mktemp("cors"))
+    server = make_server(tmp_path_factory.mktemp("cors"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,20 +9,6 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-INFERENCE = HERE.parent / "inference" / "conftest.py"
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("numserve_contract_conftest_of_logs", INFERENCE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-SHARED = _module()
-deviates = SHARED.deviates
 
 
 class Logging:
@@ -47,22 +30,16 @@ class Logging:
         return found()
 
 
-@contextlib.contextmanager
-def _logging(folder: Path, config: str) -> Iterator[Logging]:
-    with SHARED._serving(folder, config) as contract:
+@pytest.fixture(scope="module")
+def text(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
+    """Lines of text, which is the default; the metrics' in a folder of their own."""
+    folder = tmp_path_factory.mktemp("text")
+    with serving(folder, f"metrics_mode=log\nmetrics_location={folder}/elsewhere\njob_queue_size=77\n") as contract:
         yield Logging(contract)
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
-    """Lines of text, which is the default; the metrics' in a folder of their own."""
-    folder = tmp_path_factory.mktemp("text")
-    with _logging(folder, f"metrics_mode=log\nmetrics_location={folder}/elsewhere\njob_queue_size=77\n") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
+def objects(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
     """`log_format=json`, and a file for logging.config that takes one of the loggers away."""
     folder = tmp_path_factory.mktemp("objects")
     (folder / "log.yaml").write_text(
@@ -72,5 +49,5 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
         "loggers: {numserve.model: {handlers: [mine], level: INFO, propagate: false}}\n"
     )
     (folder / "logs").mkdir()
-    with _logging(folder, f"log_format=json\nlog_config={folder}/log.yaml\n") as found:
-        yield found
+    with serving(folder, f"log_format=json\nlog_config={folder}/log.yaml\n") as contract:
+        yield Logging(contract)

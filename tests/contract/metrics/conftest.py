@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 HERE = Path(__file__).parent
-INFERENCE = HERE.parent / "inference" / "conftest.py"
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("numserve_contract_conftest_of_metrics", INFERENCE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-SHARED = _module()
-deviates = SHARED.deviates
 
 
 class Measured:
@@ -70,37 +55,46 @@ class Measured:
         return found()
 
 
-@contextlib.contextmanager
-def _measuring(folder: Path, config: str) -> Iterator[Measured]:
-    with SHARED._serving(folder, config) as contract:
-        yield Measured(contract)
+Measuring = Callable[[str, str], AbstractContextManager[Measured]]
 
 
 @pytest.fixture(scope="session")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+def measuring(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Measuring:
+    """`with measuring(name, config) as measured`: a server that measures."""
+
+    @contextlib.contextmanager
+    def start(name: str, config: str) -> Iterator[Measured]:
+        with serving(tmp_path_factory.mktemp(name), config) as contract:
+            yield Measured(contract)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def scraped(measuring: Measuring) -> Iterator[Measured]:
     """`metrics_mode=prometheus`, which is the default."""
-    with _measuring(tmp_path_factory.mktemp("scraped"), "metric_time_interval=0.2\n") as found:
+    with measuring("scraped", "metric_time_interval=0.2\n") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+def logged(measuring: Measuring) -> Iterator[Measured]:
     """`metrics_mode=log`, written as carelessly as TorchServe takes it."""
-    with _measuring(tmp_path_factory.mktemp("logged"), "metrics_mode= LOG \nmetric_time_interval=0.2\n") as found:
+    with measuring("logged", "metrics_mode= LOG \nmetric_time_interval=0.2\n") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+def legacy(measuring: Measuring) -> Iterator[Measured]:
     """`metrics_mode=legacy`, with JSON lines."""
-    with _measuring(tmp_path_factory.mktemp("legacy"), "metrics_mode=legacy\nlog_format=json\n") as found:
+    with measuring("legacy", "metrics_mode=legacy\nlog_format=json\n") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+def declared(measuring: Measuring) -> Iterator[Measured]:
     """What a metrics.yaml declares, and nothing else."""
-    with _measuring(tmp_path_factory.mktemp("declared"), f"metrics_config={HERE}/metrics.yaml\n") as found:
+    with measuring("declared", f"metrics_config={HERE}/metrics.yaml\n") as found:
         yield found
 
 

@@ -1,0 +1,27 @@
+"""What the tests of all contracts may share: the inference contract's server, and what speaks to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Any:
+    """inference/conftest.py, which conftest files of other folders cannot import: `serving`, `Contract`."""
+    spec = importlib.util.spec_from_file_location("numserve_contract", Path(__file__).parent / "inference/conftest.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def deviates(shared: Any) -> Any:
+    """Asserts that docs/compatibility.md has a row about what a test shows to be otherwise than in TorchServe."""
+    return shared.has_row
