@@ -137,6 +137,13 @@ def _(self: Tensor, target: Tensor, reduction: int = 1, beta: float = 1.0) -> An
     return functional.smooth_l1_loss(self, target, reduction=("none", "mean", "sum")[reduction], beta=beta)
 
 
+@aten("binary_cross_entropy_with_logits")
+def _(self: Tensor, target: Tensor, weight: Maybe = None, pos_weight: Maybe = None, reduction: int = 1) -> Any:
+    return functional.binary_cross_entropy_with_logits(
+        self, target, weight, reduction=("none", "mean", "sum")[reduction], pos_weight=pos_weight
+    )
+
+
 @aten("cross_entropy_loss")
 def _(
     self: Tensor, target: Tensor, weight: Maybe = None, reduction: int = 1, ignore_index: int = -100,

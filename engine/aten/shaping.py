@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedOpError
+from ..errors import ShapeError, UnsupportedOpError
 from ..functions import broadcast_tensors, cat
 from ..nn import functional
 from ..tensor import Tensor
@@ -21,6 +22,33 @@ def _(self: Tensor, size: Any, *_: Any) -> Tensor:
     if isinstance(size, int):
         raise UnsupportedOpError("view: the same bits as another dtype are not there")
     return self.reshape(sizes(size))
+
+
+@aten("as_strided")
+def _(self: Tensor, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
+    """Elements of a tensor that lies in order, by the distances between them: the tensor itself, or a copy of some."""
+    x, shape, steps, start = self.array, sizes(size), sizes(stride), int(storage_offset or 0)
+    if not x.flags.c_contiguous:
+        raise UnsupportedOpError("as_strided: the tensor's elements do not lie in order")
+    if tuple(x.shape) == shape and not start and _reach(x.shape, steps) == _reach(x.shape, _in_order(x.shape)):
+        return self
+    places = np.full((1,) * len(shape), start)
+    for dim, (count, step) in enumerate(zip(shape, steps, strict=True)):
+        along = np.arange(count) * step
+        places = places + along.reshape(-1, *(1,) * (len(shape) - dim - 1))
+    if places.size and (places.min() < 0 or places.max() >= x.size):
+        raise ShapeError(f"as_strided: {shape} by {steps} from {start} leaves the {x.size} elements that there are")
+    return self.reshape(-1)[Tensor(places)]
+
+
+def _in_order(shape: Sequence[int]) -> list[int]:
+    """How far apart the elements of each dim are where all lie in order."""
+    return [math.prod(shape[d + 1 :]) for d in range(len(shape))]
+
+
+def _reach(shape: Sequence[int], steps: Sequence[int]) -> list[int]:
+    """The steps that are taken at all."""
+    return [step for n, step in zip(shape, steps, strict=True) if n > 1]
 
 
 @aten("view_as", "reshape_as")

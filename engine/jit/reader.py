@@ -10,7 +10,7 @@ from shutil import copyfileobj
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
-from ..errors import FormatError
+from ..errors import FormatError, ScriptError
 from ..formats.detection import TORCHSCRIPT, detect
 from ..formats.limits import DEFAULT, Limits, quote
 from ..formats.mapping import FilePath, map_file
@@ -80,7 +80,7 @@ def read(archive: Archive, limits: Limits = DEFAULT) -> ScriptModule:
     constants = objects.constants()
     program = Program(_texts(archive), constants, _version(archive))
     module = objects.module(program)
-    module.hook()
+    _hook(module)
     own = vars(module)
     own["_program"] = program
     own["_buffers"] |= {f"CONSTANTS.c{n}": c for n, c in enumerate(constants) if isinstance(c, Tensor)}
@@ -88,6 +88,13 @@ def read(archive: Archive, limits: Limits = DEFAULT) -> ScriptModule:
     if not any("training" in part._where for part in module.modules() if isinstance(part, ScriptModule)):
         module.eval()  # frozen: it can do nothing else
     return module
+
+
+def _hook(module: ScriptModule) -> None:
+    try:
+        module.hook()
+    except ScriptError as error:
+        raise FormatError(f"TorchScript: a hook that is not there: {error}") from error
 
 
 @contextmanager

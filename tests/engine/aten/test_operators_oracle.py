@@ -22,7 +22,7 @@ LEFT_OUT = {
     ("aten::bmm", "dtype"), ("aten::mm", "dtype"), ("aten::baddbmm", "dtype"), ("aten::addmm", "dtype"),
     ("aten::einsum", "sublist"), ("prim::tolist", ""), ("aten::manual_seed", "generator"), ("aten::sym_size", ""),
 }  # fmt: skip
-NO_SCHEMA = {"prim::shape"}
+NO_SCHEMA = {"prim::shape", "torchvision::nms", "torchvision::box_iou_rotated"}  # torch alone has not the last two
 
 
 def schemas(name: str) -> list[Any]:
@@ -146,11 +146,16 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "dist": [(f(3), f(3), 2)],
     "cross": [(f(2, 3), f(2, 3), 1)],
     "histc": [(f(9), 4, -1, 1)],
+    "unique_dim": [(np.array([[1, 1], [2, 0], [1, 1]]), 0, True, True, True)],
     "unique_consecutive": [(np.array([1, 1, 2, 2, 1]), True, True)],
     "_unique2": [(i(9), True, True, True)],
     "view": [(f(3, 4), [2, -1])],
     "reshape": [(f(3, 4), [4, 3])],
     "flatten": [(f(2, 3, 4),), (f(2, 3, 4), 1)],
+    "as_strided": [
+        (f(2, 3, 4), [2, 3, 4], [12, 4, 1]), (f(2, 3, 1), [2, 3, 1], [3, 1, 7], 0), (f(4, 6), [5, 4], [2, 1], 3),
+        (f(4, 6), [6, 4], [1, 6]), (f(3, 4), [2, 2, 2], [4, 0, 2]),
+    ],
     "unflatten": [(f(2, 12), 1, [3, -1])],
     "squeeze": [(f(1, 3, 1),), (f(1, 3, 1), 0), (f(1, 3, 1), [0, 2])],
     "unsqueeze": [(f(3), -1)],
@@ -297,6 +302,9 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "mse_loss": [(f(3), f(3)), (f(3), f(3), 2)],
     "l1_loss": [(f(3), f(3), 0)],
     "smooth_l1_loss": [(f(3), f(3), 1, 0.5)],
+    "binary_cross_entropy_with_logits": [
+        (f(3, 4), f(3, 4)), (f(3, 4), f(3, 4), f(4), f(4), 2), (f(3, 4), f(3, 4), None, None, 0),
+    ],
     "cross_entropy_loss": [(f(3, 4), i(3, low=0, high=4))],
     "scaled_dot_product_attention": [
         (f(2, 2, 3, 4), f(2, 2, 5, 4), f(2, 2, 5, 4)),

@@ -45,6 +45,7 @@ REFUSED = {
     "constant that is not there": (body("return CONSTANTS.c7"), "constant 7 of 0"),
     "named tuple's field": ("class P(NamedTuple):\n  __class__ : Tensor\n" + body("return x"), "a field '__class__'"),
     "twice": (body("return x") + body("return x"), "defines '__torch__.M' twice"),
+    "hooks": (body("return x").replace(HEAD, HEAD + '  __forward_hooks__ = ["gone", ]\n'), "has no method 'gone'"),
     "indices": (body("return x[0:1, 2]"), "Slice is no part"),
     "zero byte": (body("return x\0"), "zero byte"),
     "no class": ("def f(x: Tensor) -> Tensor:\n  return x\n", "names '__torch__.M'"),
