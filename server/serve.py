@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import ssl
 import sys
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from .registry import ModelRegistry
 from .settings import Settings
 from .snapshot import Snapshots
 from .startup import load_startup_models
+from .stopping import StopSignals
 from .workers.environment import environment_of
 from .workers.zygote import FORKS
 from .workflows import WorkflowRegistry
@@ -168,9 +168,7 @@ class Server:
 
     async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
         """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up."""
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        signals = StopSignals()
         metrics = self._metrics
         registry = ModelRegistry(self._settings, metrics)
         workflows = WorkflowRegistry(self._settings, registry, metrics)
@@ -181,7 +179,7 @@ class Server:
         ]
         servers += self._grpc_servers(registry, metrics, snapshots)
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
-        stopping = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(signals.asked())
         starting = asyncio.create_task(self._start(registry, servers, snapshots, ready, folder))
         helpers: list[asyncio.Task[object]] = [stopping, starting]
         if not self._settings.disable_system_metrics:
@@ -190,11 +188,11 @@ class Server:
             done, _ = await asyncio.wait({stopping, starting, *serving}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await stop.wait()
+            await stopping
         finally:
             if starting.done():
                 snapshots.write("shutdown")
-            await self._shut_down(registry, servers, serving, helpers)
+            await self._shut_down(signals, registry, servers, serving, helpers)
             workflows.close()
 
     def _grpc_servers(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> list[GrpcServer]:
@@ -231,7 +229,10 @@ class Server:
         for bound in self._bound.values():
             faces = {name: apps[name] for name in self._bound if self._bound[name] is bound}
             app = next(iter(faces.values())) if len(faces) == 1 else Combined(faces)
-            found[bound] = Listener(app, self._settings, metrics, self._access_log, operator=[*faces] == ["management"])
+            operator = [*faces] == ["management"]
+            found[bound] = Listener(
+                app, self._settings, metrics, self._access_log, operator, stopping=lambda: registry.stopping
+            )
         return found
 
     async def _start(
@@ -294,18 +295,25 @@ class Server:
 
     async def _shut_down(
         self,
+        signals: StopSignals,
         registry: ModelRegistry,
         servers: list[HttpServer | GrpcServer],
         serving: list[asyncio.Task[None]],
         helpers: list[asyncio.Task[object]],
     ) -> None:
-        """Stop accepting, give requests under way their time, end the workers; in this order."""
+        """Say so while load balancers take notice, stop accepting, give requests under way their time, end the workers;
+        in this order, and without waiting when told a second time."""
         logger.info("stopping")
         for helper in helpers:
             helper.cancel()
+        registry.stopping = True
+        if self._settings.drain_delay and not any(task.done() for task in serving):
+            await signals.wait(self._settings.drain_delay)
         for server in servers:
             server.finish()
-        await asyncio.wait(serving, timeout=self._settings.drain_timeout)
+        await signals.wait(self._settings.drain_timeout, serving)
+        if signals.urgent:
+            logger.warning("told twice to stop: requests under way are given up")
         await registry.close(0)
         for server in servers:
             server.give_up()

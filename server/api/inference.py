@@ -46,6 +46,8 @@ def inference_app(
     app = make_app("numserve inference", __version__, operator=False, secured=secured)
 
     async def ping() -> Response:
+        if registry.stopping:
+            return PrettyJSON({"status": "Unhealthy", "reason": "the server is stopping"}, 500)
         unhealthy = registry.unhealthy()
         if not unhealthy:
             return PrettyJSON({"status": "Healthy"})

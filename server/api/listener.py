@@ -28,9 +28,21 @@ CLIENT_LEFT = 499
 class Listener:
     """An ASGI application around another one; all that is the same for inference, management and metrics."""
 
-    def __init__(self, app: App, settings: Settings, metrics: Metrics, access_log: AccessLog, operator: bool) -> None:
-        """Wrap `app`; `operator` says whether error details may be shown to who asks here."""
+    def __init__(
+        self,
+        app: App,
+        settings: Settings,
+        metrics: Metrics,
+        access_log: AccessLog,
+        operator: bool,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Wrap `app`; `operator` says whether error details may be shown to who asks here.
+
+        While `stopping`, each connection ends with its next answer.
+        """
         self._app = app
+        self._stopping = stopping
         self._metrics = metrics
         self._access_log = access_log
         self._operator = operator
@@ -55,7 +67,7 @@ class Listener:
             nonlocal sent
             if message["type"] == "http.response.start":
                 sent = message["status"]
-                message["headers"] = self._dress(message["headers"], exchange.id, sent < 400 and _wants_more(scope))
+                message["headers"] = self._dress(message["headers"], exchange.id, sent < 400 and self._goes_on(scope))
             await send(message)
 
         try:
@@ -71,6 +83,11 @@ class Listener:
             if exchange.model is not None:
                 self._metrics.prediction_answered(exchange.model, exchange.version or "", sent or 500)
             self._access_log.note(_client(scope), _request(scope), sent, time.perf_counter() - began, exchange)
+
+    def _goes_on(self, scope: Scope) -> bool:
+        """Whether the client may use the connection again, which TorchServe tells even those who asked to close."""
+        closing = any(name == b"connection" and b"close" in value.lower() for name, value in scope["headers"])
+        return scope["http_version"] == "1.1" and not closing and not self._stopping()
 
     def _dress(self, headers: Headers, identity: str, keep: bool) -> Headers:
         connection = b"keep-alive" if keep else b"close"
@@ -92,12 +109,6 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes | by
     """Send an answer in one piece."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _wants_more(scope: Scope) -> bool:
-    """Whether the client may use the connection again: TorchServe promises that even to those who asked to close."""
-    closing = any(name == b"connection" and b"close" in value.lower() for name, value in scope["headers"])
-    return scope["http_version"] == "1.1" and not closing
 
 
 def _client(scope: Scope) -> str:

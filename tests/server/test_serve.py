@@ -202,6 +202,47 @@ async def test_stopping_lets_requests_under_way_finish(server, archives):
     assert lifecycle.running_pid(server.temp) is None
 
 
+def test_a_server_that_stops_serves_on_while_others_take_notice(server, archives):
+    server.configure("drain_delay=30\n")
+    archives.make()
+    server.start("m-1.0.mar")
+    state = server.state
+    place = urlsplit(state.inference)
+    kept = http.client.HTTPConnection(place.hostname, place.port, timeout=SECONDS)
+    kept.request("GET", "/v2/health/ready")
+    assert (first := kept.getresponse()).status == 200 and first.headers["connection"] == "keep-alive" and first.read()
+    os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + SECONDS
+    while server.ask("inference", "GET", "/ping")[0] == 200 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert b"the server is stopping" in server.ask("inference", "GET", "/ping")[1]
+    assert b"not ready: shut-down" in server.ask("inference", "GET", "/v2/health/ready")[1]
+    assert server.ask("inference", "GET", "/v2/health/live")[0] == 200
+    kept.request("POST", "/predictions/m", b"still here")
+    assert (last := kept.getresponse()).status == 200 and last.headers["connection"] == "close"
+    assert last.read() == b"still here"
+    os.kill(state.pid, signal.SIGTERM)
+    server.run("--stop")
+    assert lifecycle.running_pid(server.temp) is None and time.monotonic() < deadline
+
+
+async def test_told_twice_a_server_waits_for_nothing(server, archives):
+    server.configure("drain_delay=50\ndrain_timeout=50\n")
+    archives.make(SLOW.replace("sleep(1)", "sleep(40)"), minWorkers=1, maxWorkers=1)
+    server.start("m-1.0.mar")
+    pid = server.state.pid
+    asking = asyncio.create_task(asyncio.to_thread(server.ask, "inference", "GET", "/predictions/m"))
+    await until(server, BATCH)
+    began = time.monotonic()
+    for _ in range(2):
+        os.kill(pid, signal.SIGINT)
+        await asyncio.sleep(0.1)
+    status, body = await asking
+    assert (status, b"Worker died." in body) == (500, True)
+    await asyncio.to_thread(server.run, "--stop")
+    assert lifecycle.running_pid(server.temp) is None and time.monotonic() - began < 30
+
+
 def test_a_client_that_never_finishes_does_not_keep_the_server(server):
     server.configure("drain_timeout=0.2\n")
     server.start()
