@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 BIN = Path(sys.executable).parent
+
+collect_ignore = [] if find_spec("grpc") else ["contract/grpc", "server/grpc", "examples/test_grpc.py"]
+"""What needs the extra `grpc`, where it is not there: an environment for comparisons with PyTorch, for example."""
 LIMIT = 30.0  # seconds an answer may take on a busy machine
 
 
