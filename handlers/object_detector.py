@@ -36,6 +36,8 @@ class ObjectDetector(VisionHandler):
     @timed
     def inference(self, data: Any, *args: Any, **kwargs: Any) -> Any:
         """What the model finds."""
+        if takes_one(self.model):
+            return [each for image in data for each in found_in(super(ObjectDetector, self).inference(image))]
         if not isinstance(data, list):
             return super().inference(data, *args, **kwargs)
         with self.library.inference_mode():
@@ -55,6 +57,12 @@ class ObjectDetector(VisionHandler):
     def get_insights(self, tensor_data: Any, raw_data: Any, target: Any = 0) -> list[Any]:
         """Refused: what is found depends on the pixels by steps, which have no gradients."""
         raise PredictionException("object_detector explains no predictions", 501)
+
+
+def takes_one(model: Any) -> bool:
+    """Whether a model is an ONNX file for a single picture (channels, height, width), as PyTorch writes detectors."""
+    inputs = getattr(model, "inputs", None) or [None]
+    return len(getattr(inputs[0], "dims", None) or ()) == 3
 
 
 def found_in(data: Any) -> Sequence[Mapping[str, Any]]:

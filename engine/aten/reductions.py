@@ -226,6 +226,13 @@ def _(self: Tensor, sorted: bool = True, return_inverse: bool = False, return_co
     return tuple(result)
 
 
+@aten("unique_dim")
+def _(
+    self: Tensor, dim: int, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+) -> tuple[Any, ...]:
+    return tuple(self.unique(sorted, True, True, dim))
+
+
 @aten("unique_consecutive")
 def _(self: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     if dim is not None and self.dim() > 1:

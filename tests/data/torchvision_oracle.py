@@ -30,8 +30,8 @@ def torchvision() -> ModuleType:
         torch.library.register_fake = register
     if not module.extension._has_ops():
         _define_nms()
-        module.extension._has_ops = lambda: True
-        module.extension._assert_has_ops = module.ops.boxes._assert_has_ops = lambda: None
+        module.extension._has_ops = _there_are
+        module.extension._assert_has_ops = module.ops.boxes._assert_has_ops = _no_objection
     return module
 
 
@@ -40,8 +40,17 @@ def _define_nms() -> None:
 
     library = torch.library.Library("torchvision", "FRAGMENT")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("box_iou_rotated(Tensor boxes1, Tensor boxes2) -> Tensor")  # which scripts name beside it
     library.impl("nms", nms_by_hand, "CPU")
     _LIBRARIES.append(library)  # what it defines goes with it
+
+
+def _there_are() -> bool:
+    return True
+
+
+def _no_objection() -> None:
+    return None
 
 
 _LIBRARIES: list[Any] = []
