@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,11 @@ def shared() -> Any:
 
 
 @pytest.fixture(scope="session")
-def deviates(shared: Any) -> Any:
+def deviates() -> Callable[[str], None]:
     """Asserts that docs/compatibility.md has a row about what a test shows to be otherwise than in TorchServe."""
-    return shared.has_row
+    rows = [line for line in (ROOT / "docs" / "compatibility.md").read_text().splitlines() if line.startswith("| ")]
+
+    def check(text: str) -> None:
+        assert any(text in row for row in rows), f"docs/compatibility.md has no row with {text!r}"
+
+    return check

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,35 +10,21 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-INFERENCE = HERE.parent / "inference" / "conftest.py"
 RENAMED = "".join(f"ts_header_key_sequence_{part}=X-Sequence-{part.title()}\n" for part in ("id", "start", "end"))
 
 
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("numserve_contract_of_sequences", INFERENCE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-SHARED = _module()
-deviates = SHARED.deviates
-
-
 @pytest.fixture(scope="session")
-def contract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def contract(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server with the default configuration."""
-    with SHARED._serving(tmp_path_factory.mktemp("sequences")) as found:
+    with shared._serving(tmp_path_factory.mktemp("sequences")) as found:
         found.handlers = HERE / "handlers"
         yield found
 
 
 @pytest.fixture(scope="session")
-def renamed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def renamed(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server that calls the headers of sequences otherwise."""
-    with SHARED._serving(tmp_path_factory.mktemp("renamed"), RENAMED) as found:
+    with shared._serving(tmp_path_factory.mktemp("renamed"), RENAMED) as found:
         found.handlers = HERE / "handlers"
         yield found
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ from urllib.parse import urlencode
 import pytest
 from numserve.archiver import ModelArchiverConfig, WorkflowArchiverConfig, pack, pack_workflow
 
-HERE = Path(__file__).parent
-INFERENCE = HERE.parent / "inference" / "conftest.py"
 UPPER = """
 def handle(data, context):
     return [bytes(next(iter(row.values()))).upper() for row in data or []]
@@ -27,19 +23,6 @@ def handle(data, context):
     told = [{name: bytes(value).decode() for name, value in row.items()} for row in data or []]
     return [json.dumps(row) for row in told]
 """
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("numserve_contract_of_workflows", INFERENCE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-SHARED = _module()
-deviates = SHARED.deviates
 
 
 class Flows:
@@ -93,9 +76,9 @@ class Flows:
 
 
 @pytest.fixture(scope="session")
-def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flows]:
+def flows(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flows]:
     """A server whose store has the models `upper` and `echo`."""
-    with SHARED._serving(tmp_path_factory.mktemp("workflows")) as contract:
+    with shared._serving(tmp_path_factory.mktemp("workflows")) as contract:
         found = Flows(contract)
         found.model("upper", UPPER)
         found.model("echo", ECHO)
@@ -103,9 +86,9 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flows]:
 
 
 @pytest.fixture(scope="session")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def closed(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """A server with a workflow store of its own, and without the model API; gives what speaks to management."""
-    server = SHARED._server_class()(tmp_path_factory.mktemp("closed"))
+    server = shared._server_class()(tmp_path_factory.mktemp("closed"))
     (server.folder / "workflows").mkdir()
     try:
         done = server.run(
@@ -114,7 +97,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         told = server.run("numserve", "status", "--json")
-        contract = SHARED.Contract(server, SHARED.json.loads(told.stdout)["addresses"])
+        contract = shared.Contract(server, shared.json.loads(told.stdout)["addresses"])
         yield contract.management
     finally:
         server.run("numserve", "--stop")
