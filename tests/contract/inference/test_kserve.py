@@ -73,6 +73,21 @@ def test_the_kservev2_envelope(contract):
     assert output["data"][0]["item"]["data"] == [[1, 2]]
 
 
+def test_the_kservev2_envelope_shares_out_a_batch(contract):
+    contract.model("kservev2-shared", "share", envelope="kservev2", **SHARED)
+    asked = [{"id": name, "inputs": [tensor([[number]], name=name)]} for name, number in (("a", 1), ("b", 2))]
+    answers = contract.at_once(
+        lambda: contract.json("/v2/models/kservev2-shared/infer", asked[0]),
+        lambda: contract.json("/v2/models/kservev2-shared/infer", asked[1]),
+    )
+    for request, answer in zip(asked, answers, strict=True):
+        told = answer.json()
+        assert told["id"] == request["id"]
+        (output,) = told["outputs"]
+        assert output["name"] == request["id"]
+        assert output["data"][0]["of"] == 2 and output["data"][0]["item"]["data"] == request["inputs"][0]["data"]
+
+
 def test_the_kservev2_envelope_reads_bytes(contract):
     contract.model("kservev2", "share", envelope="kservev2")
     described = {"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}
