@@ -318,6 +318,10 @@ def _shuffled(x: Outline, *, factor: int) -> Outline:
     return outline((*batch, channels // factor**2, height * factor, width * factor), x.dtype)
 
 
+def _regions(x: Outline, rois: Outline, *, size: Shape, **_: Any) -> Outline:
+    return outline((len(rois), x.shape[1], *size), x.dtype)
+
+
 def _unshuffled(x: Outline, *, factor: int) -> Outline:
     *batch, channels, height, width = x.shape
     return outline((*batch, channels * factor**2, height // factor, width // factor), x.dtype)
@@ -337,7 +341,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "batch_norm": _normalised, "layer_norm": _normalised, "rms_norm": _normalised, "group_norm": _normalised,
     "local_response_norm": _normalised, "scaled_dot_product_attention": _attention,
     "rnn": _recurrent, "gru": _recurrent, "lstm": _lstm, "one_hot": _one_hot,
-    "pixel_shuffle": _shuffled, "pixel_unshuffle": _unshuffled,
+    "pixel_shuffle": _shuffled, "pixel_unshuffle": _unshuffled, "roi_align": _regions,
 }  # fmt: skip
 for _name in (
     "sum", "mean", "prod", "amax", "amin", "any", "all", "var", "std", "norm", "logsumexp", "argmax", "argmin",

@@ -14,6 +14,7 @@ RULES: dict[str, Rule] = {}
 NOT_WRITTEN = {
     "batch_norm_of_batch": "statistics of the batch belong to training",
     "nms": "its shape depends on values, so that no graph holds it",
+    "roi_align": "it is torchvision's, which PyTorch alone does not have",
     "local_response_norm": "PyTorch has no operator for it",
     **dict.fromkeys(
         ("binary_cross_entropy", "binary_cross_entropy_with_logits", "huber_loss", "kl_div", "l1_loss", "mse_loss",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...errors import UnsupportedOpError
 from ...functions import cat, maximum, minimum
 from ...ops import boxes as kernels
 from ...tensor import Tensor
-from .shared import one
+from .shared import many, one
 
 __all__ = [
     "batched_nms",
@@ -16,6 +18,7 @@ __all__ = [
     "clip_boxes_to_image",
     "nms",
     "remove_small_boxes",
+    "roi_align",
 ]
 
 FORMS = ("xyxy", "xywh", "cxcywh")
@@ -68,3 +71,22 @@ def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
     sides = boxes[:, 2:] - boxes[:, :2]
     places: Tensor = (sides >= min_size).all(1).nonzero(as_tuple=True)[0]
     return places
+
+
+def roi_align(
+    input: Tensor,
+    boxes: Tensor | Sequence[Tensor],
+    output_size: int | tuple[int, int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = -1,
+    aligned: bool = False,
+) -> Tensor:
+    """What boxes hold of images (N, C, H, W), each brought to one size: (K, C, *output_size).
+
+    `boxes` (K, 5) begin with the number of the image, or are a list with (L, 4) for each image.
+    """
+    if not isinstance(boxes, Tensor):
+        boxes = cat([cat([some.new_full((len(some), 1), n), some], 1) for n, some in enumerate(boxes)])
+    size = many(output_size, 2)
+    how = {"scale": float(spatial_scale), "ratio": int(sampling_ratio), "aligned": bool(aligned)}
+    return one(kernels.roi_align, input, boxes, size=size, **how)
