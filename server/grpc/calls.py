@@ -14,12 +14,13 @@ from uuid import uuid4
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from ..api.errors import EXPECTED
 from ..api.listener import RETRY_AT_MOST
 from ..auth import Authority
-from ..errors import Forbidden, QueueFull, Unauthorized
+from ..errors import Forbidden, InvalidRequest, QueueFull, Unauthorized
 from ..logs import AccessLog, Exchange
 from ..metrics import Metrics
 from .messages import Message, message_class, service
@@ -92,22 +93,28 @@ class Calls:
     def _handler(self, method: MethodDescriptor, function: Callable[..., Any], is_open: bool) -> Any:
         """One call's handler: answers one by one, or in a stream."""
         path = f"{method.containing_service.full_name}/{method.name}"
-        guarded = not is_open and self._authority is not None
+        taken, given = (message_class(kind.full_name) for kind in (method.input_type, method.output_type))
 
-        def admitted(context: Any, requests: Any) -> Any:
-            if not guarded:
-                return requests
-            return self._admitted(context, requests) if method.client_streaming else self._admit(context, requests)
+        def read(sent: bytes, context: Any) -> Message:
+            request = _parsed(taken, sent)
+            if not is_open:
+                self._admit(context, request)
+            return request
 
-        async def unary(request: Message, context: Any) -> Message:
+        async def read_each(sent: AsyncIterator[bytes], context: Any) -> AsyncIterator[Message]:
+            async for each in sent:
+                yield read(each, context)
+
+        async def unary(sent: bytes, context: Any) -> Message:
             async def work(call: Call) -> Message:
-                return await function(admitted(context, request), call)
+                return await function(read(sent, context), call)
 
             return await self._surround(path, context, work)
 
-        async def streaming(request: Any, context: Any) -> None:
+        async def streaming(sent: Any, context: Any) -> None:
             async def work(call: Call) -> None:
-                async with aclosing(function(admitted(context, request), call)) as answers:
+                asked = read_each(sent, context) if method.client_streaming else read(sent, context)
+                async with aclosing(function(asked, call)) as answers:
                     async for answer in answers:
                         await context.write(answer)
 
@@ -118,8 +125,7 @@ class Calls:
             (False, True): grpc.unary_stream_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[method.client_streaming, method.server_streaming]
-        taken, given = (message_class(kind.full_name) for kind in (method.input_type, method.output_type))
-        return make(streaming if method.server_streaming else unary, taken.FromString, given.SerializeToString)
+        return make(streaming if method.server_streaming else unary, response_serializer=given.SerializeToString)
 
     async def _surround(self, path: str, context: Any, work: Callable[[Call], Awaitable[Any]]) -> Any:
         began = time.perf_counter()
@@ -140,20 +146,24 @@ class Calls:
             seconds = time.perf_counter() - began
             self._access_log.note(_client(context.peer()), f"gRPC {path} HTTP/2.0", code.value[0], seconds, exchange)
 
-    def _admit(self, context: Any, request: Message) -> Message:
+    def _admit(self, context: Any, request: Message) -> None:
         """Let a request pass by its token, and by the model that it names. Raises: Unauthorized, Forbidden."""
+        if self._authority is None:
+            return
         told = " ".join(str(value) for key, value in context.invocation_metadata() or () if key == AUTHORIZATION)
         try:
-            if self._authority:
-                self._authority.check(self._face, told, getattr(request, "model_name", getattr(request, "name", None)))
+            self._authority.check(self._face, told, getattr(request, "model_name", getattr(request, "name", None)))
         except (Unauthorized, Forbidden):
             self._metrics.request_rejected("unauthorized")
             raise
-        return request
 
-    async def _admitted(self, context: Any, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-        async for request in requests:
-            yield self._admit(context, request)
+
+def _parsed(kind: Any, sent: bytes) -> Message:
+    """The message in these bytes: read here and not by grpc, which would tell neither client nor log what is wrong."""
+    try:
+        return kind.FromString(sent)
+    except DecodeError as error:
+        raise InvalidRequest(f"The request is no {kind.DESCRIPTOR.full_name}.") from error
 
 
 def log_unexpected(error: Exception, exchange: Exchange) -> None:

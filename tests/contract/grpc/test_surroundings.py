@@ -108,6 +108,16 @@ def test_a_call_has_its_line_in_the_access_log(client, refused):
     client.contract.eventually(lambda: all(line.search(log.read_text()) for line in (answered, missed)))
 
 
+def test_bytes_that_are_no_message_fail_alone(client, refused):
+    predictions = client.channels["inference"].unary_unary(f"/{TORCHSERVE}.inference.InferenceAPIsService/Predictions")
+    with refused("INVALID_ARGUMENT", f"The request is no {TORCHSERVE}.inference.PredictionsRequest."):
+        predictions(b"\xff\xff", timeout=60)
+    unknown = client.channels["inference"].unary_unary(f"/{TORCHSERVE}.inference.InferenceAPIsService/Nothing")
+    with refused("UNIMPLEMENTED"):
+        unknown(b"", timeout=60)
+    assert client.predict("tell")
+
+
 def test_predictions_are_counted_by_protocol(client, obedient, ordered, refused):
     obedient("counted")
     client.predict("counted", **ordered(answer="x"))
