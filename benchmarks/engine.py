@@ -39,7 +39,7 @@ from comparison.rows import Row, measure  # noqa: E402
 from comparison.tables import ratios, times  # noqa: E402
 from comparison.targets import CLASSICS  # noqa: E402
 from comparison.timing import Limits, commit, counted, machine  # noqa: E402
-from oracle_models import OTHERS, pair  # noqa: E402
+from oracle_models import OTHERS, SEGMENTERS, pair  # noqa: E402
 
 MODELS = (*CLASSICS, "mobilenet_v2", *OTHERS)
 
@@ -73,7 +73,8 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, metavar="NAME", help=", ".join(MODELS))
+    parser.add_argument("--models", nargs="+", choices=(*MODELS, *SEGMENTERS), default=MODELS, metavar="NAME",
+                        help=f"{', '.join(MODELS)}; and {', '.join(SEGMENTERS)}")  # fmt: skip
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=9)

@@ -16,6 +16,7 @@ import torch
 from numserve.engine import Tensor, models, nn
 
 CLASSICS = [name for name in models.__all__ if name.islower()]
+SEGMENTERS = [name for name in models.segmentation.__all__ if name.islower()]
 SEQUENCE = 64
 
 
@@ -49,6 +50,28 @@ class OurLastOutput(nn.Module):
         return self.recurrent(x)[0]  # type: ignore[no-any-return]
 
 
+class Scores(torch.nn.Module):
+    """A segmentation model that answers with its scores alone."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x)["out"]
+
+
+class OurScores(nn.Module):
+    """The same here."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)["out"]  # type: ignore[no-any-return]
+
+
 def mlp(make: Any, _: type) -> Any:
     """784-512-512-10 with ReLU."""
     return make.Sequential(
@@ -75,11 +98,16 @@ OTHERS: dict[str, tuple[Callable[[Any, type], Any], tuple[int, ...]]] = {
 
 
 def pair(name: str, size: int | None = None) -> Pair:
-    """The model of a name, one of CLASSICS or OTHERS, for pictures of a size (default: what it was made for)."""
+    """The model of a name, one of CLASSICS, SEGMENTERS or OTHERS, for pictures of a size (default: its own)."""
     torch.manual_seed(0)
     if name in OTHERS:
         build, shape = OTHERS[name]
         theirs, ours = build(torch.nn, LastOutput).eval(), build(nn, OurLastOutput)
+    elif name in SEGMENTERS:
+        shape = (3, *[size or 224] * 2)
+        family = torchvision_models().segmentation
+        theirs = Scores(calibrated(getattr(family, name)(weights=None, weights_backbone=None), 96)).eval()
+        ours = OurScores(getattr(models.segmentation, name)())
     else:
         inception = name == "inception_v3"
         shape = (3, *[size or (299 if inception else 224)] * 2)
