@@ -91,7 +91,8 @@ class Context:
     """One object a worker, renewed by `begin` for every batch.
 
     `stopping_criteria` say of each answer of a batch whether it is the last piece (streaming.py).
-    `intermediate` sends a piece of each answer while a batch is being answered, and is None otherwise (streaming.py).
+    `intermediate` sends a piece of each answer while a batch is being answered, and is None otherwise (streaming.py);
+    so with `nobody_waits`, which `cancelled` asks.
     `system_properties` holds model_dir, gpu_id, batch_size, server_name, server_version and limit_max_image_pixels;
     `request_ids` maps the index in the batch to the request's id and is None before the first batch.
     """
@@ -122,6 +123,7 @@ class Context:
         self.stopping_criteria: Sequence[Callable[[Any], bool]] | Mapping[int, Callable[[Any], bool]] | None = None
         self.cl_socket: Any = None
         self.intermediate: Callable[[list[Any]], None] | None = None
+        self.nobody_waits: Callable[[], bool] | None = None
         self.system_properties: dict[str, Any] = {
             "model_dir": str(model_dir),
             "gpu_id": gpu_id,
@@ -130,6 +132,11 @@ class Context:
             "server_version": server_version,
             "limit_max_image_pixels": limit_max_image_pixels,
         }
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether all clients of the batch have left, or their time is over: what is still to be done is for nobody."""
+        return self.nobody_waits is not None and self.nobody_waits()
 
     def begin(self, ids: Sequence[str], headers: Sequence[Mapping[str, Any]]) -> None:
         """Start a batch: these requests, no response decided yet."""

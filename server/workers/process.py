@@ -33,6 +33,8 @@ DIED = "Worker died."
 META_ALLOWANCE = 1 << 20
 HANG_UP_WAIT = 1.0
 """Seconds a worker that has hung up gets to end, so that we learn how."""
+LOOK_SECONDS = 0.1
+"""Seconds between two looks at a batch that is under way."""
 OUTPUT_WAIT = 0.5
 """Seconds the last output of a worker that has ended may take to arrive."""
 
@@ -51,6 +53,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._told_to_stop = False
         self._memory = 0
 
     @property
@@ -90,8 +94,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
             batch.fail(InvalidRequest(f"the request cannot be handed on: {error}"))
             self._loop.call_soon(self._idle, self, BatchReport(0, self._memory))
             return
-        self._batch = batch
-        self._start_response_timer()
+        self._batch, self._told_to_stop = batch, False
+        self._due = self._loop.time() + self._load.response_timeout
+        self._look_later()
         self._write(buffers)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -122,10 +127,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
         elif self._batch and frame.kind in (Kind.ANSWERS, Kind.BATCH_FAILED):
             self._answered(self._batch, frame)
         elif self._batch and frame.kind is Kind.PIECES:
-            self._start_response_timer()
+            self._due = self._loop.time() + self._load.response_timeout
             self._batch.advance(unpack_pieces(frame, len(self._batch.requests)))
-            if self._batch.abandoned:
-                self._write(pack_stop())
+            self._stop_abandoned(self._batch)
         else:
             raise WireError(f"{frame.kind.name} was not expected")
 
@@ -146,9 +150,23 @@ class ProcessWorker(asyncio.BufferedProtocol):
         if not _leaving(outcomes):
             self._idle(self, report)
 
-    def _start_response_timer(self) -> None:
+    def _look_later(self) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(self._load.response_timeout, self._response_late)
+        self._timer = self._loop.call_later(max(0, min(LOOK_SECONDS, self._due - self._loop.time())), self._look)
+
+    def _look(self) -> None:
+        """See to a batch that takes its time: whether it has taken too much, and whether anybody still waits."""
+        if self._loop.time() >= self._due:
+            self._response_late()
+        elif self._batch:
+            self._stop_abandoned(self._batch)
+            self._look_later()
+
+    def _stop_abandoned(self, batch: Batch) -> None:
+        """Tell the handler, once, when nobody waits any more."""
+        if batch.abandoned and not self._told_to_stop:
+            self._told_to_stop = True
+            self._write(pack_stop())
 
     def _write(self, buffers: Sequence[Buffer]) -> None:
         if self._transport and not self._transport.is_closing():

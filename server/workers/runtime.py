@@ -98,7 +98,8 @@ class Runtime:
         """What sends a piece of each answer before the batch is done; set by the worker."""
         self.nobody_waits: Callable[[], bool] = lambda: False
         """Whether every client of the batch has left, as far as is known; set by the worker."""
-        self._sending = threading.Lock()
+        self._left = False
+        self._sending = threading.RLock()
 
     def share(self) -> None:
         """Have the weights in common with the other workers of the model; for a process that has no other model."""
@@ -135,6 +136,7 @@ class Runtime:
             if self._spec.metric_ids:
                 self._context.metrics.request_ids = dict(enumerate(request.id for request in requests))
             self._context.intermediate = partial(self._send_pieces, len(requests))
+            self._context.nobody_waits, self._left = self._cancelled, False
             if self._spec.sequence_headers:
                 self._name_sequences(len(requests))
             answers = self._handler.handle(rows, self._context)
@@ -146,7 +148,7 @@ class Runtime:
             seconds = time.perf_counter() - began
             outcome = error.failure if isinstance(error, _Refused) else replace(self._failure(error), raised=True)
         finally:
-            self._context.intermediate = None
+            self._context.intermediate = self._context.nobody_waits = None
         emitted = self._emitted()
         if not isinstance(outcome, Failure):
             labels = {"ModelName": self._spec.name, "Level": "Model"}
@@ -168,9 +170,15 @@ class Runtime:
             if isinstance(outcome, Failure):
                 raise _Refused(outcome)
         with self._sending:
-            if self.nobody_waits():
+            if self._cancelled():
                 raise _Refused(Failure("InferenceFailed", LEFT, 499, "every client of the batch has left"))
             self.send_pieces([outcome for outcome in outcomes if isinstance(outcome, InferenceResponse)])
+
+    def _cancelled(self) -> bool:
+        """Whether every client of the batch has left."""
+        with self._sending:
+            self._left = self._left or self.nobody_waits()
+        return self._left
 
     def _value(self, part: Part) -> Any:
         """What the handler gets for a part: contract, inference API, section 4."""

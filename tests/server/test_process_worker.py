@@ -289,6 +289,29 @@ async def test_a_stopped_worker_fails_the_batch_in_its_hands(start):
     assert caught.value.detail == "the worker was stopped"
 
 
+async def test_a_handler_can_see_that_nobody_waits_any_more(start):
+    source = """
+        import time
+        def handle(data, context):
+            for _ in data or []:
+                until = time.monotonic() + 30
+                while data[0]["body"] == b"long" and time.monotonic() < until:
+                    if context.cancelled:
+                        assert context.cancelled  # it stays so
+                        raise RuntimeError("nobody waits")
+                    time.sleep(0.01)
+            return [str(context.cancelled)] * len(data or [])
+    """
+    running = await loaded(await start(source, batch_size=2))
+    first, second = running.send(b"long", b"")
+    first.cancel()
+    await asyncio.sleep(0.3)
+    assert not second.done()
+    second.cancel()
+    assert await asyncio.wait_for(running.report(), 10)
+    assert await running.ask(b"") == [b"False"]
+
+
 async def test_a_worker_does_not_outlive_the_server(tmp_path):
     (tmp_path / "handler.py").write_text("import time\ndef handle(data, context):\n    time.sleep(60)\n")
     script = f"""
