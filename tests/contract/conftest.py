@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,17 @@ def deviates() -> Callable[[str], None]:
         assert any(text in row for row in rows), f"docs/compatibility.md has no row with {text!r}"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def serving(shared: Any) -> Callable[[Path, str], AbstractContextManager[Any]]:
+    """`with serving(folder, config) as contract`: a server with real workers, these lines of configuration, no models."""
+    found: Callable[[Path, str], AbstractContextManager[Any]] = shared._serving
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_server(shared: Any) -> Callable[[Path], Any]:
+    """`make_server(folder)`: one that is to be configured and started by the test."""
+    found: Callable[[Path], Any] = shared._server_class()
+    return found
