@@ -15,7 +15,7 @@ import orjson
 
 from ..archiver import Manifest
 from ..plugins import resolve
-from .errors import ServingError, too_late
+from .errors import InvalidRequest, ServingError, too_late
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
@@ -27,6 +27,9 @@ from .workers.base import Load, Worker
 
 Role = Literal["model", "node", "function"]
 """What a model is there for: itself, or a node of a workflow, by an archive of its own or as a function."""
+
+MOST_WORKERS = 1000
+"""Workers that one version may have: more is a slip of the finger, and the end of the machine."""
 
 
 class Model:
@@ -126,8 +129,10 @@ class Model:
     async def scale(self, min_workers: int, max_workers: int | None = None, synchronous: bool = False) -> None:
         """Have at least `min_workers` and at most `max_workers`; with `synchronous`, wait until they are there.
 
-        Raises: ModelLoadFailed, with `synchronous`
+        Raises: InvalidRequest; ModelLoadFailed, with `synchronous`
         """
+        if min_workers > MOST_WORKERS:
+            raise InvalidRequest(f"{min_workers} workers: a model may have {MOST_WORKERS} at most.")
         most = max(min_workers, max_workers or 0)
         self.config = self.config.model_copy(update={"min_workers": min_workers, "max_workers": most})
         task = self._spawn(self._pool.scale(min_workers, most))

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from .yaml_files import read_yaml
 
 logger = logging.getLogger(__name__)
 
+INTEGER = 1 << 31
 MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills", "sequenceMaxIdleMSec", "sequenceTimeoutMSec"}
 AT_LEAST_ONE = {"minWorkers", "batchSize", "maxNumSequence", "maxSequenceJobQueueSize"}
 SNAPSHOT_KEYS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout")
@@ -70,6 +71,14 @@ class ModelConfig(BaseModel):
         default_factory=dict, exclude=True, description="the YAML as it stands, for the handler"
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _fits(cls, value: object) -> object:
+        """Any number of 32 bits, as in TorchServe: timers and messages hold no larger ones."""
+        if isinstance(value, int | float) and not abs(value) < INTEGER:
+            raise ValueError(f"expected a number below {INTEGER}")
+        return value
+
     def over(self, *below: ModelConfig) -> ModelConfig:
         """This configuration with what it leaves unset taken from the others, the nearest first.
 
@@ -112,7 +121,9 @@ class ModelConfig(BaseModel):
                 key = str(problem["loc"][0])
                 taken.pop(key, None)
                 place = _place(where, lines, key)
-                logger.warning("%s: %s: %r is ignored: %s", place, key, values[key], problem["msg"])
+                logger.warning(
+                    "%s: %s: %r is ignored: %s", place, key, values[key], problem["msg"].removeprefix("Value error, ")
+                )
             return cls(**taken, document=dict(values))
 
     @classmethod
@@ -121,7 +132,7 @@ class ModelConfig(BaseModel):
         taken: dict[str, Any] = {}
         for key in SNAPSHOT_KEYS:
             value = entry.get(key)
-            if isinstance(value, int | float) and (value > 0 or (value == 0 and key in ZERO_IS_MEANT)):
+            if isinstance(value, int | float) and (0 < value < INTEGER or (value == 0 and key in ZERO_IS_MEANT)):
                 taken[key] = value / 1000 if key in MILLISECONDS else value
         return cls(**taken)
 

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     )
     drain_timeout: float = Field(30, ge=0, description="seconds that requests under way get when the server stops")
     unregister_model_timeout: float = Field(120, gt=0, description="seconds an unregistration may take")
-    job_queue_size: int = Field(100, ge=1, description="requests that may wait for one model")
+    job_queue_size: int = Field(100, ge=1, lt=1 << 31, description="requests that may wait for one model")
     number_of_gpu: int = Field(0, ge=0, description="accepted; models run on the CPU")
     decode_input_request: Flag = Field(True, description="give handlers parsed JSON and text instead of bytes")
     max_request_size: int = Field(6553500, ge=0, description="bytes of a request body at most")

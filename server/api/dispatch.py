@@ -80,7 +80,7 @@ class Dispatcher:
         if target.open_inference:
             body = await _plain(scope, body, self._limit)
         request = to_inference_request(exchange.id, scope, body, target.headers, target.with_query, exchange.trace)
-        name = target.model or self._named_in(scope, request)
+        name = self._named_in(scope, request) if target.model is None else target.model
         served = self._served(name, target)
         exchange.model, exchange.version = name, served.version
         answer = served.predict(request, version_given=target.version is not None)

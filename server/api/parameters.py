@@ -15,6 +15,7 @@ from ..errors import InvalidRequest
 from .bodies import read_body
 
 JSON_BYTES = 1 << 20
+INTEGER = 1 << 31
 LENIENT_BYTES = 1 << 14
 """What is read leniently at most: that reader is slow."""
 
@@ -49,11 +50,12 @@ class Parameters:
         return None if value is None else str(value)
 
     def integer(self, name: str) -> int | None:
-        """The value as a whole number; None where it is not given, or is none."""
+        """The value as a whole number of 32 bits; None where it is not given, or is none."""
         try:
-            return int(str(self._values[name]))
+            found = int(str(self._values[name]))
         except (KeyError, ValueError):
             return None
+        return found if -INTEGER <= found < INTEGER else None
 
     def integer_or(self, name: str, default: int) -> int:
         """The value as a whole number, or the default."""

@@ -278,7 +278,16 @@ def test_the_handler_sees_the_engine_options_that_count(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ['batchSize: "4"', "engine: fast", "batchSize: true", "responseTimeout: 0", "maxWorkers: -1", "deviceType: gpu"],
+    [
+        "batchSize: 2147483648",
+        "maxBatchDelay: 1.0e+99",
+        'batchSize: "4"',
+        "engine: fast",
+        "batchSize: true",
+        "responseTimeout: 0",
+        "maxWorkers: -1",
+        "deviceType: gpu",
+    ],
 )
 def test_a_wrong_value_is_ignored_and_named_with_its_line(tmp_path, caplog, text):
     config = read(tmp_path, f"minWorkers: 1\n{text}\n")

@@ -22,6 +22,10 @@ def test_what_is_no_http(contract):
         ("/invocations?model_name=nobody", "ModelNotFoundException", "Model not found: nobody"),
         ("/models/nobody/invoke", "ModelNotFoundException", "Model not found: nobody"),
         ("/nobody/predict", "ModelNotFoundException", "Model not found: nobody"),
+        ("/v1/models/:predict", "ModelNotFoundException", "Model not found: "),
+        ("/v2/models//infer", "ModelNotFoundException", "Model not found: "),
+        ("/models//invoke", "ModelNotFoundException", "Model not found: "),
+        ("//predict", "ModelNotFoundException", "Model not found: "),
         (
             "/predictions/tell/9.9",
             "ModelVersionNotFoundException",

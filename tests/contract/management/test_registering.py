@@ -141,6 +141,16 @@ def test_a_model_that_loads_for_too_long_is_ended(register, contract):
     assert "not loaded within 1 seconds; hint: raise startupTimeout" in answer.json()["detail"]
 
 
+def test_nobody_gets_more_workers_than_any_machine_has_room_for(register, contract):
+    register(url="plain-1.0", initial_workers=0)
+    error = (400, "BadRequestException", "1001 workers: a model may have 1000 at most.")
+    assert contract.management("PUT", "/models/plain?min_worker=1001").error == error
+    assert contract.management("PUT", f"/models/plain?min_worker={10**9}").status == 400
+    assert register(url="plain-2.0", initial_workers=1001).error == error
+    assert described(contract, "plain")["workers"] == []
+    assert contract.management("GET", "/models/plain/2.0").status == 404
+
+
 def test_a_handler_that_is_not_there_fails_when_workers_come(register, contract):
     assert register(url="plain-1.0", handler="h:nothing", initial_workers=0).status == 200
     answer = contract.management("PUT", "/models/plain?min_worker=1&synchronous=true")
@@ -192,7 +202,16 @@ def test_workers_of_the_yaml_count_where_none_are_asked_for(register, contract):
     assert [found["minWorkers"], found["maxWorkers"], found["batchSize"]] == [1, 2, 4]
 
 
-LENIENT = ["batch_size=dd", "max_batch_delay=junk", "synchronous=-1", "initial_workers=-1", "batch_size=-1"]
+LENIENT = [
+    "batch_size=99999999999999999999",
+    "max_batch_delay=99999999999999999999",
+    "startup_timeout=99999999999999999999",
+    "batch_size=dd",
+    "max_batch_delay=junk",
+    "synchronous=-1",
+    "initial_workers=-1",
+    "batch_size=-1",
+]
 
 
 @pytest.mark.parametrize("query", LENIENT)
