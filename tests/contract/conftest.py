@@ -38,7 +38,7 @@ def deviates() -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def serving(shared: Any) -> Callable[[Path, str], AbstractContextManager[Any]]:
-    """`with serving(folder, config) as contract`: a server with real workers, these lines of configuration, no models."""
+    """`with serving(folder, config) as contract`: a server with real workers and these lines of configuration."""
     found: Callable[[Path, str], AbstractContextManager[Any]] = shared._serving
     return found
 
