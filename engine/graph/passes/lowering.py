@@ -16,7 +16,7 @@ from .functions import recognise_functions
 from .identities import remove_identities
 from .joins import unify_joins
 from .norms import recognise_norms
-from .padding import fold_padding
+from .padding import drop_padded_taps, fold_padding
 from .pools import pool_before_pointwise
 from .products import lower_products, merge_products, unify_products
 from .scaling import fold_scaling, merge_scaling
@@ -44,6 +44,7 @@ PASSES: tuple[Pass, ...] = (
     unify_products,
     unify_joins,
     fold_padding,
+    drop_padded_taps,
     fold_scaling,
     simplify_views,
     recognise_attention,
