@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,10 +87,7 @@ class Workflow:
     async def _attempt(self, node: Node, request: InferenceRequest) -> Bytes:
         try:
             async with asyncio.timeout(node.timeout):
-                answer = await self.model_of(node.name).predict(request)
-                if answer.further is None:
-                    return answer.body
-                return b"".join([answer.body, *[piece async for piece in answer.further]])
+                return await _whole(await self.model_of(node.name).predict(request))
         except TimeoutError:
             raise NodeFailed(f"Error executing {node.name}", f"no answer within {node.timeout:g} seconds") from None
 
@@ -106,6 +103,14 @@ class Workflow:
         with suppress(ValueError, RecursionError):
             return json.loads(bytes(body))
         raise NodeFailed(f"Error executing {name}", "its answer is no JSON; one of several ends of a workflow must be")
+
+
+async def _whole(answer: InferenceResponse) -> Bytes:
+    """The body of an answer, with the pieces that follow it; who does not wait for them lets their handler stop."""
+    if answer.further is None:
+        return answer.body
+    with closing(answer.further) as further:
+        return b"".join([answer.body, *[piece async for piece in further]])
 
 
 def _handed_on(request: InferenceRequest, answers: Mapping[str, Bytes]) -> InferenceRequest:

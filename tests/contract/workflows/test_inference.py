@@ -272,3 +272,30 @@ def test_a_workflow_is_described_by_openapi(flows):
     whole = flows.contract.request("OPTIONS", "/").json()["paths"]
     assert whole["/wfpredict/{workflow_name}"]["post"]["operationId"] == "workflow_predictions"
     assert flows.ask("nope", method="OPTIONS").status == 404
+
+
+ENDLESS = """
+import pathlib
+import time
+
+from numserve.handlers import send_intermediate_predict_response
+
+FILE = pathlib.Path({file!r})
+
+
+def endless(data, context):
+    try:
+        while data:
+            send_intermediate_predict_response([b"x"], context.request_ids, "", 200, context)
+            time.sleep(0.02)
+    except Exception:
+        FILE.touch()
+        raise
+"""
+
+
+def test_pieces_that_nobody_waits_for_end_their_handler(flows, tmp_path):
+    source = ENDLESS.format(file=str(tmp_path / "ended"))
+    name = flows.serve("models: {timeout-ms: 200, retry-attempts: 0}\ndag: {endless: []}\n", source)
+    assert flows.ask(name).error == (500, "InternalServerException", "Error executing endless")
+    flows.contract.eventually((tmp_path / "ended").is_file)
