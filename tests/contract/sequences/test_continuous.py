@@ -100,6 +100,19 @@ def test_no_more_than_batch_size_share_a_round(spell, aside):
     assert max(each["batch"] for rounds in told for each in rounds) == 2
 
 
+def test_an_explanation_shares_no_round(spell, aside, contract):
+    model = spell()
+    connection, long = model.begin("abcdefghijklmnopqrst", pause=0.05)
+    explained = aside(contract.json, f"/explanations/{model.name}", {"word": "xyz", "pause": 0.05})
+    contract.eventually(lambda: model.described()["jobQueueStatus"]["pendingRequests"] == 1)
+    behind = aside(model.rounds, "ab")
+    told = [json.loads(line) for line in explained.result().body.splitlines()]
+    assert [each["batch"] for each in told] == [1, 1, 1]
+    assert [each["batch"] for each in behind.result()] == [1, 1]
+    assert letters([json.loads(line) for line in long.read().splitlines()]) == "bcdefghijklmnopqrst"
+    connection.close()
+
+
 def test_a_lone_request_does_not_wait_for_others(spell):
     began = time.monotonic()
     spell(maxBatchDelay=20_000).rounds("a")
