@@ -90,26 +90,22 @@ class ModelRegistry:
         Raises: ArchiveError, InvalidRequest, ModelNotFound, ModelConflict, DownloadFailed, EnvironmentFailed,
         ModelLoadFailed
         """
-        phase = "unpack"
+        phase, files, model = "unpack", None, None
         try:
             files = await self._store.fetch(registration.url)
             phase = "install"
             python = await self._python_for(registration, files)
-        except (ServingError, ArchiveError) as error:
-            if registration.at_startup:
-                self._record_failure(registration, error, phase)
-            raise
-        try:
+            phase = "configure"
             model = self._enter(registration, files, python)
-        except BaseException:
-            await self._store.discard(files)
-            raise
-        config = model.config
-        try:
-            if config.min_workers:
-                await model.scale(config.min_workers, config.max_workers, registration.synchronous)
-        except BaseException:
-            await self._take_out(model, drain_timeout=0)
+            if workers := model.config.min_workers:
+                await model.scale(workers, model.config.max_workers, registration.synchronous)
+        except BaseException as error:
+            if model:
+                await self._take_out(model, drain_timeout=0)
+            elif files:
+                await self._store.discard(files)
+            if registration.at_startup and isinstance(error, ServingError | ArchiveError):
+                self._record_failure(registration, error, phase, files.manifest if files else Manifest())
             raise
         return model
 
@@ -198,19 +194,15 @@ class ModelRegistry:
     async def _python_for(self, registration: Registration, files: Unpacked[Manifest]) -> str | None:
         """The interpreter with the packages that an archive asks for; None where it asks for none, or may not.
 
-        Raises: EnvironmentFailed, InvalidRequest; the archive's files are gone then.
+        Raises: EnvironmentFailed, InvalidRequest
         """
         entry, settings = files.manifest.model, self._settings
         if not entry.requirements_file or not settings.install_py_dep_per_model:
             return None
         name = registration.model_name or entry.name or files.stem
-        try:
-            if settings.worker_backend == "inline":
-                raise InvalidRequest("install_py_dep_per_model needs workers of their own; worker_backend is inline")
-            return str(await self._environments.python_for(name, files.model_dir, entry.requirements_file))
-        except BaseException:
-            await self._store.discard(files)
-            raise
+        if settings.worker_backend == "inline":
+            raise InvalidRequest("install_py_dep_per_model needs workers of their own; worker_backend is inline")
+        return str(await self._environments.python_for(name, files.model_dir, entry.requirements_file))
 
     def _enter(self, registration: Registration, files: Unpacked[Manifest], python: str | None) -> Model:
         """Record a model whose files are there. Raises InvalidRequest, ModelConflict."""
@@ -256,10 +248,11 @@ class ModelRegistry:
         failed = [model for model in versions.models.values() if model.failure] if versions else []
         for model in failed:
             self._drop(model)
+            model.forget()
 
-    def _record_failure(self, registration: Registration, error: Exception, phase: str) -> None:
-        """Keep what could not even be unpacked visible, with the reason, unless a model of that name serves."""
-        name = registration.model_name or stem_of(Path(registration.url).name)
+    def _record_failure(self, registration: Registration, error: Exception, phase: str, manifest: Manifest) -> None:
+        """Keep what came to no workers visible, with the reason, unless a model of that name serves."""
+        name = registration.model_name or manifest.model.name or stem_of(Path(registration.url).name)
         if name in self._names or self._closed:
             return
         reason = error.explained() if isinstance(error, ServingError) else str(error)
@@ -267,7 +260,7 @@ class ModelRegistry:
         failed = Model(
             name,
             registration.url,
-            Manifest(),
+            manifest,
             config,
             self._settings,
             self._metrics,

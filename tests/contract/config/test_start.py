@@ -40,9 +40,10 @@ job_queue_sise=9
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """A server over a store with four archives, of which one is broken; and what its start printed."""
+    """A server over a store with five archives, of which two are broken; and what its start printed."""
     server = _server(tmp_path_factory.mktemp("start"))
-    for name, yaml in (("listed", ""), ("configured", "minWorkers: 1\nbatchSize: 4\nmine: own\n"), ("plain", "")):
+    yamls = {"listed": "", "configured": "minWorkers: 1\nbatchSize: 4\nmine: own\n", "plain": "", "unclear": "a: [\n"}
+    for name, yaml in yamls.items():
         folder = server.store / f"{name}.model"
         (folder / "MAR-INF").mkdir(parents=True)
         (folder / "h.py").write_text(HANDLER)
@@ -78,11 +79,13 @@ def describe(server, name):
 def test_all_archives_of_the_store_are_loaded_and_a_broken_one_stops_nobody(started):
     server, said = started
     names = [model["modelName"] for model in json.loads(server.call("management", "/models")[1])["models"]]
-    assert names == ["configured", "listed", "plain", "torn"]
+    assert names == ["configured", "listed", "plain", "torn", "unclear"]
     assert "Failed to load model: torn.mar: " in said
     assert said.endswith("Model server started.\n")
     assert describe(server, "torn")["state"] == "failing"
     assert describe(server, "torn")["reason"].startswith("unpack failed: ")
+    assert describe(server, "unclear")["state"] == "failing"
+    assert "c.yaml is no readable YAML: line 2" in describe(server, "unclear")["reason"]
     assert describe(server, "plain")["loadedAtStartup"] is True
 
 
