@@ -17,7 +17,13 @@ def refuse_weights(name: str, weights: Any, pretrained: Any) -> None:
         )
 
 
-def refuse_both(name: str, weights: Any, weights_backbone: Any, pretrained: Any, pretrained_backbone: Any) -> None:
+def refuse_both(
+    name: str,
+    weights: Any,
+    weights_backbone: Any = None,
+    pretrained: Any = False,
+    pretrained_backbone: Any = False,
+) -> None:
     """Raise EngineError where a model, or its backbone, was asked for with trained weights."""
     refuse_weights(name, weights, pretrained)
     refuse_weights(f"the backbone of {name}", weights_backbone, pretrained_backbone)

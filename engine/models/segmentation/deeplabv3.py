@@ -105,13 +105,10 @@ def deeplabv3_resnet50(
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = None,
-    *,
-    pretrained: Any = False,
-    pretrained_backbone: Any = False,
+    **asked: Any,
 ) -> DeepLabV3:
     """DeepLabV3 over ResNet-50, with a second head where `aux_loss` is true."""
-    refuse_both("deeplabv3_resnet50", weights, weights_backbone, pretrained, pretrained_backbone)
+    refuse_both("deeplabv3_resnet50", weights, **asked)
     return _over_resnet(resnet50(replace_stride_with_dilation=DILATED), num_classes or CLASSES, aux_loss)
 
 
@@ -120,13 +117,10 @@ def deeplabv3_resnet101(
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = None,
-    *,
-    pretrained: Any = False,
-    pretrained_backbone: Any = False,
+    **asked: Any,
 ) -> DeepLabV3:
     """DeepLabV3 over ResNet-101, with a second head where `aux_loss` is true."""
-    refuse_both("deeplabv3_resnet101", weights, weights_backbone, pretrained, pretrained_backbone)
+    refuse_both("deeplabv3_resnet101", weights, **asked)
     return _over_resnet(resnet101(replace_stride_with_dilation=DILATED), num_classes or CLASSES, aux_loss)
 
 
@@ -135,11 +129,8 @@ def deeplabv3_mobilenet_v3_large(
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = None,
-    *,
-    pretrained: Any = False,
-    pretrained_backbone: Any = False,
+    **asked: Any,
 ) -> DeepLabV3:
     """DeepLabV3 over a dilated MobileNet V3 large, with a second head where `aux_loss` is true."""
-    refuse_both("deeplabv3_mobilenet_v3_large", weights, weights_backbone, pretrained, pretrained_backbone)
+    refuse_both("deeplabv3_mobilenet_v3_large", weights, **asked)
     return _over_mobilenet(mobilenet_v3_large(dilated=True), num_classes or CLASSES, aux_loss)

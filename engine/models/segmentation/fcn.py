@@ -46,13 +46,10 @@ def fcn_resnet50(
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = None,
-    *,
-    pretrained: Any = False,
-    pretrained_backbone: Any = False,
+    **asked: Any,
 ) -> FCN:
     """FCN over ResNet-50, with a second head where `aux_loss` is true."""
-    refuse_both("fcn_resnet50", weights, weights_backbone, pretrained, pretrained_backbone)
+    refuse_both("fcn_resnet50", weights, **asked)
     return _fcn(resnet50(replace_stride_with_dilation=DILATED), num_classes or CLASSES, aux_loss)
 
 
@@ -61,11 +58,8 @@ def fcn_resnet101(
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: Any = None,
-    *,
-    pretrained: Any = False,
-    pretrained_backbone: Any = False,
+    **asked: Any,
 ) -> FCN:
     """FCN over ResNet-101, with a second head where `aux_loss` is true."""
-    refuse_both("fcn_resnet101", weights, weights_backbone, pretrained, pretrained_backbone)
+    refuse_both("fcn_resnet101", weights, **asked)
     return _fcn(resnet101(replace_stride_with_dilation=DILATED), num_classes or CLASSES, aux_loss)
