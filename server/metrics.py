@@ -6,7 +6,6 @@ import asyncio
 import platform
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,14 +21,14 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from .. import __version__
-from .errors import ModelLoadFailed, ResponseTimeout, ServingError
 from .exposition import CONTENT_TYPE, PlainCounter, render
 from .frontend_metrics import FrontendMetrics
 from .handler_metrics import HandlerMetrics
 from .memory import measured
-from .messages import BatchReport, Emitted, LoadReport
+from .messages import Emitted
 from .metrics_config import FRONTEND, MODEL_METRICS, MetricsChoice, read_metrics_config
 from .metrics_log import MetricsLog
+from .model_metrics import ModelMetrics
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -41,7 +40,6 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 MODEL = ("model_name", "model_version")
 ANSWER = ("protocol", "code")
-ASKED_OF = ("ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds")
 OF_MODEL = {
     "queue_depth": "Requests waiting for a worker",
     "queue_capacity": "Requests that may wait for a worker",
@@ -61,16 +59,6 @@ def choice_of(settings: Settings) -> MetricsChoice:
     return MetricsChoice(
         settings.metrics_mode, frontend, model, file is None if detect is None else detect, settings.log_format
     )
-
-
-CAUSES = ("died", "response_timeout", "load_failed", "out_of_memory")
-
-
-def cause_of(error: ServingError) -> str:
-    """Why a worker has ended: one of CAUSES."""
-    if isinstance(error, ModelLoadFailed):
-        return "out_of_memory" if error.failure.out_of_memory else "load_failed"
-    return "response_timeout" if isinstance(error, ResponseTimeout) else "died"
 
 
 C = TypeVar("C", bound=Collector)
@@ -222,96 +210,3 @@ class Metrics:
     def _keep(self, collector: C) -> C:
         self._collectors.append(collector)
         return collector
-
-
-class ModelMetrics:
-    """What is counted for one version of a model; the label values are looked up once, not per request."""
-
-    def __init__(self, metrics: Metrics, name: str, version: str) -> None:
-        """Fill in the labels."""
-        self._metrics = metrics
-        self._name = name
-        self._states: tuple[str, ...] = ()
-        self._gauges: tuple[str, ...] = ()
-        self._labels = {"model_name": name, "model_version": version}
-        asked = [(name, version if given else "default", metrics.hostname) for given in (False, True)]
-        self._accepted, self._latency, self._waited = (
-            [metrics.theirs.sink(metric, *labels) for labels in asked] for metric in ASKED_OF
-        )
-        self._request_seconds = metrics.request_seconds.labels(**self._labels)
-        self._queue_seconds = metrics.queue_seconds.labels(**self._labels)
-        self._batch_seconds = metrics.batch_seconds.labels(**self._labels)
-        self._batch_size = metrics.batch_size.labels(**self._labels)
-        self._first_seconds = metrics.first_seconds.labels(**self._labels)
-        self._load_seconds = metrics.load_seconds.labels(**self._labels)
-        self._restarts = {cause: metrics.restarts.labels(**self._labels, cause=cause) for cause in CAUSES}
-
-    def accepted(self, version_given: bool) -> None:
-        """A request for this model has come, whatever becomes of it."""
-        self._accepted[version_given](1)
-
-    def rejected(self, reason: str) -> None:
-        """A request for this model reached no handler."""
-        self._metrics.request_rejected(reason, self._name)
-
-    def batch_sent(self, waits: Sequence[float], again: int = 0) -> None:
-        """A batch has gone to a worker; `waits` are the seconds its requests have waited.
-
-        `again` more requests are in it, whose answers the worker goes on with.
-        """
-        self._batch_size.observe(len(waits) + again)
-        for seconds in waits:
-            self._queue_seconds.observe(seconds)
-            self._metrics.queue_time(round(seconds * 1000))
-
-    def batch_done(self, report: BatchReport, seconds: float) -> None:
-        """A worker has answered a batch that it was given `seconds` ago."""
-        self._batch_seconds.observe(report.seconds)
-        self._metrics.thread_time(max(0, round((seconds - report.seconds) * 1000)))
-        self._metrics.emit(report.emitted)
-
-    def answered(self, seconds: float, waited: float, version_given: bool) -> None:
-        """A handler's answer is on its way to the client, `seconds` after the request was queued."""
-        self._latency[version_given](seconds * 1e6)
-        self._waited[version_given](waited * 1e6)
-        self._request_seconds.observe(seconds)
-
-    def first_piece(self, seconds: float) -> None:
-        """The first piece of an answer in pieces is on its way, `seconds` after the request was queued."""
-        self._first_seconds.observe(seconds)
-
-    def worker_loaded(self, report: LoadReport) -> None:
-        """A worker has loaded the model."""
-        self._load_seconds.observe(report.seconds)
-        self._metrics.emit(report.emitted)
-
-    def worker_restarted(self, error: ServingError) -> None:
-        """A worker that has ended by this error is started again."""
-        self._restarts[cause_of(error)].inc()
-
-    def watch(
-        self,
-        gauges: Mapping[str, Callable[[], float]],
-        workers: Mapping[str, Callable[[], float]],
-        processes: Callable[[], Mapping[str, int]],
-    ) -> None:
-        """Ask these at each scrape.
-
-        `gauges` are those of OF_MODEL; `workers` tells how many there are in each state.
-        """
-        self._metrics.processes[tuple(self._labels.values())] = processes
-        self._gauges, self._states = tuple(gauges), tuple(workers)
-        for name, value in gauges.items():
-            self._metrics.of_model[name].labels(**self._labels).set_function(value)
-        for state, count in workers.items():
-            self._metrics.workers.labels(**self._labels, state=state).set_function(count)
-
-    def removed(self) -> None:
-        """The model is gone: its gauges end, its counters stay."""
-        labels = tuple(self._labels.values())
-        self._metrics.processes.pop(labels, None)
-        with suppress(KeyError):
-            for name in self._gauges:
-                self._metrics.of_model[name].remove(*labels)
-            for state in self._states:
-                self._metrics.workers.remove(*labels, state)

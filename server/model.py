@@ -161,6 +161,10 @@ class Model:
         """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""
         return not self.failure and sum(seat.state != "failed" for seat in self._pool) >= self.config.min_workers
 
+    def forget(self) -> None:
+        """End what is shown of it; for one with a failure, which has nothing to close."""
+        self._counted.removed()
+
     async def close(self, drain_timeout: float | None = None) -> None:
         """Let those who wait be served, for `drain_timeout` seconds where it is given, then end the workers.
 

@@ -182,8 +182,11 @@ async def test_a_start_up_model_that_cannot_be_unpacked_stays_visible_until_it_i
     assert not registry.healthy()
     with pytest.raises(NoWorkers):
         model.predict(request())
+    shown = 'numserve_model_ready{model_name="m",model_version="1.0"} 0.0'
     assert b"numserve_queue_depth{" not in registry._metrics.exposition()
+    assert shown in registry._metrics.exposition().decode()
     await register(registry, archives.make(version="3"))
+    assert shown not in registry._metrics.exposition().decode()
     assert [model.version for model in registry.versions("m")] == ["3"]
     assert registry.healthy()
 
