@@ -22,12 +22,51 @@ class HeadTooLarge(Exception):
     """More or longer headers than anybody needs."""
 
 
+class Joined:
+    """A transport that sends the first two writes of a turn of the loop as one: the head of an answer and its body."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """Stand before a transport."""
+        self._transport = transport
+        self._loop = loop
+        self._held: bytes | None = None
+        self._flushing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send, at the latest when the loop turns."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._transport.writelines((held, data))
+            return
+        self._held = data
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self._send_held()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._send_held()
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and not self._transport.is_closing():
+            self._transport.write(held)
+
+
 class CarefulProtocol(HttpToolsProtocol):
     """Refuses endless headers, and hangs up on those who do not finish what they began."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]
         self._head_bytes = self._head_count = self._unfinished = 0
         self._heard_at = self.loop.time()
         self._head_since: float | None = self._heard_at
