@@ -249,7 +249,6 @@ class ModelRegistry:
         for model in failed:
             self._drop(model)
             model.forget()
-            model.forget()
 
     def _record_failure(self, registration: Registration, error: Exception, phase: str, manifest: Manifest) -> None:
         """Keep what came to no workers visible, with the reason, unless a model of that name serves."""
