@@ -2,11 +2,13 @@
 
 Its import registers shape rules for operators (nms and others) that a wheel built for another torch cannot bring along;
 nothing compared here needs them, so those registrations are passed over while it is imported. Of the operators
-themselves only nms is needed: where it is missing, it is one written here, box by box.
+themselves nms and roi_align are needed: where they are missing, nms is one written here, box by box, and roi_align the
+one of torchvision's that is written in Python.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -29,19 +31,24 @@ def torchvision() -> ModuleType:
     finally:
         torch.library.register_fake = register
     if not module.extension._has_ops():
-        _define_nms()
+        _define_operators(module)
         module.extension._has_ops = _there_are
         module.extension._assert_has_ops = module.ops.boxes._assert_has_ops = _no_objection
     return module
 
 
-def _define_nms() -> None:
+def _define_operators(module: ModuleType) -> None:
     import torch
 
     library = torch.library.Library("torchvision", "FRAGMENT")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("box_iou_rotated(Tensor boxes1, Tensor boxes2) -> Tensor")  # which scripts name beside it
+    library.define(
+        "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width,"
+        " int sampling_ratio, bool aligned) -> Tensor"
+    )
     library.impl("nms", nms_by_hand, "CPU")
+    library.impl("roi_align", importlib.import_module("torchvision.ops.roi_align")._roi_align, "CPU")
     _LIBRARIES.append(library)  # what it defines goes with it
 
 

@@ -76,6 +76,32 @@ def check(met: Any, expected: Any) -> None:
         assert np.abs(mine - other).max() <= 1e-4 * scale
 
 
+DETECTORS = ["fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "retinanet_resnet50_fpn", "ssd300_vgg16"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_finds_what_torchs_finds(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = getattr(oracle_models.torchvision_models().detection, name)(weights_backbone=None, num_classes=5)
+    for holder in (made, getattr(made, "roi_heads", made)):
+        if hasattr(holder, "score_thresh"):
+            holder.score_thresh = 0.0
+    torch.jit.script(made.eval()).save(tmp_path / "m.pt")
+    picture = torch.rand(3, 96, 120)
+    with torch.no_grad():
+        wanted = torch.jit.load(tmp_path / "m.pt")([picture])[1][0]
+
+    with no_grad():
+        found = jit.load(tmp_path / "m.pt")([Tensor(picture.numpy())])[1][0]
+
+    boxes, others = found["boxes"].array, wanted["boxes"].numpy()
+    assert len(boxes) == len(others) > 10
+    assert np.allclose(found["scores"].array[:10], wanted["scores"].numpy()[:10], atol=1e-4)
+    assert np.median(np.abs(boxes[:, None] - others).max(2).min(1)) < 0.05  # scores that are nearly equal change places
+
+
 CLASSICS = [
     name if name in ONE_OF_EACH else pytest.param(name, marks=pytest.mark.slow)
     for name in oracle_models.CLASSICS

@@ -159,6 +159,20 @@ def test_overlapping_boxes_are_dropped_as_by_hand(torch: Any, oracle: Any) -> No
         )
 
 
+@pytest.mark.filterwarnings("ignore")  # torchvision's import
+@pytest.mark.parametrize("ratio", [-1, 0, 2, 3])
+@pytest.mark.parametrize("aligned", [False, True])
+def test_regions_are_torchvisions(ratio: int, aligned: bool, torch: Any, oracle: Any) -> None:
+    oracle.torchvision_models()
+    generator = np.random.default_rng(0)
+    images, corners = generator.standard_normal((2, 5, 20, 30)), generator.uniform(1, 20, (50, 2))
+    number, sides = generator.integers(0, 2, (50, 1)), generator.uniform(0, 18, (50, 2))
+    rois = np.concatenate([number, corners, corners + sides], 1)
+    theirs = torch.ops.torchvision.roi_align(torch.tensor(images), torch.tensor(rois), 0.5, 7, 6, ratio, aligned)
+    ours = engine.nn.functional.boxes.roi_align(Tensor(images), Tensor(rois), (7, 6), 0.5, ratio, aligned)
+    np.testing.assert_allclose(ours.array, theirs.numpy(), atol=1e-9)
+
+
 @pytest.mark.parametrize("forms", [(a, b) for a in ("xyxy", "xywh", "cxcywh") for b in ("xyxy", "xywh", "cxcywh")])
 def test_boxes_in_other_forms_are_torchvisions(forms: tuple[str, str], torch: Any, oracle: Any) -> None:
     boxes = np.array([[1, 2, 5, 9], [0, 0, 3, 3], [2.5, 1, 2.5, 8]], np.float32)
