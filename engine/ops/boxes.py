@@ -27,27 +27,25 @@ def nms(
         raise ShapeError(f"nms: boxes {boxes.shape} with scores {scores.shape}; expected (N, 4) and (N)")
     order = np.argsort(-scores, kind="stable")
     corners, alive = boxes[order], np.ones(count, bool)
-    members = _by_group(np.zeros(count, np.int64) if groups is None else groups[order])
+    kinds = np.zeros(count, np.int64) if groups is None else np.unique(groups[order], return_inverse=True)[1]
+    members = _by_kind(kinds)
     kept: list[int] = []
     for place in range(count):
         if len(kept) == most:
             break
         if alive[place]:
             kept.append(place)
-            worse = members[place]
+            same = members[kinds[place]]
+            worse = same[np.searchsorted(same, place) + 1 :]
             worse = worse[alive[worse]]
             alive[worse[overlaps(corners[place], corners[worse]) > iou_threshold]] = False
     return order[np.array(kept, np.int64)]
 
 
-def _by_group(groups: Array) -> list[Array]:
-    """For each place the later ones of its group."""
-    later: list[Array] = [np.zeros(0, np.int64)] * len(groups)
-    order = np.argsort(groups, kind="stable")
-    for same in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-        for number, place in enumerate(same.tolist()):
-            later[place] = same[number + 1 :]
-    return later
+def _by_kind(kinds: Array) -> list[Array]:
+    """The places of each kind, in order."""
+    order = np.argsort(kinds, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
 
 
 def overlaps(box: Array, others: Array) -> Array:

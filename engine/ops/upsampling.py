@@ -14,6 +14,8 @@ from .pooling import even_parts
 from .primitive import primitive
 from .windows import Ints
 
+WORTH_PICKING = 100
+"""Numbers in a row of a matrix, for each that is not 0, from which on picking these is faster than a product."""
 Scales = tuple[float | None, ...]
 Rule = Callable[[int, int, bool, float | None], Array]
 
@@ -48,7 +50,23 @@ def _along(x: Array, matrix: Array, axis: int, single: bool = False) -> Array:
     """matrix @ x along an axis, or a choice of x where each row has a single 1."""
     if single:
         return np.asarray(np.take(x, matrix.argmax(1), axis))
+    taps = int(np.count_nonzero(matrix, axis=1).max(initial=0))
+    if WORTH_PICKING * taps < matrix.shape[1]:
+        return _picked_along(x, matrix, axis, taps)
     return np.moveaxis(np.tensordot(x, matrix.astype(x.dtype), (axis, 1)), -1, axis)
+
+
+def _picked_along(x: Array, matrix: Array, axis: int, taps: int) -> Array:
+    """The same where each row has but a few numbers that are not 0."""
+    places = np.argsort(-np.abs(matrix), axis=1, kind="stable")[:, :taps]
+    weights = np.take_along_axis(matrix, places, 1).astype(x.dtype)
+    shape = (-1, *(1,) * (x.ndim - axis - 1))
+    total = np.take(x, places[:, 0], axis) * weights[:, 0].reshape(shape)
+    for tap in range(1, taps):
+        part = np.take(x, places[:, tap], axis)
+        part *= weights[:, tap].reshape(shape)
+        total += part
+    return np.asarray(total)
 
 
 def matrices(sizes: Ints, outs: Ints, mode: str, align: bool, scales: Scales | None) -> list[Array | None]:

@@ -218,3 +218,13 @@ def test_bags_of_any_length_are_one_graph() -> None:
             given = Tensor(np.array(text)), offsets
             assert np.allclose(compiled(*given).numpy(), module(*given).numpy(), atol=1e-6)
     assert compiled.describe()["mode"] == "plan" and compiled.eager_calls == 0
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_large_images_are_resized_as_parts_of_them_are(mode):
+    x = some(2, 3, 450, 7)
+    whole = F.interpolate(x, size=(90, 14), mode=mode)
+    exact = F.interpolate(x.double(), size=(90, 14), mode=mode)
+    assert np.abs(whole.numpy() - exact.numpy()).max() < 1e-5
+    middle = F.interpolate(x[:, :, 50:100], size=(10, 14), mode=mode)
+    assert np.allclose(whole[:, :, 11:19].numpy(), middle[:, :, 1:9].numpy(), atol=1e-5)
