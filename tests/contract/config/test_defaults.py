@@ -58,7 +58,7 @@ def describe(server, name):
 
 def test_listed_models_have_the_names_of_the_list_or_of_their_manifests(started):
     names = [model["modelName"] for model in json.loads(started.call("management", "/models")[1])["models"]]
-    assert names == ["narrow", "other", "typed"]
+    assert [name for name in names if name != "late"] == ["narrow", "other", "typed"]
 
 
 def test_the_default_time_outs_are_the_configured_ones(started):
