@@ -237,6 +237,47 @@ def profile_command(model: str, **flags: Any) -> None:
     raise SystemExit(profiling.profile(model, _as_flags(flags)))
 
 
+@cli.command("bench")
+@click.argument("target", metavar="MODEL_OR_URL")
+@click.option("--model-store", metavar="DIR", help="Folder of the archive, where MODEL is a name in it.")
+@click.option("--workers", type=click.IntRange(1), help="Workers of MODEL in a server of its own.")
+@click.option("--ts-config", metavar="FILE", help="Configuration of that server; its addresses do not count.")
+@click.option("--protocol", type=click.Choice(["torchserve", "oip"]), default="torchserve", help="The route to ask.")
+@click.option("--concurrency", metavar="N,...", default="", help="Clients of a closed loop; 1,8,64 without --rate.")
+@click.option("--rate", metavar="N,...", default="", help="Requests a second of an open loop.")
+@click.option(
+    "--arrivals",
+    type=click.Choice(["poisson", "constant"]),
+    default="poisson",
+    show_default=True,
+    help="How requests of an open loop come.",
+)
+@click.option(
+    "--connections", type=click.IntRange(1), default=1000, show_default=True, help="Of an open loop, at most."
+)
+@click.option("--seconds", type=click.FloatRange(0.05), help="Length of a point; 10 without --requests.")
+@click.option("--requests", type=click.IntRange(1), help="Requests of a point, at most.")
+@click.option("--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before each point.")
+@click.option("--timeout", type=click.FloatRange(0.05), default=30.0, show_default=True, help="Of the last answers.")
+@click.option("--data", metavar="FILE", multiple=True, help="A body; several take turns.")
+@click.option("--size", type=click.IntRange(0), default=1000, show_default=True, help="Bytes of a body without --data.")
+@click.option("--content-type", metavar="TYPE", help="Media type of the bodies, instead of what FILE's name says.")
+@click.option("--metrics", metavar="URL", help="Metrics address of the server at URL.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the Poisson arrivals.")
+@click.option("--json", metavar="FILE", help="Write all figures there, for machines.")
+@click.option("--html", metavar="FILE", help="Write a page with the curves there.")
+@click.option("--allow-errors", is_flag=True, help="Exit with 0 although requests failed.")
+def bench_command(target: str, **options: Any) -> None:
+    """Measure throughput and latency of MODEL_OR_URL under load.
+
+    An archive, or a model in --model-store, is served for that on loopback by a server of its own; another name is a
+    model of the running server; a URL is the prediction route of any server. The exit code is 1 where requests failed.
+    """
+    from .bench import command  # brings psutil and the load generator, which no other command does
+
+    raise SystemExit(command.run(target, options))
+
+
 def _as_flags(options: dict[str, Any]) -> list[str]:
     """Options as the arguments that say the same."""
     flags: list[str] = []

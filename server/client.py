@@ -94,10 +94,10 @@ def _connect(place: Place) -> http.client.HTTPConnection:
         raise Refused(f"{place.address!r} is no address; expected http://host:port, https://host:port or unix:/path")
     if parts.scheme == "http":
         return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
-    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT, context=_trust(place))
+    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT, context=trust(place))
 
 
-def _trust(place: Place) -> ssl.SSLContext:
+def trust(place: Place) -> ssl.SSLContext:
     """Trust whom the system trusts; or this machine's own server, whatever name its certificate bears."""
     context = ssl.create_default_context(cafile=place.certificate)
     if place.certificate:
