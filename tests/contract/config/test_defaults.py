@@ -85,6 +85,7 @@ def test_models_counts_for_what_is_registered_later(started):
     path = "/models?url=bare&model_name=late&handler=h"
     assert started.call("management", path, "POST")[0] == 200
     assert describe(started, "late")["batchSize"] == 3
+    assert started.call("management", "/models/late", "DELETE")[0] == 200
 
 
 def test_there_is_no_metrics_listener_where_it_is_switched_off(started):
