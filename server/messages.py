@@ -178,7 +178,7 @@ class LoadReport:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What a worker says beside the answers of a batch; `seconds` were spent in the handler.
+    """What a worker says beside the answers of a batch; `seconds` were spent in the handler, for so many `requests`.
 
     `engine` is as in LoadReport, None where nothing has changed since the last report.
     """
@@ -187,6 +187,7 @@ class BatchReport:
     memory_bytes: int
     emitted: tuple[Emitted, ...] = ()
     engine: dict[str, Any] | None = None
+    requests: int = 0
 
 
 Report = LoadReport | BatchReport

@@ -22,6 +22,7 @@ from .pool import WorkerPool
 from .queues import make_queue, sequence_headers
 from .settings import ModelConfig, Settings
 from .status import ModelStatus, QueueStatus
+from .wear import Wear
 from .workers import BUILTIN
 from .workers.base import Load, Worker
 
@@ -79,6 +80,7 @@ class Model:
             recovery_window=config.recovery_window,
             refusal=f'Model "{name}" has no worker to serve inference request. '
             "Please use scale workers API to add workers.",
+            wear=Wear(config.max_requests_per_worker, config.max_worker_memory << 20),
         )
         if failure is None:
             by_state = {state: partial(self._pool.count, state) for state in WORKER_STATES}

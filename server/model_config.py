@@ -54,6 +54,8 @@ class ModelConfig(BaseModel):
         0, ge=0, description="requests that may wait; 0 leaves it to the job_queue_size setting"
     )
     use_job_ticket: bool = Field(False, description="take a request only where a worker is idle")
+    max_requests_per_worker: int = Field(0, ge=0, description="requests after which a worker is replaced; 0 = never")
+    max_worker_memory: int = Field(0, ge=0, description="MB in use above which a worker is replaced; 0 = never")
     isolate_failures: bool = Field(True, description="try the requests of a failed batch once more, each alone")
     continuous_batching: bool = Field(False, description="answers in rounds; requests join and leave between two")
     sequence_batching: bool = Field(False, description="a sequence's requests go to one worker, in their order")

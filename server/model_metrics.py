@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .metrics import Metrics
 
 ASKED_OF = ("ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds")
-CAUSES = ("died", "response_timeout", "load_failed", "out_of_memory")
+RECYCLED = "recycled"
+CAUSES = ("died", "response_timeout", "load_failed", "out_of_memory", RECYCLED)
 
 
 def cause_of(error: ServingError) -> str:
@@ -41,7 +42,6 @@ class ModelMetrics:
         self._queue_seconds = metrics.queue_seconds.labels(**self._labels)
         self._batch_seconds = metrics.batch_seconds.labels(**self._labels)
         self._batch_size = metrics.batch_size.labels(**self._labels)
-        self._first_seconds = metrics.first_seconds.labels(**self._labels)
         self._load_seconds = metrics.load_seconds.labels(**self._labels)
         self._restarts = {cause: metrics.restarts.labels(**self._labels, cause=cause) for cause in CAUSES}
 
@@ -77,7 +77,7 @@ class ModelMetrics:
 
     def first_piece(self, seconds: float) -> None:
         """The first piece of an answer in pieces is on its way, `seconds` after the request was queued."""
-        self._first_seconds.observe(seconds)
+        self._metrics.first_seconds.labels(**self._labels).observe(seconds)
 
     def worker_loaded(self, report: LoadReport) -> None:
         """A worker has loaded the model."""
@@ -87,6 +87,10 @@ class ModelMetrics:
     def worker_restarted(self, error: ServingError) -> None:
         """A worker that has ended by this error is started again."""
         self._restarts[cause_of(error)].inc()
+
+    def worker_recycled(self) -> None:
+        """A worker that has served long enough has made room for another one."""
+        self._restarts[RECYCLED].inc()
 
     def watch(
         self,

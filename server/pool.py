@@ -14,6 +14,7 @@ from .messages import LoadFailure, LoadReport, Report
 from .metrics import Metrics, ModelMetrics
 from .queues import RequestQueue
 from .status import WorkerStatus
+from .wear import LASTING, Wear
 from .workers.base import Load, Worker
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Seat:
         self.asked_at = time.monotonic()
         self.started_at = datetime.now(UTC)
         self.memory_bytes = 0
+        self.served = 0
+        self.replaced = False
         self.engine: dict[str, Any] | None = None
         self.error: ServingError | None = None
         self.failing_since: float | None = None
@@ -81,6 +84,7 @@ class WorkerPool:
         seat: Callable[[], tuple[int, Load]],
         recovery_window: float,
         refusal: str,
+        wear: Wear = LASTING,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -92,6 +96,8 @@ class WorkerPool:
         self._seat = seat
         self._window = recovery_window
         self._refusal = refusal
+        self._wear = wear
+        self._replacing: set[asyncio.Task[None]] = set()
         self._clock = clock
         self._sleep = sleep
         self._seats: list[Seat] = []
@@ -226,11 +232,35 @@ class WorkerPool:
             return
         if isinstance(report, LoadReport):
             self._loaded(seat, report)
+        else:
+            seat.served += report.requests
+        if not seat.replaced and (why := self._wear.reason(seat.served, seat.memory_bytes)):
+            self._replace(seat, why)
         self._batcher.idle(worker)
+
+    def _replace(self, seat: Seat, why: str) -> None:
+        """Give up a worker once another one, in a seat of its own, has loaded the model."""
+        seat.replaced = True
+        task = asyncio.get_running_loop().create_task(self._succeed(seat, why))
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
+
+    async def _succeed(self, seat: Seat, why: str) -> None:
+        fresh = self._open()
+        logger.info("%s is replaced by %s: %s", seat.load.name, fresh.load.name, why)
+        try:
+            await asyncio.shield(fresh.outcome)
+        except ServingError as error:
+            logger.warning("%s stays, its successor cannot load the model: %s", seat.load.name, error.explained())
+            await self._close(fresh)
+            seat.served, seat.replaced = 0, False
+            return
+        self._counted.worker_recycled()
+        await self._close(seat)
 
     def _loaded(self, seat: Seat, report: LoadReport) -> None:
         seat.state, seat.error, seat.failing_since, seat.attempts = READY, None, None, 0
-        seat.ready_since = self._clock()
+        seat.ready_since, seat.served = self._clock(), 0
         self._metrics.worker_loaded(seat.load.name, time.monotonic() - seat.asked_at)
         self._counted.worker_loaded(report)
         self.signature = report.signature

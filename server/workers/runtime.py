@@ -154,7 +154,7 @@ class Runtime:
             labels = {"ModelName": self._spec.name, "Level": "Model"}
             ids = ",".join(request.id for request in requests) if self._spec.metric_ids else ""
             emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels, ids),)
-        return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news())
+        return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news(), len(requests))
 
     def _name_sequences(self, count: int) -> None:
         """Tell each client which sequence its request belongs to; it may not have named one itself."""

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from numserve.server.errors import ModelLoadFailed, ResponseTimeout, WorkerDied
 from numserve.server.messages import BatchReport, Emitted, LoadFailure, LoadReport
 from numserve.server.metrics import Metrics, ModelMetrics
+from numserve.server.model_metrics import CAUSES
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -185,7 +187,7 @@ def test_a_restart_is_counted_by_what_ended_the_worker(metrics, model, error, ca
     labels = f'{{model_name="digits",model_version="1.0",cause="{cause}"}}'
     found = samples(metrics, "numserve_worker_restarts_total")
     assert f"numserve_worker_restarts_total{labels} 1.0" in found
-    assert sum(line.endswith(" 0.0") for line in found) == 3
+    assert sum(line.endswith(" 0.0") for line in found) == len(CAUSES) - 1
 
 
 def test_the_first_piece_and_the_load_have_histograms(metrics, model):
@@ -208,3 +210,17 @@ def test_the_docs_have_a_row_for_every_metric(metrics):
     ours = [name for name in families if not name.startswith(("process_", "python_"))]
     assert len(ours) > 30
     assert [name for name in ours if f"`{name}`" not in text] == []
+
+
+async def test_requests_pass_while_many_models_are_exposed(metrics, model):
+    passed = []
+
+    async def request():
+        while True:
+            passed.append(len(passed))
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(request())
+    assert await metrics.exposed(["Requests2XX"]) == metrics.exposition(["Requests2XX"])
+    task.cancel()
+    assert len(passed) > 20

@@ -13,6 +13,7 @@ from numserve.server.messages import (
 )
 from numserve.server.metrics import Metrics
 from numserve.server.pool import DELAYS, WorkerPool
+from numserve.server.wear import Wear
 from numserve.server.workers.base import Load
 
 LOADED = LoadReport(0.1, 1000)
@@ -45,7 +46,7 @@ class Scripted:
 
     def answer(self):
         batch, self.batch = self.batch, None
-        report = BatchReport(0.1, 2000)
+        report = BatchReport(0.1, 2000, requests=len(batch.requests))
         batch.settle([InferenceResponse(200, "", None, {}, r.id.encode()) for r in batch.requests], report)
         self._idle(self, report)
 
@@ -59,7 +60,7 @@ class Scripted:
 class House:
     """A pool of scripted workers, with a clock that only the pool's own waiting moves."""
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, wear: Wear) -> None:
         self.workers: list[Scripted] = []
         self.slept: list[float] = []
         self.now = 0.0
@@ -76,6 +77,7 @@ class House:
             seat=self.seat,
             recovery_window=window,
             refusal="nobody is left",
+            wear=wear,
             clock=lambda: self.now,
             sleep=self.sleep,
         )
@@ -112,13 +114,17 @@ class House:
     def states(self) -> list[str]:
         return [status.state for status in self.pool.statuses()]
 
+    def recycled(self) -> float:
+        text = self.metrics.exposition(["numserve_worker_restarts_total"]).decode()
+        return float(next(line for line in text.splitlines() if 'cause="recycled"' in line).split()[-1])
+
 
 @pytest.fixture
 async def make_house():
     houses = []
 
-    def make(window: float = 300) -> House:
-        houses.append(House(window))
+    def make(window: float = 300, **limits: int) -> House:
+        houses.append(House(window, Wear(**limits)))
         return houses[-1]
 
     yield make
@@ -232,6 +238,50 @@ async def test_a_worker_that_has_served_is_replaced_at_once(house):
         await house.settle()
         house.workers[-1].load()
     assert house.slept == [1, 0, 0, 1]
+
+
+async def serve_one(house, worker):
+    answer = house.ask()
+    await house.settle()
+    worker.answer()
+    await house.settle()
+    return answer.result()
+
+
+async def test_a_worker_that_has_served_enough_is_replaced_once_another_is_there(make_house):
+    house = make_house(requests=2)
+    (old,) = await house.start(1)
+    await serve_one(house, old)
+    assert len(house.workers) == 1
+    await serve_one(house, old)
+    assert len(house.workers) == 2 and house.states() == ["ready", "loading"]
+    await serve_one(house, old)
+    assert len(house.workers) == 2
+    answer = house.ask("in hand")
+    house.workers[1].load()
+    await house.settle()
+    old.answer()
+    await house.settle()
+    assert answer.result().body == b"in hand" and house.states() == ["ready"]
+    assert await serve_one(house, house.workers[1])
+    assert house.recycled() == 1
+
+
+async def test_a_worker_that_uses_too_much_memory_is_replaced(make_house):
+    house = make_house(memory=1500)
+    (old,) = await house.start(1)
+    await serve_one(house, old)
+    assert len(house.workers) == 2
+
+
+async def test_a_worker_stays_whose_successor_cannot_load_the_model(make_house):
+    house = make_house(requests=1)
+    (old,) = await house.start(1)
+    await serve_one(house, old)
+    house.workers[1].cannot_load()
+    await house.settle()
+    assert house.states() == ["ready"] and house.recycled() == 0
+    assert (await serve_one(house, old)).body == b"a"
 
 
 async def test_with_a_window_of_zero_nothing_is_tried_again_and_nobody_waits_in_vain(make_house):

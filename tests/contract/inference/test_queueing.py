@@ -41,6 +41,23 @@ def test_a_request_waits_while_a_worker_comes_back(contract):
     assert contract.json("/predictions/back", {"answer": "here again"}).body == b"here again"
 
 
+def test_workers_that_have_served_enough_are_replaced_without_a_lost_request(contract):
+    contract.model("worn", "steer", maxRequestsPerWorker=20)
+
+    def pids():
+        return {worker["pid"] for worker in contract.management("GET", "/models/worn").json()[0]["workers"]}
+
+    first = pids()
+    answers = contract.at_once(*[lambda: contract.json("/predictions/worn", {"answer": "fine"})] * 30)
+    assert {answer.status for answer in answers} == {200}
+
+    def replaced():
+        assert contract.json("/predictions/worn", {"answer": "fine"}).status == 200
+        return len(pids()) == 1 and not first & pids()
+
+    contract.eventually(replaced)
+
+
 def test_a_client_timeout_is_answered(contract, deviates):
     contract.model("hasty", "steer", clientTimeoutInMills=200)
     began = time.monotonic()
