@@ -127,7 +127,7 @@ def test_what_is_said_of_every_box_is_torchvisions(detectors: Any, torch: Any) -
 
 
 def test_what_is_found_is_torchvisions(detectors: Any, torch: Any) -> None:
-    """Each found box has its like, but for a pair whose scores are equal but for rounding: either may drop the other."""
+    """Each found box has its like, but for a pair of nearly equal scores: either may drop the other."""
     theirs, ours = detectors
     with torch.no_grad(), engine.no_grad():
         wanted = theirs(pictures(torch))
