@@ -196,7 +196,18 @@ class Metrics:
 
     def exposition(self, names: Collection[str] = ()) -> bytes:
         """All metrics in the text format 0.0.4, or only the samples named."""
-        return render([*self.theirs.collectors(), *self._handlers.collectors(), *self._collectors], names)
+        return render(self._families(), names)
+
+    async def exposed(self, names: Collection[str] = ()) -> bytes:
+        """The same, a family at a time: with many models it takes a while, and requests pass in between."""
+        pieces = []
+        for family in self._families():
+            pieces.append(render([family], names))
+            await asyncio.sleep(0)
+        return b"".join(pieces)
+
+    def _families(self) -> list[Collector]:
+        return [*self.theirs.collectors(), *self._handlers.collectors(), *self._collectors]
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> PlainCounter:
         return self._keep(PlainCounter(name, text, labels))

@@ -19,7 +19,7 @@ def metrics_app(metrics: Metrics, secured: bool = False) -> App:
 
     async def scrape(request: Request) -> Response:
         await metrics.measure_workers()
-        text = metrics.exposition(request.query_params.getlist("name[]"))
+        text = await metrics.exposed(request.query_params.getlist("name[]"))
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     described = operation("metrics", "Every metric in Prometheus's text format", PARAMETERS)

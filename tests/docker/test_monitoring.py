@@ -45,6 +45,7 @@ def known() -> set[str]:
     gauges = ("queue_depth", "queue_capacity", "requests_in_flight", "model_ready")
     metrics.prediction_answered("m", "1.0", 200)
     model.rejected("queue_full")
+    model.first_piece(0.1)
     metrics.memory.labels("m", "1.0", "9000").set(1)
     model.watch(dict.fromkeys(gauges, float), {"ready": float}, dict)
     families = text_string_to_metric_families(metrics.exposition().decode())
