@@ -143,8 +143,10 @@ class Settings(BaseSettings):
     default_workers_per_model: int = Field(
         0, ge=0, description="workers of a model that does not say; 0 = one per core at start, none by API"
     )
-    default_response_timeout: float = Field(120, gt=0, description="seconds a batch may take")
-    default_startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load its model")
+    default_response_timeout: float = Field(120, gt=0, lt=1 << 31, description="seconds a batch may take")
+    default_startup_timeout: float = Field(
+        120, gt=0, lt=1 << 31, description="seconds a worker may take to load its model"
+    )
     drain_delay: float = Field(
         0, ge=0, description="seconds in which a server that stops still accepts, but says that it is not ready"
     )

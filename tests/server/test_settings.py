@@ -198,6 +198,8 @@ def test_no_key_is_served_and_unserved():
         ("allowed_urls=(", "is no regular expression"),
         ("models=[1]", "expected JSON such as"),
         ("service_envelope=soap", "'kservev2'"),
+        ("default_response_timeout=1e99", "default_response_timeout = '1e99' .*: Input should be less than 2147483648"),
+        ("default_startup_timeout=inf", "Input should be less than 2147483648"),
         ("metrics_mode=statsd", "'prometheus', 'log' or 'legacy'"),
         ("model_store=$$NO_SUCH_VARIABLE$$", "Invalid Environment Variable NO_SUCH_VARIABLE"),
     ],
