@@ -19,6 +19,7 @@ import re
 import shutil
 import signal
 import site
+import stat
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -67,10 +68,11 @@ class Environments:
     def _claim(self) -> None:
         """Make the folder; whoever could write there could have a model run what they like."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = self._root.stat()
-        if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        root = self._root.resolve()
+        ours = root.stat().st_uid == os.getuid() and not root.stat().st_mode & 0o022
+        if not ours or any(map(_replaceable, root.parents)):
             raise ServingError(
-                f"{self._root} belongs to another user, or others may write to it",
+                f"{self._root} belongs to another user, or others may write to it or replace it",
                 "model_environments must be a folder of the server's own user, with mode 0700",
             )
 
@@ -137,6 +139,13 @@ class Environments:
                 raise
         if code:
             raise EnvironmentFailed(failure, _end_of(log))
+
+
+def _replaceable(parent: Path) -> bool:
+    """Whether another user could put something else in the place of what lies in a folder."""
+    found = parent.stat()
+    open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    return bool(open_to_all) or found.st_uid not in (0, os.getuid())
 
 
 def key_of(model_dir: Path, requirements: str) -> str:

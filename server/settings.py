@@ -267,8 +267,10 @@ class Settings(BaseSettings):
     @property
     def environments(self) -> Path:
         """Where the packages of models are installed: in a folder of the user's own that outlives the server."""
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        return self.model_environments or Path(cache, "numserve", "environments")
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+        if not cache.is_absolute():  # a user without a home
+            cache = self.temp_dir / f"numserve-cache-{os.getuid()}"
+        return self.model_environments or cache / "numserve" / "environments"
 
     @property
     def restored(self) -> bool:

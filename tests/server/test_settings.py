@@ -411,3 +411,16 @@ def test_a_variable_of_its_own_switches_the_open_inference_protocol(config, monk
     if variable is not None:
         monkeypatch.setenv("TS_OPEN_INFERENCE_PROTOCOL", variable)
     assert Settings.load(ts_config=config("ts_open_inference_protocol=false\n")).ts_open_inference_protocol is on
+
+
+def test_environments_lie_in_the_users_cache_unless_told(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert Settings.load().environments == Path("/home/somebody/.cache/numserve/environments")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert Settings.load().environments == Path("/cache/numserve/environments")
+    assert Settings.load(model_environments=Path("/told")).environments == Path("/told")
+    monkeypatch.setenv("XDG_CACHE_HOME", "no/path")
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: 7)
+    assert Settings.load(temp_dir=tmp_path).environments == tmp_path / "numserve-cache-7" / "numserve" / "environments"

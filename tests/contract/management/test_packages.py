@@ -176,11 +176,13 @@ async def test_what_a_crash_has_left_is_removed_unless_somebody_is_at_it(tmp_pat
 
 
 async def test_a_folder_that_others_may_write_to_is_refused(tmp_path, model_dir):
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root").chmod(0o777)
+    for folder in ("root", "parent"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder).chmod(0o777)
 
-    with pytest.raises(ServingError, match="others may write to it"):
-        await Environments(tmp_path / "root", 60).python_for("m", model_dir, "needs.txt")
+    for root in ("root", "parent/own"):
+        with pytest.raises(ServingError, match="others may write to it or replace it"):
+            await Environments(tmp_path / root, 60).python_for("m", model_dir, "needs.txt")
 
 
 def test_what_would_be_installed_names_the_environment(tmp_path, model_dir):
