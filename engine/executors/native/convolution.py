@@ -10,6 +10,7 @@ import numpy as np
 from ...dtype import Array
 from ...graph.memory import aligned
 from ...graph.plan import Step
+from ...sharing import LARGE
 from . import winograd
 from .copies import copy_of
 from .images import Images
@@ -54,13 +55,16 @@ def gemm_candidates(step: Step, shop: Shop) -> Candidates:
 
 
 def _cuts(step: Step, shop: Shop) -> dict[str, tuple[int, int, int]]:
-    """Ways to cut the work: (widest panel, pixels a unit takes, panels it takes; 0 is all)."""
-    pixels = step.output.size // step.output.shape[-1]
+    """Ways to cut the work: (widest panel, pixels a unit takes, panels it takes; 0 is all).
+
+    Large weights are packed in panels of one width, which the programs for all batches share.
+    """
+    pixels, large = step.output.size // step.output.shape[-1], constant(step, 1).nbytes >= LARGE
+    widest = max(1, shop.library.max_vectors - 1) if large else shop.widest(pixels)
     if pixels == 1:
-        return {"stream": (shop.library.max_vectors, 1, 1)}
+        return {"stream": (widest, 1, 1)}
     low = optional(step, 4) if step.op == "conv_nhwc" else None
     per_thread = -(-pixels // shop.threads)
-    widest = shop.widest(pixels)
     row_bytes = 4 * array(step, 1).shape[-2] * (9 if step.op == "conv_nhwc" and array(step, 1).shape[0] > 1 else 1)
     near = max(28, min(per_thread, L2_BYTES // 4 // row_bytes // 28 * 28))
     cuts = {
@@ -71,7 +75,8 @@ def _cuts(step: Step, shop: Shop) -> dict[str, tuple[int, int, int]]:
         cuts[f"direct rows {min(per_thread, 224)}"] = (widest, min(per_thread, 224), 0)
     else:
         cuts["direct panels"] = (widest, pixels, 1)
-        cuts["direct narrow panels"] = (2, pixels, 1)
+        if not large:
+            cuts["direct narrow panels"] = (2, pixels, 1)
         cuts["direct halves"] = (widest, max(28, -(-pixels // 2)), 1)
     return cuts if shop.threads > 1 or low is not None else {k: v for k, v in cuts.items() if k != "direct halves"}
 

@@ -15,6 +15,7 @@ from numserve.engine.graph.interpret import interpret
 from numserve.engine.graph.ir import Extent, Graph, Node, Value
 from numserve.engine.graph.plan import Plan, plan
 from numserve.engine.ops import PRIMITIVES
+from numserve.engine.sharing import LARGE
 
 from .steps import VARIANTS, Step, random
 
@@ -136,6 +137,19 @@ def test_weights_are_packed_once_for_all_batches(graph: Graph) -> None:
     programs = [executor.compile(plan(graph, batch), choices) for batch in (2, 2)]
     heads = [p.units[-1].run.works[0].arguments.weights for p in programs if isinstance(p.units[-1].run, Segment)]
     assert len(heads) == 2 and len(set(heads)) == 1
+
+
+def test_large_weights_are_packed_in_one_way_alone() -> None:
+    constants = {"w": random(1, 1024, 1 + LARGE // 4096), "b": random(2, 1 + LARGE // 4096)}
+    x, out = _value("x", N, 1024), _value("out", N, 1 + LARGE // 4096)
+    weights = [_value(name, *array.shape) for name, array in constants.items()]
+    node = Node("gemm", (x, *weights, None), (out,), {"activation": ""})
+    graph, executor = Graph((x,), (out,), (node,), constants), NativeExecutor()
+
+    programs = [executor.compile(plan(graph, batch)) for batch in (1, 4, 9, 40)]
+    packed = [unit.run.works[0].cold[0] for program in programs for unit in program.units]  # type: ignore[attr-defined]
+
+    assert len(packed) == 4 and all(np.shares_memory(packed[0], other) for other in packed)
 
 
 def test_an_input_that_is_copied_to_two_places_is_copied_to_both() -> None:
