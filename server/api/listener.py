@@ -85,8 +85,10 @@ class Listener:
             self._access_log.note(_client(scope), _request(scope), sent, time.perf_counter() - began, exchange)
 
     def _goes_on(self, scope: Scope) -> bool:
-        """Whether the client may use the connection again, which TorchServe tells even those who asked to close."""
-        closing = any(name == b"connection" and b"close" in value.lower() for name, value in scope["headers"])
+        """Whether the client may use the connection again: not after it asked for an upgrade, as it may speak otherwise
+        from then on. TorchServe says yes even to those who asked to close."""
+        said = [value.lower() for name, value in scope["headers"] if name == b"connection"]
+        closing = any(b"close" in value or b"upgrade" in value for value in said)
         return scope["http_version"] == "1.1" and not closing and not self._stopping()
 
     def _dress(self, headers: Headers, identity: str, keep: bool) -> Headers:
