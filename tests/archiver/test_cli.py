@@ -68,7 +68,15 @@ def test_a_missing_flag_is_a_usage_error(project: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--nonsense"], ["nonsense"], ["--model-nam", "x"], [*PACK, "--runtime", "ruby"], [*PACK, "--archive-format", "rar"], []]
+    "arguments",
+    [
+        ["--nonsense"],
+        ["nonsense"],
+        ["--model-nam", "x"],
+        [*PACK, "--runtime", "ruby"],
+        [*PACK, "--archive-format", "rar"],
+        [],
+    ],
 )
 def test_other_usage_errors(project: Path, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
