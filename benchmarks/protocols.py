@@ -20,7 +20,11 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import psutil
-from serving import Row, archive, cpu_name, measure, serving
+from numserve.server.bench import Point
+from numserve.server.bench.point import Record, Spent, summarize
+from numserve.server.bench.report import machine
+from numserve.server.bench.table import milliseconds
+from serving import archive, measure, serving
 
 HANDLER = "def handle(rows, context):\n    return rows and [bytes(next(iter(row.values()))) for row in rows]\n"
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
@@ -35,14 +39,14 @@ def field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
-async def by_http(addresses: dict[str, str], body: bytes, clients: int, seconds: float) -> Row:
+async def by_http(addresses: dict[str, str], body: bytes, clients: int, seconds: float) -> Point:
     head = f"PUT /predictions/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     return await measure(addresses["inference"], head.encode() + body, clients, seconds)
 
 
-async def by_grpc(addresses: dict[str, str], body: bytes, clients: int, seconds: float) -> Row:
+async def by_grpc(addresses: dict[str, str], body: bytes, clients: int, seconds: float) -> Point:
     request = field(1, b"echo") + field(3, field(1, b"data") + field(2, body))
-    latencies: list[float] = []
+    record = Record()
     began = time.perf_counter()
     async with grpc.aio.insecure_channel(addresses["grpc_inference"]) as channel:
         predict = channel.unary_unary(PREDICTIONS)
@@ -51,10 +55,10 @@ async def by_grpc(addresses: dict[str, str], body: bytes, clients: int, seconds:
             while (sent := time.perf_counter()) < began + seconds:
                 answer = await predict(request)
                 assert len(answer) > len(body)
-                latencies.append(time.perf_counter() - sent)
+                record.answered(200, time.perf_counter() - sent)
 
         await asyncio.gather(*(client() for _ in range(clients)))
-    return Row(clients, len(latencies), 0, time.perf_counter() - began, latencies)
+    return summarize("closed", clients, None, record, time.perf_counter() - began, 0, Spent())
 
 
 PROTOCOLS = {"HTTP": by_http, "gRPC": by_grpc}
@@ -72,7 +76,9 @@ def main() -> None:
         store.mkdir()
         (work / "handler.py").write_text(HANDLER)
         archive(store, "echo", "--handler", work / "handler.py")
-        print(f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, grpcio {grpc.__version__}\n")
+        print(
+            f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}, grpcio {grpc.__version__}\n"
+        )
         print(
             "| bytes | clients | protocol | requests/s | p50 ms | p99 ms | server µs |\n|---|---|---|---|---|---|---|"
         )
@@ -88,18 +94,22 @@ def compare(
     addresses: dict[str, str], server: psutil.Process, body: bytes, clients: int, rounds: int, seconds: float
 ) -> list[str]:
     """A line for each protocol: the best of its rounds, each figure by itself."""
-    runs: dict[str, list[tuple[Row, float]]] = {name: [] for name in PROTOCOLS}
+    runs: dict[str, list[tuple[Point, float]]] = {name: [] for name in PROTOCOLS}
     for _ in range(rounds):
         for name, run in PROTOCOLS.items():
             before = sum(server.cpu_times()[:2])
             row = asyncio.run(run(addresses, body, clients, seconds))
             runs[name].append((row, (sum(server.cpu_times()[:2]) - before) / row.answered))
     return [
-        f"| {len(body)} | {clients} | {name} | {max(row.answered / row.seconds for row, _ in found):.0f} | "
-        f"{min(row.at(0.5) for row, _ in found):.2f} | {min(row.at(0.99) for row, _ in found):.2f} | "
-        f"{min(cpu for _, cpu in found) * 1e6:.0f} |"
+        f"| {len(body)} | {clients} | {name} | {max(point.throughput for point, _ in found):.0f} | "
+        f"{least(found, 'p50')} | {least(found, 'p99')} | {min(cpu for _, cpu in found) * 1e6:.0f} |"
         for name, found in runs.items()
     ]
+
+
+def least(found: list[tuple[Point, float]], share: str) -> str:
+    """The least of the rounds, in milliseconds."""
+    return milliseconds(min(point.latency[share] or 0 for point, _ in found))
 
 
 def _command(process: psutil.Process) -> list[str]:

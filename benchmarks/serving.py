@@ -17,12 +17,15 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from numserve.server.bench import Load, Point, Target, bench
+from numserve.server.bench.connections import Door
+from numserve.server.bench.report import machine
+from numserve.server.bench.table import milliseconds
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "examples" / "digits"
@@ -32,22 +35,6 @@ ECHO = "def handle(rows, context):\n    return rows and [bytes(row['body']) for 
 RESNET = "from numserve.engine.models.resnet import BasicBlock, ResNet\n\n\nclass Model(ResNet):\n" + (
     "    def __init__(self):\n        super().__init__(BasicBlock, [2, 2, 2, 2])\n"
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one run with so many clients showed; times in seconds."""
-
-    clients: int
-    answered: int
-    failed: int
-    seconds: float
-    latencies: list[float]
-
-    def at(self, share: float) -> float:
-        """The latency that this share of the answers did not exceed, in milliseconds."""
-        ordered = sorted(self.latencies)
-        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def archive(store: Path, name: str, *arguments: str | Path) -> None:
@@ -113,38 +100,11 @@ def serving(work: Path, store: Path, of_grpc: str = "enable_grpc=false\n") -> It
         numserve("--stop")
 
 
-async def client(address: str, request: bytes, until: float, latencies: list[float]) -> int:
-    """Send the request over one connection again and again; gives how many answers were not 200."""
+async def measure(address: str, request: bytes, clients: int, seconds: float, warmup: float = 0) -> Point:
+    """One point of a closed loop, by the generator of `numserve bench`."""
     parts = urlsplit(address)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    failed = 0
-    while (sent := time.perf_counter()) < until:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.split(b":")[1]))
-        latencies.append(time.perf_counter() - sent)
-        if b" 200" not in head[:13]:
-            failed += 1
-            break
-    writer.close()
-    await writer.wait_closed()
-    return failed
-
-
-async def measure(address: str, request: bytes, clients: int, seconds: float) -> Row:
-    latencies: list[float] = []
-    began = time.perf_counter()
-    runs = (client(address, request, began + seconds, latencies) for _ in range(clients))
-    failed = sum(await asyncio.gather(*runs))
-    return Row(clients, len(latencies) - failed, failed, time.perf_counter() - began, latencies)
-
-
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+    target = Target(Door(parts.hostname or "", parts.port), [request])
+    return [point async for point in bench(target, [Load(clients, seconds=seconds, warmup=warmup)])][0]
 
 
 def main() -> None:
@@ -157,24 +117,20 @@ def main() -> None:
         work, store = Path(folder), Path(folder) / "store"
         store.mkdir()
         bodies = {name: MODELS[name](work, store) for name in given.models}
-        print(f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, {given.seconds:g} s a row\n")
+        about = f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        print(f"{about}, {given.seconds:g} s a row\n")
         print("| model | clients | requests/s | p50 ms | p99 ms | not 200 |\n|---|---|---|---|---|---|")
         with serving(work, store) as addresses:
             address = addresses["inference"]
             for name, body in bodies.items():
                 head = f"PUT /predictions/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
                 request = head.encode() + body
-                asyncio.run(measure(address, request, 1, min(1, given.seconds)))
                 for clients in given.clients:
-                    row = asyncio.run(measure(address, request, clients, given.seconds))
-                    cells = (
-                        name,
-                        clients,
-                        f"{row.answered / row.seconds:.0f}",
-                        f"{row.at(0.5):.2f}",
-                        f"{row.at(0.99):.2f}",
+                    point = asyncio.run(measure(address, request, clients, given.seconds, min(1, given.seconds)))
+                    latency = (milliseconds(point.latency[share]) for share in ("p50", "p99"))
+                    print(
+                        f"| {name} | {clients} | {point.throughput:.0f} |", " | ".join(latency), f"| {point.failed} |"
                     )
-                    print("|", *(f"{cell} |" for cell in cells), f"{row.failed} |")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from serving import BIN, archive, cpu_name, measure, serving
+from numserve.server.bench.report import machine
+from serving import BIN, archive, measure, serving
 
 ECHO = "def handle(rows, context):\n    return rows and [bytes(next(iter(row.values()))) for row in rows]\n"
 CONFIG = "enable_grpc=false\nenable_model_api=true\n"
@@ -64,8 +65,9 @@ def main() -> None:
                 for label, path in paths.items():
                     head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1024\r\n\r\n"
                     request = head.encode() + os.urandom(1024)
-                    found[label].append(asyncio.run(measure(addresses["inference"], request, 1, given.seconds)).at(0.5))
-    print(f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+                    point = asyncio.run(measure(addresses["inference"], request, 1, given.seconds))
+                    found[label].append(1000 * (point.latency["p50"] or 0))
+    print(f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| | p50 ms | ratio |\n|---|---:|---:|")
     plain = min(found["a prediction"])
     for label, rounds in found.items():
