@@ -76,9 +76,8 @@ def main() -> None:
         store.mkdir()
         (work / "handler.py").write_text(HANDLER)
         archive(store, "echo", "--handler", work / "handler.py")
-        print(
-            f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}, grpcio {grpc.__version__}\n"
-        )
+        about = f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        print(f"{about}, grpcio {grpc.__version__}\n")
         print(
             "| bytes | clients | protocol | requests/s | p50 ms | p99 ms | server µs |\n|---|---|---|---|---|---|---|"
         )
