@@ -49,17 +49,21 @@ def next_worker(control: socket.socket) -> Order | None:
 
 
 def fork() -> int:
-    """0 in a new process, which our parent is the parent of; here its number, or an errno, negative."""
+    """0 in a new process, which leads a session and has our parent for its own; here its number, or an errno,
+    negative."""
     reading, writing = os.pipe()
     between = _fork()
     if between == 0:
         number = _fork()
-        if number == 0:
-            os.close(reading)
-            os.close(writing)
-            return 0
-        os.write(writing, pack_number(number))
-        os._exit(0)
+        if number < 0:
+            os.write(writing, pack_number(number))
+        if number:
+            os._exit(0)
+        os.close(reading)
+        os.setsid()  # before anybody knows our number, by which the whole session is signalled
+        os.write(writing, pack_number(os.getpid()))
+        os.close(writing)
+        return 0
     os.close(writing)
     with open(reading, "rb") as pipe:
         said = pipe.read()
@@ -77,8 +81,7 @@ def _fork() -> int:
 
 
 def become(order: Order) -> None:
-    """Give this process what a started one has: a session of its own, its folder, environment and output."""
-    os.setsid()
+    """Give this process what a started one has: its folder, environment and output."""
     for stream in (1, 2):
         os.dup2(order.output, stream)
     os.close(order.output)

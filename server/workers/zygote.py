@@ -70,7 +70,6 @@ class Zygote:
         Raises: OSError
         """
         self.environment = {**environment, **dict.fromkeys(THREAD_VARIABLES, "1")}
-        _adopt_orphans()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ExitStack() as undo, theirs:
             undo.callback(self._control.close)
@@ -106,6 +105,7 @@ class Zygote:
 
         Raises: OSError
         """
+        adopt_orphans(True)
         here = self.environment
         changes: dict[str, str | None] = {n: value for n, value in environment.items() if here.get(n) != value}
         changes |= dict.fromkeys(here.keys() - environment.keys())
@@ -169,6 +169,6 @@ FORKS = Forks()
 """Those of this process."""
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of what our children's children leave behind."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def adopt_orphans(wanted: bool) -> None:
+    """Be, or be not, the parent of what our children's children leave behind."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)

@@ -18,6 +18,7 @@ from numserve.server.logs import AccessLog
 from numserve.server.metrics import Metrics
 from numserve.server.registry import ModelRegistry, Registration
 from numserve.server.settings import Settings
+from numserve.server.workers.zygote import adopt_orphans
 
 ECHO = """
     def handle(data, context):
@@ -70,6 +71,13 @@ class Client:
     async def register(self, **registration: Any) -> Any:
         """Register a model as the start-up does."""
         return await self.registry.register(Registration(**registration))
+
+
+@pytest.fixture(autouse=True)
+def orphans_are_nobodys():
+    """No test inherits what the processes of another one leave behind, as a server does that forks workers."""
+    yield
+    adopt_orphans(False)
 
 
 @pytest.fixture

@@ -318,9 +318,7 @@ async def test_a_worker_does_not_outlive_the_server(tmp_path):
 import asyncio
 from numserve.server.messages import ModelSpec
 from numserve.server.workers.base import Load
-from numserve.server.workers.environment import environment_of
 from numserve.server.workers.process import ProcessWorker
-from numserve.server.workers.zygote import FORKS
 async def main():
     worker = ProcessWorker()
     load = Load(ModelSpec("m", "1.0", {str(tmp_path)!r}, "handler"), "W")
