@@ -15,7 +15,12 @@ class EventLoop:
         self._runner = asyncio.Runner()
 
     def __del__(self) -> None:
-        self._runner.close()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._runner.close()
+        else:  # we are collected while another loop runs in this thread, beside which ours cannot run any more
+            self._runner.get_loop().close()
 
     def plain(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         """The function as one that returns when its result is there; tasks it has left live on until the next call."""
