@@ -100,13 +100,13 @@ class BaseHandler:
     @timed
     def preprocess(self, data: Any) -> Any:
         """Turn the rows into the model's input: here, lists of numbers into a tensor."""
-        return self.library.as_tensor(data, device=self.device)
+        return self.library.as_tensor(data, device=self._place)
 
     @timed
     def inference(self, data: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the model, without keeping what gradients would need."""
         with self.library.inference_mode():
-            return self.fast_path(data.to(self.device), *args, **kwargs)
+            return self.fast_path(data.to(self._place), *args, **kwargs)
 
     def example_inputs(self) -> tuple[Any, ...]:
         """Inputs like those the model will get, where the handler knows before the first request; here it does not."""
@@ -149,6 +149,11 @@ class BaseHandler:
     def describe_handle(self) -> Any:
         """What a customised description of the model says; nothing here."""
         return None
+
+    @property
+    def _place(self) -> str:
+        """The device by its name, which every library knows."""
+        return str(self.device or "cpu")
 
     def get_device(self) -> Any:
         """Where the model computes."""
