@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -13,14 +14,7 @@ class EventLoop:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
-
-    def __del__(self) -> None:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self._runner.close()
-        else:  # we are collected while another loop runs in this thread, beside which ours cannot run any more
-            self._runner.get_loop().close()
+        weakref.finalize(self, _close, self._runner)  # which keeps the runner whole until then
 
     def plain(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         """The function as one that returns when its result is there; tasks it has left live on until the next call."""
@@ -30,6 +24,15 @@ class EventLoop:
             return self._runner.run(_awaited(function, args))
 
         return waiting
+
+
+def _close(runner: asyncio.Runner) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        runner.close()
+    else:  # another loop runs in this thread, beside which this one cannot run any more
+        runner.get_loop().close()
 
 
 async def _awaited(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:

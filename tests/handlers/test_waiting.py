@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import warnings
+import weakref
 
 from numserve.handlers.waiting import EventLoop
 
@@ -36,6 +37,21 @@ def test_it_may_be_collected_while_another_loop_runs() -> None:
         warnings.simplefilter("error")
         asyncio.run(collect())
     assert loop.is_closed()
+
+
+def test_it_may_be_part_of_a_circle() -> None:
+    for _ in range(50):
+        waiter = EventLoop()
+        ask = waiter.plain(loop_of)
+        loop = ask()
+        circle = [waiter, ask, loop]
+        circle.append(circle)
+        left = weakref.ref(loop)
+        del waiter, ask, loop, circle
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gc.collect()
+    assert left() is None
 
 
 def test_one_that_never_ran_leaves_nothing() -> None:
