@@ -164,6 +164,16 @@ class Contract:
             assert time.monotonic() < until, "waited in vain"
             time.sleep(0.02)
 
+    def lines(self, file: str, text: str) -> list[str]:
+        """The lines of a file in logs/ that hold `text`, once there is one."""
+        path = self.server.folder / "logs" / file
+
+        def found() -> list[str]:
+            return [line for line in path.read_text().splitlines() if text in line] if path.is_file() else []
+
+        self.eventually(lambda: bool(found()))
+        return found()
+
 
 def _server_class() -> Any:
     """tests/conftest.py's Server, which fixtures of a test cannot share among modules."""

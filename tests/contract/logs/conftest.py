@@ -19,16 +19,6 @@ class Logging:
         self.folder = contract.server.folder / "logs"
         contract.model("talks", handler=str(HERE / "handlers" / "talks"))
 
-    def lines(self, file: str, text: str) -> list[str]:
-        """The lines of a file that hold `text`, once there is one."""
-        path = self.folder / file
-
-        def found() -> list[str]:
-            return [line for line in path.read_text().splitlines() if text in line] if path.is_file() else []
-
-        self.contract.eventually(lambda: bool(found()))
-        return found()
-
 
 @pytest.fixture(scope="module")
 def text(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:

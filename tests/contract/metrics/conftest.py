@@ -44,16 +44,6 @@ class Measured:
         assert len(found) < 2, found
         return float(found[0].rsplit(" ", 1)[1]) if found else None
 
-    def lines(self, file: str, text: str) -> list[str]:
-        """The lines of a log file that hold `text`, once there is one."""
-        path = self.logs / file
-
-        def found() -> list[str]:
-            return [line for line in path.read_text().splitlines() if text in line] if path.is_file() else []
-
-        self.contract.eventually(lambda: bool(found()))
-        return found()
-
 
 Measuring = Callable[[str, str], AbstractContextManager[Measured]]
 

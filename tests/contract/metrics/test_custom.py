@@ -71,7 +71,7 @@ def test_a_metric_may_be_made_first_and_has_just_its_own_labels(scraped):
 )
 def test_a_value_that_cannot_be_is_logged_and_dropped(scraped, order, problem):
     scraped.measure(order)
-    [line] = scraped.lines("model_log.log", problem)[:1]
+    [line] = scraped.contract.lines("model_log.log", problem)[:1]
     assert "the value is dropped" in line
     assert order[1][0] not in scraped.scrape(order[1][0])
 
@@ -117,7 +117,7 @@ def test_a_handler_finds_what_is_declared(declared):
 def test_what_is_not_declared_is_dropped_and_named(declared):
     declared.measure(["add_counter", ["Undeclared", 1], {}])
     assert "Undeclared" not in declared.scrape()
-    [line] = declared.lines("ts_log.log", "metric Undeclared of a handler is dropped")
+    [line] = declared.contract.lines("ts_log.log", "metric Undeclared of a handler is dropped")
     assert line.endswith("metrics_config does not declare it, and model_metrics_auto_detect is off")
 
 
@@ -136,7 +136,7 @@ def test_a_frontend_metric_is_of_the_type_that_it_is_declared_with(declared):
 
 
 def test_what_the_server_does_not_measure_is_named(declared):
-    assert declared.lines("ts_log.log", "ts_metrics: Mine is nothing that the server measures")
+    assert declared.contract.lines("ts_log.log", "ts_metrics: Mine is nothing that the server measures")
     assert "Mine" not in declared.scrape()
 
 

@@ -198,8 +198,7 @@ def test_the_description_says_so(spell):
 def test_a_missing_criterion_is_named(contract):
     name = contract.model("too_few_criteria", "few", continuousBatching=True)
     assert contract.json(f"/predictions/{name}", {}).status == 503
-    log = (contract.server.folder / "logs" / "model_log.log").read_text()
-    assert "context.stopping_criteria has 1 criteria, and none for request 0 of the batch" in log
+    contract.lines("model_log.log", "context.stopping_criteria has 1 criteria, and none for request 0 of the batch")
 
 
 class TestWithSequences:

@@ -243,8 +243,7 @@ def test_a_client_that_leaves_calls_off_what_has_not_begun(flows, tmp_path):
     connection.request("POST", f"/wfpredict/{name}", b"")
     flows.contract.eventually(lambda: (tmp_path / "count").is_file())
     connection.close()
-    log = flows.contract.server.folder / "logs" / "access_log.log"
-    flows.contract.eventually(lambda: f'/wfpredict/{name} HTTP/1.1" 499 ' in log.read_text())
+    flows.contract.lines("access_log.log", f'/wfpredict/{name} HTTP/1.1" 499 ')
     flows.contract.eventually(
         lambda: flows.manage("GET", f"/models/{name}__count").json()[0]["jobQueueStatus"]["pendingRequests"] == 0
     )
@@ -258,10 +257,7 @@ def test_workflows_are_counted_and_logged(flows):
     labels = f'{{workflow_name="{name}",outcome="failed"}}'
     assert f"numserve_workflow_duration_seconds_count{labels} 1.0" in text
     assert f'ts_inference_requests_total{{model_name="{name}__refuse"' in text
-    log = flows.contract.server.folder / "logs" / "access_log.log"
-    line = f'"POST /wfpredict/{name} HTTP/1.1" 415'
-    flows.contract.eventually(lambda: line in log.read_text())
-    [found] = [each for each in log.read_text().splitlines() if line in each]
+    [found] = flows.contract.lines("access_log.log", f'"POST /wfpredict/{name} HTTP/1.1" 415')
     assert f"id={answer['x-request-id']} model={name} " in found
 
 
