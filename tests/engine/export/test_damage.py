@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import resource
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from numserve.engine import FormatError, export
+from numserve.engine import export
 
+from ..damage import survive
 from .archives import RESULTS, path_of, records_of, written
 
 VALUES = [
@@ -32,7 +31,6 @@ VALUES = [
     {},
     [[]],
 ]
-GROWTH = 400 << 10  # kilobytes that the process may grow by
 ARCHIVES = {name: records_of(path_of(name)) for name in RESULTS}
 
 
@@ -73,21 +71,7 @@ def damaged(dice: random.Random) -> dict[str, bytes]:
 
 
 def run(count: int, seed: str, path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    dice = random.Random(seed)
-    outcomes = {"loaded": 0, "refused": 0}
-    for _ in range(count):
-        written(path, damaged(dice))
-        start = time.process_time()
-        try:
-            export.load(path)
-            outcomes["loaded"] += 1
-        except FormatError as error:
-            assert str(error).isprintable()
-            outcomes["refused"] += 1
-        assert time.process_time() - start < 10
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
-    assert min(outcomes.values()) > count // 50
+    survive(count, seed, lambda dice: written(path, damaged(dice)), export.load)
 
 
 def test_a_thousand_damaged_archives(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from numserve.engine import (
     ones,
 )
 
-from .archives import RESULTS, changed, path_of, records_of, same, written
+from ..alike import same
+from .archives import RESULTS, changed, path_of, records_of, written
 
 PLANNED = ["attention", "attention_decomposed", "convolutions", "convolutions_decomposed", "recurrent"]
 

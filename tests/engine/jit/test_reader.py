@@ -10,7 +10,8 @@ import pytest
 from numserve.engine import MissingOperatorsError, ScriptError, Tensor, formats, jit, no_grad, ones, tensor
 from numserve.engine.compiled import compile_module
 
-from .archives import RESULTS, body, path_of, program, same
+from ..alike import same
+from .archives import RESULTS, body, path_of, program
 
 NETWORKS = [name for name in RESULTS if name.endswith(("_traced", "_scripted", "_frozen"))]
 

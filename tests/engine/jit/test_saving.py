@@ -12,7 +12,8 @@ from numserve.engine.graph import CaptureError
 from numserve.engine.jit.rules import NOT_WRITTEN, RULES
 from numserve.engine.ops import PRIMITIVES, lowered
 
-from .archives import RESULTS, Nested, nested, path_of, same
+from ..alike import same
+from .archives import RESULTS, Nested, nested, path_of
 
 
 def normal(*size: int) -> Tensor:

@@ -20,7 +20,8 @@ from numserve.engine.jit.rules import NOT_WRITTEN  # noqa: E402
 from numserve.engine.jit.tracing import program_of  # noqa: E402
 from numserve.engine.ops import PRIMITIVES, lowered  # noqa: E402
 
-from .archives import RESULTS, Nested, nested, path_of, same  # noqa: E402
+from ..alike import same  # noqa: E402
+from .archives import RESULTS, Nested, nested, path_of  # noqa: E402
 
 ONE_OF_EACH = {"alexnet", "densenet121", "mobilenet_v2", "resnet18", "resnext50_32x4d", "squeezenet1_0", "vgg11_bn"}
 WHOLE = [

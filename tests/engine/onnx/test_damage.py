@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import random
-import resource
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numserve.engine import EngineError, FormatError, Tensor
 from numserve.engine.onnx import read
 
+from ..damage import bounded_memory, cut, flip, overwriting, remove
 from .made import DATA, unpacked
 
 FILES = ["pictures", "words", "series_legacy", "looped", "opset7", "opset10", "resized"]
 EXPECTED = np.load(DATA / "expected.npz")
-Change = Callable[[bytearray, random.Random], bytearray]
 LONGEST = 5.0
-GROWTH = 400 << 10  # kilobytes that the process may grow by
-
-
-def cut(content: bytearray, chance: random.Random) -> bytearray:
-    return content[: chance.randrange(len(content))]
-
-
-def flip(content: bytearray, chance: random.Random) -> bytearray:
-    for _ in range(chance.randrange(1, 4)):
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-    return content
-
-
-def overwrite(content: bytearray, chance: random.Random) -> bytearray:
-    """A few bytes of the kinds that numbers are made large with."""
-    start = chance.randrange(len(content))
-    for i in range(start, min(start + chance.randrange(1, 9), len(content))):
-        content[i] = chance.choice(b"\x00\xff\x7f\x80\x01\x08\x0a\x12")
-    return content
-
-
-def remove(content: bytearray, chance: random.Random) -> bytearray:
-    start = chance.randrange(len(content))
-    del content[start : start + chance.randrange(1, 40)]
-    return content
 
 
 def repeat(content: bytearray, chance: random.Random) -> bytearray:
@@ -51,7 +24,7 @@ def repeat(content: bytearray, chance: random.Random) -> bytearray:
     return content[:start] + content[start : start + chance.randrange(1, 60)] + content[start:]
 
 
-CHANGES: list[Change] = [cut, flip, overwrite, remove, repeat]
+CHANGES = [cut, flip, overwriting(b"\x00\xff\x7f\x80\x01\x08\x0a\x12"), remove, repeat]
 
 
 def survive(name: str, count: int) -> int:
@@ -79,30 +52,21 @@ def survive_of(whole: bytes, arrays: list[np.ndarray], name: str, count: int) ->
 
 @pytest.mark.parametrize("name", FILES)
 def test_damaged_files_load_or_are_refused(name: str) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    assert 0 < survive(name, 150) < 150
-
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
+    with bounded_memory():
+        assert 0 < survive(name, 150) < 150
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_many_more_do(name: str) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    survive(name, 3000)
-
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
+    with bounded_memory():
+        survive(name, 3000)
 
 
 @pytest.mark.slow
 def test_models_of_one_operator_do() -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    for name, case in unpacked().items():
-        arrays = [case[key] for key in sorted(case) if key[0] == "i"]
-        if all(array.dtype.kind != "U" for array in arrays):
-            survive_of(case["model"].tobytes(), arrays, name, 60)
-
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
+    with bounded_memory():
+        for name, case in unpacked().items():
+            arrays = [case[key] for key in sorted(case) if key[0] == "i"]
+            if all(array.dtype.kind != "U" for array in arrays):
+                survive_of(case["model"].tobytes(), arrays, name, 60)
