@@ -25,6 +25,7 @@ from .wire import (
     pack_answers,
     pack_loaded,
     pack_pieces,
+    pack_pong,
     unpack_batch,
     unpack_load,
 )
@@ -75,6 +76,9 @@ def serve(connection: socket.socket) -> None:
     for frame in incoming:
         if frame.kind is Kind.STOP:  # it has come too late: the batch was done
             continue
+        if frame.kind is Kind.PING:
+            send(connection, pack_pong())
+            continue
         send(connection, answer(runtime, frame))
         if runtime.leaving:
             return
@@ -118,7 +122,10 @@ class Incoming:
             if not self._receive():
                 return True
         asked = any(frame.kind is Kind.STOP for frame in self._frames)
-        self._frames = deque(frame for frame in self._frames if frame.kind is not Kind.STOP)
+        for frame in self._frames:
+            if frame.kind is Kind.PING:
+                send(self._connection, pack_pong())
+        self._frames = deque(frame for frame in self._frames if frame.kind not in (Kind.STOP, Kind.PING))
         return asked
 
     def _receive(self) -> bool:

@@ -22,6 +22,7 @@ from .wire import (
     WireError,
     pack_batch,
     pack_load,
+    pack_ping,
     pack_stop,
     unpack_answers,
     unpack_loaded,
@@ -56,6 +57,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._due = 0.0
         self._told_to_stop = False
         self._memory = 0
+        self.heard_at: float | None = None
+        """When the process last said anything, by the loop's clock; None before it has loaded its model."""
 
     @property
     def available(self) -> bool:
@@ -99,6 +102,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._look_later()
         self._write(buffers)
 
+    def ping(self) -> None:
+        """Ask the process whether it is there: `heard_at` moves on when it answers, which a busy one need not do."""
+        self._write(pack_ping())
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to receive into."""
         return self._reader.space()
@@ -122,6 +129,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._write(pack_load(self._load.spec))
 
     def _act(self, frame: Frame) -> None:
+        if frame.kind is Kind.PONG:
+            self.heard_at = self._loop.time()
+            return
         if not self._loaded and frame.kind in (Kind.LOADED, Kind.LOAD_FAILED):
             self._loaded_or_not(frame)
         elif self._batch and frame.kind in (Kind.ANSWERS, Kind.BATCH_FAILED):
@@ -132,6 +142,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._stop_abandoned(self._batch)
         else:
             raise WireError(f"{frame.kind.name} was not expected")
+        self.heard_at = self._loop.time()
 
     def _loaded_or_not(self, frame: Frame) -> None:
         self._stop_timer()

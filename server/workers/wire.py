@@ -51,6 +51,8 @@ class Kind(IntEnum):
     BATCH_FAILED = 6
     PIECES = 7
     STOP = 8
+    PING = 9
+    PONG = 10
 
 
 KINDS = frozenset(Kind)
@@ -228,6 +230,16 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
 def pack_stop() -> list[Buffer]:
     """Server → worker: nobody waits for the rest of these answers any more."""
     return pack(Kind.STOP, None)
+
+
+def pack_ping() -> list[Buffer]:
+    """Server → worker: are you there? Answered between two batches, and by a handler that asks whether to stop."""
+    return pack(Kind.PING, None)
+
+
+def pack_pong() -> list[Buffer]:
+    """Worker → server: I am."""
+    return pack(Kind.PONG, None)
 
 
 def unpack_pieces(frame: Frame, count: int) -> list[InferenceResponse]:

@@ -312,6 +312,40 @@ async def test_a_handler_can_see_that_nobody_waits_any_more(start):
     assert await running.ask(b"") == [b"False"]
 
 
+async def heard(running: Running, since: float) -> None:
+    """Return once the process has said something after `since`."""
+    async with asyncio.timeout(30):
+        while running.worker.heard_at <= since:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_says_that_it_is_there_when_asked(start):
+    running = await loaded(await start(ECHO))
+    for _ in range(3):
+        before = running.worker.heard_at
+        running.worker.ping()
+        await heard(running, before)
+    assert await running.ask(b"a") == [b"a"]
+
+
+async def test_a_handler_that_asks_whether_to_stop_says_that_it_is_there(start):
+    source = """
+        import time
+        def handle(data, context):
+            while data and not context.cancelled:
+                time.sleep(0.01)
+            return ["done"] * len(data or [])
+    """
+    running = await loaded(await start(source))
+    (answer,) = running.send(b"")
+    before = running.worker.heard_at
+    running.worker.ping()
+    await heard(running, before)
+    assert not answer.done()
+    answer.cancel()
+    await running.report()
+
+
 async def test_a_worker_does_not_outlive_the_server(tmp_path):
     (tmp_path / "handler.py").write_text("import time\ndef handle(data, context):\n    time.sleep(60)\n")
     script = f"""
