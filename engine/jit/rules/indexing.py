@@ -118,7 +118,9 @@ def _(e: Emitter, node: Node) -> str:
     """PyTorch's operator gives four tensors, of which the first is the bags."""
     weight, index, offsets, factors = (*node.inputs, None, None)[:4]
     if not isinstance(offsets, Value):
-        raise UnsupportedOpError(f"embedding_bag of a 2-d input (layer {node.layer or '-'}): give it offsets")
+        raise UnsupportedOpError(
+            f"embedding_bag of a 2-d input cannot be written (layer {node.layer or '-'}): give it offsets"
+        )
     mode, padding = node.attributes.get("mode", "mean"), node.attributes.get("padding_idx")
     rest = ("False", str(MODES.index(mode)), "False", e.operand(factors), "False", e.text(padding))
     return e.unpacked(call("embedding_bag", *e.operands((weight, index, offsets)), *rest), 4)[0]
