@@ -135,6 +135,11 @@ class CompiledModel:
         """The lowered graph; None where the module runs eager."""
         return self._programs.graph if self._programs else None
 
+    @property
+    def rows_apart(self) -> bool:
+        """Whether it is certain that each row of a batch is treated by itself; False where the module runs eager."""
+        return self._programs is not None and self._programs.apart
+
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the module gives."""
         with self._lock:

@@ -1,6 +1,7 @@
 """What happens between a request's bytes and the model: handlers, their context, and how they are loaded."""
 
 from .base import BaseHandler, Handler
+from .batching import answers_apart
 from .context import Context, ResponseParts
 from .envelopes import wrap_envelope
 from .errors import HandlerError, PredictionException
@@ -22,6 +23,7 @@ __all__ = [
     "MetricTypes",
     "PredictionException",
     "ResponseParts",
+    "answers_apart",
     "ask_stopping_criteria",
     "engine_of",
     "load_handler",

@@ -21,6 +21,7 @@ from ...handlers import (
     HandlerError,
     MetricTypes,
     PredictionException,
+    answers_apart,
     ask_stopping_criteria,
     engine_of,
     load_handler,
@@ -207,7 +208,8 @@ class Runtime:
         size = sum(len(outcome.body) for outcome in outcomes if isinstance(outcome, InferenceResponse))
         if size > self._spec.max_response_size:
             met = f"the answers have {size} bytes; max_response_size allows {self._spec.max_response_size}"
-            return self._refuse("Model output is too large.", met, 500)
+            refused = self._refuse("Model output is too large.", met, 500)
+            return replace(refused, raised=count > 1)  # each answer alone may be small enough
         return outcomes
 
     def _outcome(self, index: int, answer: Any) -> Outcome:
@@ -261,6 +263,8 @@ class Runtime:
         if self._handler is None or (self._looks >= FIRST_LOOKS and now - self._looked_at < ENGINE_INTERVAL):
             return None
         told = engine_of(self._handler)
+        if told is not None:
+            told["answers_apart"] = answers_apart(self._handler)
         self._looks, self._looked_at = self._looks + 1, now
         if told == self._engine:
             return None
