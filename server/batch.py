@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Protocol
 
@@ -132,7 +133,7 @@ class Batch:
         returned = self._give_back() if isinstance(error, WorkerDied) and not isinstance(error, ResponseTimeout) else ()
         for job in self._jobs:
             if job not in returned:
-                refuse(job, type(error)(str(error), error.detail))
+                refuse(job, copy(error))
         self._done(self._jobs, ())
 
     def _give_back(self) -> Sequence[Job]:

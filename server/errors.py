@@ -23,6 +23,7 @@ ServingError
 │   └── NoWorkers                nobody is left to serve them
 ├── DeadlineExceeded           the client's time is over
 ├── WorkerDied                 the worker went down with the batch
+│   ├── WorkerOutOfMemory        ended by the kernel, as memory had run out
 │   └── ResponseTimeout          because it took too long
 ├── InferenceFailed            the handler raised, or answered what cannot be sent
 │   └── OutOfResources           for want of memory
@@ -143,7 +144,17 @@ def too_late(waited: float, limit: str) -> DeadlineExceeded:
 
 
 class WorkerDied(ServingError):
-    """The worker went down with the batch; `detail` says how."""
+    """The worker went down with the batch; `detail` says how, and `reason` as much of it as is for the client."""
+
+    def __init__(self, message: str, detail: str = "", cause: str = "died", reason: str = "") -> None:
+        """Say how in words, and by one word that is counted: `cause`, one of model_metrics.CAUSES."""
+        super().__init__(message, detail)
+        self.cause = cause
+        self.reason = reason
+
+
+class WorkerOutOfMemory(WorkerDied):
+    """The kernel ended the worker, as memory had run out."""
 
 
 class ResponseTimeout(WorkerDied):
@@ -176,7 +187,7 @@ class ModelLoadFailed(ServingError):
         self.model = model
         self.version = version
         self.failure = failure
-        self.code = 507 if failure.out_of_memory else None
+        self.code = 507 if failure.out_of_memory else 504 if failure.timed_out else None
 
 
 def _story(failure: LoadFailure) -> str:
@@ -196,4 +207,6 @@ def from_failure(failure: Failure) -> ServingError:
     kind = BY_NAME.get(failure.kind, InferenceFailed)
     error = kind(failure.message, failure.detail)
     error.code = failure.code
+    if isinstance(error, WorkerDied):
+        error.cause, error.reason = "exited", "the handler has asked its process to end"
     return error

@@ -145,6 +145,7 @@ class LoadFailure:
     where: str | None = None
     hint: str | None = None
     out_of_memory: bool = False
+    timed_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

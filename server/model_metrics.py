@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .errors import ModelLoadFailed, ResponseTimeout, ServingError
+from .errors import ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
 from .messages import BatchReport, LoadReport
 
 if TYPE_CHECKING:
@@ -14,14 +14,27 @@ if TYPE_CHECKING:
 
 ASKED_OF = ("ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds")
 RECYCLED = "recycled"
-CAUSES = ("died", "response_timeout", "load_failed", "out_of_memory", RECYCLED)
+CAUSES = (
+    "died",
+    "killed",
+    "crashed",
+    "exited",
+    "out_of_memory",
+    "unresponsive",
+    "response_timeout",
+    "load_failed",
+    RECYCLED,
+)
+"""Why a worker has ended; `died` where nothing more is known."""
 
 
 def cause_of(error: ServingError) -> str:
     """Why a worker has ended: one of CAUSES."""
     if isinstance(error, ModelLoadFailed):
         return "out_of_memory" if error.failure.out_of_memory else "load_failed"
-    return "response_timeout" if isinstance(error, ResponseTimeout) else "died"
+    if isinstance(error, ResponseTimeout):
+        return "response_timeout"
+    return error.cause if isinstance(error, WorkerDied) else "died"
 
 
 class ModelMetrics:

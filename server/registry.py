@@ -26,13 +26,13 @@ from .model import Model, Role
 from .settings import ModelConfig, Settings
 from .status import ModelStatus, QueueStatus, WorkerStatus
 from .store import ModelStore, Unpacked, stem_of
+from .workers.base import LEAST_SECONDS
 
 __all__ = ["Model", "ModelRegistry", "ModelStatus", "QueueStatus", "Registration", "WorkerStatus"]
 
 logger = logging.getLogger(__name__)
 
 FIRST_WORKER = 9000
-LEAST_SECONDS = 0.001
 NAME = re.compile(r"[^/\x00-\x1f\x7f]{1,256}")
 
 

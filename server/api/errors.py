@@ -70,6 +70,7 @@ WIRE: dict[type[Exception], tuple[int, str]] = {
     e.ModelConflict: (409, "ConflictStatusException"),
     e.ModelLoadFailed: (500, "InternalServerException"),
     e.WorkerDied: (500, "InternalServerException"),
+    e.WorkerOutOfMemory: (507, "InternalServerException"),
     e.Unavailable: (503, "ServiceUnavailableException"),
     e.InferenceFailed: (503, "InternalServerException"),
     e.DeadlineExceeded: (504, "RequestTimeoutException"),

@@ -50,11 +50,17 @@ def speaks_open_inference(path: str) -> bool:
 
 
 def error_body(error: Exception, operator: bool, path: str = "") -> tuple[int, bytes]:
-    """The status and the JSON of an error; `detail` is for operators alone, `error` for those who speak a protocol."""
+    """The status and the JSON of an error.
+
+    `reason` says more than TorchServe's message, where there is more for clients to know; `detail` is for operators
+    alone, `error` for those who speak a protocol.
+    """
     code, kind = on_the_wire(error)
     body: dict[str, Any] = {"code": code, "type": kind, "message": message_of(error)}
     if speaks_open_inference(path):
         body["error"] = body["message"]
+    if reason := getattr(error, "reason", ""):
+        body["reason"] = reason
     if operator and (detail := getattr(error, "detail", "")):
         body["detail"] = detail
     return code, pretty(body)

@@ -10,6 +10,10 @@ from ..batch import Batch
 from ..messages import ModelSpec, Report
 
 
+LEAST_SECONDS = 0.001
+"""What a time-out of 0 becomes: no time at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What a worker is asked to run, and how long it may take.

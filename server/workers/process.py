@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from ..batch import Batch
-from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
+from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied, WorkerOutOfMemory
 from ..messages import BatchReport, Failure, LoadFailure
-from .base import Idle, Load
+from .base import LEAST_SECONDS, Idle, Load
+from .deaths import OUT_OF_MEMORY, Death
 from .environment import environment_of
 from .output import WorkerOutput
 from .spawn import Child, finish
@@ -77,7 +79,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         try:
             child = Child(load, zygote=zygote)
         except OSError as error:
-            raise self._load_failed("start", type(error).__name__, str(error)) from error
+            raise self._load_failed(LoadFailure("start", type(error).__name__, str(error))) from error
         # No await stands between making the process and owning it
         try:
             self.pid = child.pid
@@ -120,7 +122,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait a little for the process to end: how it ends says more than that it has hung up."""
-        self._loop.call_later(HANG_UP_WAIT, lambda: self._finish(self._death("hung up without ending")))
+        self._loop.call_later(HANG_UP_WAIT, lambda: self._finish(self._death(Death("hung up without ending"))))
 
     async def _connect(self, child: Child) -> None:
         self._pipe, _ = await self._loop.connect_read_pipe(lambda: self._output, child.hand_over_output())
@@ -189,17 +191,25 @@ class ProcessWorker(asyncio.BufferedProtocol):
     def _startup_late(self) -> None:
         seconds = f"{self._load.startup_timeout:g} seconds"
         self._finish(
-            self._load_failed("load", "StartupTimeout", f"not loaded within {seconds}", "raise startupTimeout")
+            self._load_failed(
+                LoadFailure(
+                    "load",
+                    "StartupTimeout",
+                    f"not loaded within {seconds}",
+                    hint="raise startupTimeout",
+                    timed_out=self._load.startup_timeout > LEAST_SECONDS,  # 0 is 500: contract, management, section 10
+                )
+            )
         )
 
-    def _death(self, how: str) -> ServingError:
+    def _death(self, death: Death) -> ServingError:
+        how, out_of_memory = f"the process {death.how}", death.cause == OUT_OF_MEMORY
         if self._loaded:
-            return WorkerDied(DIED, f"the process {how}")
-        return self._load_failed("load", "WorkerDied", f"the process {how}")
+            return (WorkerOutOfMemory if out_of_memory else WorkerDied)(DIED, how, death.cause, how)
+        return self._load_failed(LoadFailure("load", "WorkerDied", how, out_of_memory=out_of_memory))
 
-    def _load_failed(self, phase: str, exception: str, message: str, hint: str | None = None) -> ModelLoadFailed:
-        spec = self._load.spec
-        return ModelLoadFailed(spec.name, spec.version, LoadFailure(phase, exception, message, hint=hint))
+    def _load_failed(self, failure: LoadFailure) -> ModelLoadFailed:
+        return ModelLoadFailed(self._load.spec.name, self._load.spec.version, failure)
 
     def _finish(self, error: ServingError) -> None:
         """The worker's life is over for this reason, unless it is over already."""
@@ -218,7 +228,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         """A process that died while loading could not say why; its last words may."""
         if isinstance(error, ModelLoadFailed) and error.failure.exception == "WorkerDied" and self._output.tail:
             last = " | ".join(self._output.tail)
-            return self._load_failed(error.failure.phase, "WorkerDied", f"{error.failure.message}; it said: {last}")
+            return self._load_failed(replace(error.failure, message=f"{error.failure.message}; it said: {last}"))
         return error
 
     async def _clean_up(self, child: Child) -> None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 from .base import Load
+from .deaths import OOM_KILLS, Death, death_of
 from .environment import environment_of
 from .zygote import Forked, Zygote
 
@@ -34,6 +35,7 @@ class Child:
         Raises: OSError
         """
         self._loop = asyncio.get_running_loop()
+        OOM_KILLS.look()
         ours, theirs = socket.socketpair()
         with ExitStack() as undo, theirs:
             undo.callback(ours.close)
@@ -47,7 +49,7 @@ class Child:
         self.pid = self._process.pid
         self._connection: socket.socket | None = ours
         self._output = self._process.stdout
-        self.ended: asyncio.Future[str] = self._loop.create_future()
+        self.ended: asyncio.Future[Death] = self._loop.create_future()
         """Resolved, when it has ended, with how."""
         self._loop.add_reader(self._pidfd, self._reap)
 
@@ -97,7 +99,7 @@ class Child:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self.signal(signal.SIGKILL)
-        self.ended.set_result(describe_exit(self._process.wait()))
+        self.ended.set_result(death_of(self._process.wait(), OOM_KILLS))
         self._reap_others()
 
     def _reap_others(self) -> None:
@@ -143,17 +145,6 @@ def _start(load: Load, fd: int, environment: Mapping[str, str]) -> subprocess.Po
         pass_fds=[fd],
         start_new_session=True,
     )
-
-
-def describe_exit(code: int) -> str:
-    """How a process ended, in words: Popen's return code, or a shell's 128 + signal."""
-    number = -code if code < 0 else code - 128
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"exited with code {code}" + (", though nobody had asked it to" if code == 0 else "")
-    reason = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
-    return f"{'was killed by' if code < 0 else f'exited with code {code}, like'} {name}{reason}"
 
 
 async def finish(work: Coroutine[Any, Any, None]) -> None:

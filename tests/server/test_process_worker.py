@@ -14,8 +14,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from numserve.server.api.errors import on_the_wire
 from numserve.server.batch import Batch, Job
-from numserve.server.errors import InferenceFailed, ModelLoadFailed, ResponseTimeout, WorkerDied
+from numserve.server.errors import (
+    InferenceFailed,
+    ModelLoadFailed,
+    ResponseTimeout,
+    WorkerDied,
+    WorkerOutOfMemory,
+)
 from numserve.server.messages import BatchReport, InferenceRequest, LoadReport, ModelSpec, Part
 from numserve.server.workers.base import Load
 from numserve.server.workers.environment import environment_of
@@ -188,24 +195,27 @@ async def test_a_killed_worker_fails_its_batch_and_says_how_it_ended(start):
 
 
 @pytest.mark.parametrize(
-    ("deed", "told"),
+    ("deed", "told", "cause"),
     [
-        ("os._exit(0)", "exited with code 0, though nobody had asked it to"),
-        ("os._exit(3)", "exited with code 3"),
-        ("os._exit(137)", "exited with code 137, like SIGKILL"),
-        ("os.abort()", "SIGABRT"),
-        ("os.kill(0, signal.SIGSEGV)", "SIGSEGV"),
-        ("os.close(int(sys.argv[1])); time.sleep(60)", "hung up without ending"),
-        ("os.write(int(sys.argv[1]), b'x' * 999)", "cannot be read"),
+        ("os._exit(0)", "exited with code 0, though nobody had asked it to", "exited"),
+        ("os._exit(3)", "exited with code 3", "exited"),
+        ("os._exit(137)", "exited with code 137, like SIGKILL", "exited"),
+        ("os.abort()", "was killed by SIGABRT", "crashed"),
+        ("ctypes.string_at(0)", "was killed by SIGSEGV", "crashed"),
+        ("os.kill(0, signal.SIGTERM)", "was killed by SIGTERM", "killed"),
+        ("os.close(int(sys.argv[1])); time.sleep(60)", "hung up without ending", "died"),
+        ("os.write(int(sys.argv[1]), b'x' * 999)", "cannot be read", "died"),
     ],
 )
-async def test_however_a_worker_goes_down_its_batch_is_answered(start, deed, told):
-    source = f"import os, signal, sys, time\ndef handle(data, context):\n    if data: {deed}\n    return ['']\n"
+async def test_however_a_worker_goes_down_its_batch_is_answered(start, deed, told, cause):
+    source = f"import ctypes, os, signal, sys, time\ndef handle(data, context):\n    if data: {deed}\n    return ['']\n"
     running = await loaded(await start(source))
     (answer,) = running.send(b"a")
     with pytest.raises(WorkerDied) as caught:
         await answer
     assert told in caught.value.detail
+    assert caught.value.cause == cause
+    assert told in caught.value.reason or cause == "died", "what a client may know of it"
     with pytest.raises(WorkerDied):
         await running.task
 
@@ -217,6 +227,7 @@ async def test_a_handler_that_wants_to_exit_ends_its_worker(start, deed):
     with pytest.raises(WorkerDied) as caught:
         await answer
     assert "handler.py:3" in caught.value.detail
+    assert (caught.value.cause, caught.value.reason) == ("exited", "the handler has asked its process to end")
     with pytest.raises(WorkerDied):
         await running.task
     assert running.reports.empty(), "a worker that is leaving must not ask for more"
@@ -229,6 +240,58 @@ async def test_a_hanging_handler_is_ended_after_the_response_timeout(start):
     with pytest.raises(ResponseTimeout) as caught:
         await answer
     assert caught.value.detail == "no answer within 0.2 seconds"
+    with pytest.raises(ResponseTimeout):
+        await running.task
+
+
+class OneIsEnded:
+    """A kernel that has counted one more process ended for want of memory."""
+
+    def look(self): ...
+
+    def claim(self):
+        return True
+
+
+@pytest.fixture
+def memory_runs_out(monkeypatch):
+    monkeypatch.setattr("numserve.server.workers.spawn.OOM_KILLS", OneIsEnded())
+
+
+async def test_a_worker_that_the_kernel_ends_for_want_of_memory_says_so(start, memory_runs_out):
+    running = await loaded(await start("import time\ndef handle(data, context):\n    if data: time.sleep(60)\n"))
+    (answer,) = running.send(b"a")
+    os.kill(running.worker.pid, signal.SIGKILL)
+    with pytest.raises(WorkerOutOfMemory, match=r"^Worker died\.$") as caught:
+        await answer
+    assert (caught.value.cause, on_the_wire(caught.value)[0]) == ("out_of_memory", 507)
+    assert "memory had run out" in caught.value.reason
+
+
+async def test_a_worker_that_the_kernel_ends_while_it_loads_says_so(start, memory_runs_out):
+    running = await start("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(ModelLoadFailed) as caught:
+        await running.report()
+    assert caught.value.code == 507
+    assert "memory had run out" in caught.value.detail
+
+
+HOLDS_THE_INTERPRETER = """
+    import ctypes
+
+    def handle(data, context):
+        if data and bytes(data[0]["body"]) == b"hang":
+            ctypes.PyDLL(None).sleep(600)  # C that never lets go of the interpreter: no Python code runs beside it
+        return ["here"] * len(data or [])
+"""
+
+
+async def test_c_code_that_holds_the_interpreter_is_ended_after_the_response_timeout(start):
+    running = await loaded(await start(HOLDS_THE_INTERPRETER, limits={"response_timeout": 0.5}))
+    assert await running.ask(b"") == [b"here"]
+    (answer,) = running.send(b"hang")
+    with pytest.raises(ResponseTimeout):
+        await answer
     with pytest.raises(ResponseTimeout):
         await running.task
 

@@ -55,11 +55,22 @@ def test_a_chunked_body_that_is_too_large(strict):
     assert received.startswith(b"HTTP/1.1 413 ")
 
 
-@pytest.mark.parametrize("order", [{"exit": 1}, {"exit": 0}, {"signal": "SIGKILL"}, {"signal": "SIGSEGV"}])
-def test_a_worker_that_dies(contract, order):
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        ({"exit": 1}, "exited with code 1"),
+        ({"exit": 0}, "exited with code 0, though nobody had asked it to"),
+        ({"signal": "SIGKILL"}, "was killed by SIGKILL"),
+        ({"signal": "SIGSEGV"}, "was killed by SIGSEGV"),
+    ],
+)
+def test_a_worker_that_dies(contract, order, reason, deviates):
     contract.model("mortal", "steer")
     contract.eventually(lambda: contract.management("GET", "/models/mortal").json()[0]["state"] == "ready")
-    assert contract.json("/predictions/mortal", order).error == (500, INTERNAL, "Worker died.")
+    answer = contract.json("/predictions/mortal", order)
+    assert answer.error == (500, INTERNAL, "Worker died.")
+    assert answer.json()["reason"] == f"the process {reason}"
+    deviates("`reason` of a worker's death")
     assert contract.management("DELETE", "/models/mortal").status == 200
     contract.forget("mortal")
 
