@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..messages import Failure, LoadFailure, ModelSpec
+from .memory import Buffer, Memory
 from .runtime import Runtime
 from .wire import (
-    Buffer,
     Frame,
     FrameReader,
     Kind,
@@ -26,6 +26,7 @@ from .wire import (
     pack_loaded,
     pack_pieces,
     pack_pong,
+    through,
     unpack_batch,
     unpack_load,
 )
@@ -61,6 +62,8 @@ def serve(connection: socket.socket) -> None:
     """Load what the first frame names, then answer batches until the server hangs up or the handler wants to leave."""
     incoming = Incoming(connection)
     first = next(incoming, None)
+    if first and first.kind is Kind.MEMORY:
+        first = next(incoming, None)
     if first is None:
         return
     spec = unpack_load(first)
@@ -79,7 +82,7 @@ def serve(connection: socket.socket) -> None:
         if frame.kind is Kind.PING:
             send(connection, pack_pong())
             continue
-        send(connection, answer(runtime, frame))
+        send(connection, through(incoming.memory, answer(runtime, frame)))
         if runtime.leaving:
             return
 
@@ -106,6 +109,12 @@ class Incoming:
         self._connection = connection
         self._reader = FrameReader(limit=sys.maxsize)
         self._frames: deque[Frame] = deque()
+        self._fresh = True
+
+    @property
+    def memory(self) -> Memory | None:
+        """What the server has given us to share."""
+        return self._reader.memory
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -130,9 +139,20 @@ class Incoming:
 
     def _receive(self) -> bool:
         """Take in what is there, or wait for something; False where the server has hung up."""
-        count = self._connection.recv_into(self._reader.space())
+        if self._fresh:
+            count, self._fresh = self._first(self._reader.space()), False
+        else:
+            count = self._connection.recv_into(self._reader.space())
         self._frames.extend(self._reader.received(count))
         return count > 0
+
+    def _first(self, space: memoryview) -> int:
+        """Receive for the first time, when memory may come along (unix(7), SCM_RIGHTS)."""
+        count, extra, _, _ = self._connection.recvmsg_into([space], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in extra:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._reader.memory = Memory(int.from_bytes(content[:4], sys.byteorder))
+        return count
 
 
 def send(connection: socket.socket, buffers: list[Buffer]) -> None:

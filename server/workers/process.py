@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -14,18 +15,20 @@ from ..messages import BatchReport, Failure, LoadFailure
 from .base import LEAST_SECONDS, Idle, Load
 from .deaths import OUT_OF_MEMORY, Death
 from .environment import environment_of
+from .memory import Buffer, Memory
 from .output import WorkerOutput
 from .spawn import Child, finish
 from .wire import (
-    Buffer,
     Frame,
     FrameReader,
     Kind,
     WireError,
+    pack,
     pack_batch,
     pack_load,
     pack_ping,
     pack_stop,
+    through,
     unpack_answers,
     unpack_loaded,
     unpack_pieces,
@@ -38,6 +41,8 @@ HANG_UP_WAIT = 1.0
 """Seconds a worker that has hung up gets to end, so that we learn how."""
 LOOK_SECONDS = 0.1
 """Seconds between two looks at a batch that is under way."""
+KEEP_SECONDS = 5.0
+"""Seconds for which memory that large bodies went through is kept for the next."""
 OUTPUT_WAIT = 0.5
 """Seconds the last output of a worker that has ended may take to arrive."""
 
@@ -58,7 +63,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._told_to_stop = False
-        self._memory = 0
+        self._memory_bytes = 0
+        self._memory: Memory | None = None
+        self._keeper: asyncio.TimerHandle | None = None
+        self._large_at = 0.0
         self.heard_at: float | None = None
         """When the process last said anything, by the loop's clock; None before it has loaded its model."""
 
@@ -97,12 +105,14 @@ class ProcessWorker(asyncio.BufferedProtocol):
             buffers = pack_batch(batch.requests)
         except WireError as error:
             batch.fail(InvalidRequest(f"the request cannot be handed on: {error}"))
-            self._loop.call_soon(self._idle, self, BatchReport(0, self._memory))
+            self._loop.call_soon(self._idle, self, BatchReport(0, self._memory_bytes))
             return
         self._batch, self._told_to_stop = batch, False
         self._due = self._loop.time() + self._load.response_timeout
         self._look_later()
-        self._write(buffers)
+        if self._memory:
+            self._memory.rewind()
+        self._write(through(self._memory, buffers))
 
     def ping(self) -> None:
         """Ask the process whether it is there: `heard_at` moves on when it answers, which a busy one need not do."""
@@ -126,7 +136,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     async def _connect(self, child: Child) -> None:
         self._pipe, _ = await self._loop.connect_read_pipe(lambda: self._output, child.hand_over_output())
-        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=child.hand_over_connection())
+        if connection := child.hand_over_connection():
+            self._reader.memory = self._memory = _share(connection)
+        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=connection)
         self._timer = self._loop.call_later(self._load.startup_timeout, self._startup_late)
         self._write(pack_load(self._load.spec))
 
@@ -158,10 +170,25 @@ class ProcessWorker(asyncio.BufferedProtocol):
     def _answered(self, batch: Batch, frame: Frame) -> None:
         outcomes, report = unpack_answers(frame, len(batch.requests))
         self._stop_timer()
-        self._batch, self._memory = None, report.memory_bytes
+        if self._memory and self._memory.used:
+            self._keep_memory()
+        self._batch, self._memory_bytes = None, report.memory_bytes
         batch.settle(outcomes, report)
         if not _leaving(outcomes):
             self._idle(self, report)
+
+    def _keep_memory(self) -> None:
+        """Have the pages given back some time after they were last used."""
+        self._large_at = self._loop.time()
+        if not self._keeper:
+            self._keeper = self._loop.call_later(KEEP_SECONDS, self._release_memory)
+
+    def _release_memory(self) -> None:
+        self._keeper = None
+        if self._batch or self._loop.time() < self._large_at + KEEP_SECONDS:
+            self._keeper = self._loop.call_later(KEEP_SECONDS, self._release_memory)
+        elif self._memory:
+            self._memory.release()
 
     def _look_later(self) -> None:
         self._stop_timer()
@@ -241,6 +268,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
                 self._pipe.close()
         finally:
             child.close()
+            if self._keeper:
+                self._keeper.cancel()
+            if self._memory:
+                self._memory.close()
 
     def _stop_timer(self) -> None:
         if self._timer:
@@ -252,6 +283,16 @@ class SpawnedWorker(ProcessWorker):
     """The same with a Python of its own, which has imported nothing yet."""
 
     forks = None
+
+
+def _share(connection: socket.socket) -> Memory | None:
+    """Memory to share with the other end of a connection, which nothing has been sent by; None where there is none."""
+    try:
+        memory = Memory.create()
+    except OSError:
+        return None
+    socket.send_fds(connection, [b"".join(pack(Kind.MEMORY, None))], [memory.descriptor])
+    return memory
 
 
 def _leaving(outcomes: Sequence[object]) -> bool:

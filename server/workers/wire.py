@@ -3,8 +3,9 @@
     kind u8 · length of meta u32 · number of blobs u32 · length of each blob u64 …   (little-endian)
     meta: JSON · the blobs, one after the other
 
-Bodies travel as blobs and are never looked at. Nothing is pickled. A frame that is larger than its reader allows is
-refused before any memory is taken for it.
+Bodies travel as blobs and are never looked at. Large ones lie in memory that both sides share (memory.py): then the
+highest bit of the kind is set, and the frame ends with meta. Nothing is pickled. A frame that is larger than its reader
+allows is refused before any memory is taken for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import IntEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,14 +31,16 @@ from ..messages import (
     Outcome,
     Part,
 )
+from .memory import Buffer, Memory, split
 
 HEAD = struct.Struct("<BII")
 META_LIMIT = 64 << 20
 BLOBS_LIMIT = 1 << 20
 MIN_BUFFER = 1 << 16
 LARGE_BUFFER = 16 << 20
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
+SHARED = 0x80
+SHARED_FROM = 1 << 16
+"""Bytes of blobs from which on they go through shared memory: below, a socket is as quick."""
 
 
 class Kind(IntEnum):
@@ -53,6 +56,7 @@ class Kind(IntEnum):
     STOP = 8
     PING = 9
     PONG = 10
+    MEMORY = 11
 
 
 KINDS = frozenset(Kind)
@@ -83,12 +87,26 @@ def pack(kind: Kind, meta: Any, blobs: Sequence[Buffer] = ()) -> list[Buffer]:
     return [HEAD.pack(kind, len(text), len(blobs)) + lengths + text, *blobs]
 
 
+def through(memory: Memory | None, frame: list[Buffer]) -> list[Buffer]:
+    """A frame with its blobs in memory, where they are large and there is room; otherwise as it is."""
+    head, *blobs = frame
+    size = sum(map(len, blobs))
+    if memory is None or size < SHARED_FROM:
+        return frame
+    try:
+        memory.put(blobs, size)
+    except OSError:  # none left
+        return frame
+    return [bytes((head[0] | SHARED,)) + head[1:]]
+
+
 class FrameReader:
     """Collects what is received into one buffer that is kept, and cuts frames from it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, memory: Memory | None = None) -> None:
         """Refuse frames whose blobs are longer than `limit` bytes together."""
         self._limit = limit
+        self.memory = memory
         self._buffer = bytearray(MIN_BUFFER)
         self._have = 0
 
@@ -113,15 +131,15 @@ class FrameReader:
         if self._have - start < HEAD.size:
             return 0
         kind, meta, blobs = HEAD.unpack_from(self._buffer, start)
-        if kind not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
+        if kind & ~SHARED not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
             raise WireError(f"not a frame: kind {kind}, {meta} bytes of meta, {blobs} blobs")
-        size = HEAD.size + 8 * blobs
+        size = int(HEAD.size + 8 * blobs)
         if self._have - start < size:
-            return int(size + meta)
+            return size + int(meta)
         total = sum(self._lengths(start, blobs))
         if total > self._limit:
             raise WireError(f"{total} bytes in one message; {self._limit} are allowed")
-        return int(size + meta + total)
+        return size + int(meta) + (0 if kind & SHARED else total)
 
     def _lengths(self, start: int, blobs: int) -> tuple[int, ...]:
         return struct.unpack_from(f"<{blobs}Q", self._buffer, start + HEAD.size)
@@ -133,13 +151,21 @@ class FrameReader:
         try:
             meta = orjson.loads(view[at : at + meta_size])
         except orjson.JSONDecodeError as error:
-            raise WireError(f"{Kind(kind).name}: meta is no JSON: {error}") from error
-        at += meta_size
-        blobs = []
-        for length in self._lengths(start, count):
-            blobs.append(view[at : at + length])
-            at += length
-        return Frame(Kind(kind), meta, blobs)
+            raise WireError(f"{Kind(kind & ~SHARED).name}: meta is no JSON: {error}") from error
+        lengths = self._lengths(start, count)
+        if self.memory and kind & ~SHARED == Kind.BATCH:
+            self.memory.rewind()
+        if kind & SHARED:
+            return Frame(Kind(kind & ~SHARED), meta, self._shared(lengths))
+        return Frame(Kind(kind), meta, split(view[at + meta_size :], lengths))
+
+    def _shared(self, lengths: Sequence[int]) -> list[memoryview]:
+        if self.memory is None:
+            raise WireError("no memory is shared")
+        try:
+            return self.memory.get(lengths)
+        except ValueError as error:
+            raise WireError(str(error)) from error
 
     def _keep(self, start: int, needed: int) -> None:
         """Move what is left to the front of a buffer that has room for the frame that it begins."""
