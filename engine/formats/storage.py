@@ -14,6 +14,8 @@ from ..errors import FormatError
 from .elements import Element
 from .limits import quote
 
+_MOST_DIMS = 64  # of a NumPy array
+
 
 class Storage:
     """A run of elements that tensors view; its bytes are fetched when a tensor is first made of it.
@@ -45,7 +47,7 @@ class Storage:
             if self._fetch is None:
                 raise FormatError("the file names a storage and then holds no data for it; it may be cut off")
             data = self._fetch()
-            self._bytes = data.copy() if data.ctypes.data % self.element.itemsize else data
+            self._bytes = data.copy() if data.__array_interface__["data"][0] % self.element.itemsize else data
         return self._bytes
 
     def array(self, element: Element, conjugated: bool = False, negated: bool = False) -> Array:
@@ -94,6 +96,8 @@ class TensorRecord:
         Raises: FormatError where it would reach outside.
         """
         flat = self.storage.array(self.element, self.conjugated, self.negated)
+        if _in_order(self.shape, self.strides) and 0 <= self.offset <= len(flat) - (count := math.prod(self.shape)):
+            return flat[self.offset : self.offset + count].reshape(self.shape)
         check_window(self.offset, self.shape, self.strides, len(flat))
         if 0 in self.shape:
             return np.empty(self.shape, flat.dtype)
@@ -128,10 +132,22 @@ class ArrayRecord:
     is_tensor: bool = False
 
 
+def _in_order(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether the elements of a window, of which there are some, follow one another as NumPy lays them out."""
+    expected = 1
+    for size, step in zip(reversed(shape), reversed(strides), strict=False):
+        if step != expected or size < 1:
+            return False
+        expected *= size
+    return len(shape) == len(strides) <= _MOST_DIMS
+
+
 def check_window(offset: int, shape: Sequence[int], strides: Sequence[int], available: int) -> None:
     """Refuse a window that would leave a storage of `available` elements; Python's integers cannot overflow."""
-    if len(shape) != len(strides) or len(shape) > 64:
-        raise FormatError(f"a tensor of {len(shape)} sizes and {len(strides)} strides; expected as many, at most 64")
+    if len(shape) != len(strides) or len(shape) > _MOST_DIMS:
+        raise FormatError(
+            f"a tensor of {len(shape)} sizes and {len(strides)} strides; expected as many, at most {_MOST_DIMS}"
+        )
     if offset < 0 or any(n < 0 for n in shape) or any(n < 0 for n in strides):
         raise FormatError("a tensor with a negative offset, size or stride")
     if math.prod(shape) >= 1 << 60 or any(n >= 1 << 60 for n in (*shape, *strides)):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from mmap import mmap
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ _ENCRYPTED = 1
 _FULL, _FULL64 = 0xFFFF, 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One entry of the central directory."""
 
     name: str
@@ -85,13 +84,17 @@ class Archive:
 
     def _start(self, record: Record) -> int:
         """Where the content begins; the local header's extra field is not the central one's (it holds padding)."""
-        header = bytes(window(self._data, record.header, _LOCAL.size))
-        signature, *_, name_length, extra_length = _LOCAL.unpack(header)
-        start = record.header + _LOCAL.size
-        name = bytes(window(self._data, start, name_length))
-        if signature != b"PK\x03\x04" or name != record.name.encode():
-            raise FormatError(f"record {quote(record.name)} is not where the zip directory says; the file is damaged")
+        start, name = record.header + _LOCAL.size, record.name.encode()
+        header = self._data[record.header : start + len(name)]
+        if header[:4] != b"PK\x03\x04" or len(header) != _LOCAL.size + len(name):
+            raise self._misplaced(record)
+        *_, name_length, extra_length = _LOCAL.unpack_from(header)
+        if name_length != len(name) or header[_LOCAL.size :] != name:
+            raise self._misplaced(record)
         return start + int(name_length) + int(extra_length)
+
+    def _misplaced(self, record: Record) -> FormatError:
+        return FormatError(f"record {quote(record.name)} is not where the zip directory says; the file is damaged")
 
     def _inflate(self, record: Record, stored: Array) -> Array:
         self._may_inflate -= record.size

@@ -26,7 +26,11 @@ class Method:
 
     def __init__(self, owner: Any, function: Function) -> None:
         self.owner, self.function = owner, function
-        self.__signature__ = signature_of(function.parameters[1:], len(function.defaults))
+
+    @property
+    def __signature__(self) -> Signature:
+        """What inspect.signature() tells: the parameters but the first."""
+        return signature_of(self.function.parameters[1:], len(self.function.defaults))
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run it."""

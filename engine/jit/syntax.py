@@ -6,6 +6,8 @@ import ast
 import re
 import warnings
 
+import numpy as np
+
 from ..errors import FormatError
 from ..formats.limits import quote
 
@@ -20,7 +22,7 @@ def parse(text: bytes, name: str) -> list[ast.stmt]:
         source = text.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{name} is not UTF-8: {error}") from error
-    _check_depth(source, name)
+    _check_depth(text, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -30,33 +32,52 @@ def parse(text: bytes, name: str) -> list[ast.stmt]:
 
 
 _WORD = re.compile(r"\w+")
-_MARKS = re.compile(r"(?:\b\w+)?(?:'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")|[\[({\])}]")
-_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+_QUOTED = re.compile(rb"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _CHAIN = re.compile(r"(?:\.\w+){200}|[-+~]{200}|(?:\bnot\s+){200}|(?:\*\*\s*\w+\s*){200}")
+_LONG = 200  # parts of a chain, and so the least bytes of a line that holds one of names or signs
+_STEPS = np.zeros(256, np.int32)
+_STEPS[list(b"([{")], _STEPS[list(b")]}")] = 1, -1
+_NO_BRACKETS = bytes(byte for byte in range(256) if not _STEPS[byte])
 
 
-def _check_depth(source: str, name: str) -> None:
-    """Refuse what would exhaust the parser's stack before it is given to it."""
-    if "\0" in source:
+def _check_depth(text: bytes, name: str) -> None:
+    """Refuse what would exhaust the parser's stack before it is given to it.
+
+    Programs come in hundreds of files, nearly all of which show by a few counts that nothing in them is deep.
+    """
+    if b"\0" in text:
         raise FormatError(f"{name} is not a program: it holds a zero byte")
-    if len(_WORD.findall(source)) > _MOST_WORDS:
+    if len(text) > 2 * _MOST_WORDS and len(_WORD.findall(text.decode())) > _MOST_WORDS:
         raise FormatError(f"{name} has more than {_MOST_WORDS} names and numbers; no model's code has")
-    depth = 0
-    for match in _MARKS.finditer(source):
-        mark = match.group()
-        if mark in _OPENING:
-            depth += 1
-            if depth > DEEPEST:
-                raise FormatError(f"{name} nests brackets more than {DEEPEST} deep")
-        elif mark in _CLOSING:
-            depth = max(depth - 1, 0)
-        elif mark[0] not in "'\"":
-            raise FormatError(f"{name} has text with a prefix ({quote(mark[:8])}), which is no part of TorchScript")
-    if _CHAIN.search(source):
+    if _depth(_unquoted(text, name).translate(None, _NO_BRACKETS)) > DEEPEST:
+        raise FormatError(f"{name} nests brackets more than {DEEPEST} deep")
+    long = [line for line in text.splitlines() if len(line) >= _LONG]
+    spread = max(text.count(b"not"), text.count(b"**")) >= _LONG  # chains that go on from line to line
+    if (long or spread) and _CHAIN.search((text if spread else b"\n".join(long)).decode()):
         raise FormatError(f"{name} has an expression that is far too long")
-    indents = max((len(line) - len(line.lstrip(" \t")) for line in source.splitlines()), default=0)
-    if indents > 4 * DEEPEST:
+    if any(len(line) - len(line.lstrip(b" \t\f")) > 4 * DEEPEST for line in long):
         raise FormatError(f"{name} nests blocks more than {DEEPEST} deep")
+
+
+def _unquoted(text: bytes, name: str) -> bytes:
+    """The program without what is in quotes."""
+    if b'"' not in text and b"'" not in text:
+        return text
+    pieces = _QUOTED.split(text)
+    for piece in pieces[:-1]:
+        last = piece[-1:]
+        if last.isalnum() or last == b"_":
+            prefix = quote(piece[-8:].decode(errors="replace"))
+            raise FormatError(f"{name} has text with a prefix (… {prefix}), which is no part of TorchScript")
+    return b"".join(pieces)
+
+
+def _depth(brackets: bytes) -> int:
+    """How deep brackets are within one another, or how many there are where that is few; a closing one may be alone."""
+    if len(brackets) <= DEEPEST:
+        return len(brackets)
+    height = np.cumsum(_STEPS[np.frombuffer(brackets, np.uint8)])
+    return int((height - np.minimum(np.minimum.accumulate(height), 0)).max())
 
 
 def chain(node: ast.expr) -> list[str] | None:

@@ -54,7 +54,8 @@ class Objects:
         root = self._read("constants.pkl", "constants/")
         if type(root) is not tuple:
             raise FormatError("constants.pkl is no tuple; the file is damaged")
-        return [_Maker(None, self._limits).made(item) for item in root]
+        maker = _Maker(None, self._limits)
+        return [maker.made(item) for item in root]
 
     def module(self, program: Program) -> ScriptModule:
         """The module of data.pkl."""
@@ -91,10 +92,17 @@ class Objects:
 class _Names(Mapping[Name, object]):
     """The names a pickle may use: a checkpoint's, PyTorch's own helpers, and all below __torch__ as inert records."""
 
+    def __init__(self) -> None:
+        self._classes: dict[Name, Builder] = {}
+
     def __getitem__(self, name: Name) -> object:
+        if name in self._classes:
+            return self._classes[name]
         full = ".".join(name)
         if full.startswith("__torch__."):
-            return Builder(full, lambda *arguments: ObjectRecord(full, arguments))
+            builder = Builder(full, lambda *arguments: ObjectRecord(full, arguments))
+            self._classes[name] = builder
+            return builder
         found = _HELPERS.get(full) or NAMES.get(name)
         if found is None:
             raise KeyError(full)
