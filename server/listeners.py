@@ -14,6 +14,7 @@ import uvicorn
 
 from .address import Address
 from .api.listener import App
+from .guards import Door
 from .protocol import CarefulProtocol
 
 BACKLOG = 2048
@@ -106,12 +107,13 @@ def _listen(taken: socket.socket, place: object) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """One listener; signals are left to whoever runs it."""
 
-    def __init__(self, app: App, bound: Bound, tls: ssl.SSLContext | None = None) -> None:
-        """Serve `app` on a socket that listens already, by TLS where a context is given."""
+    def __init__(self, app: App, bound: Bound, tls: ssl.SSLContext | None = None, door: Door | None = None) -> None:
+        """Serve `app` on a socket that listens already, by TLS where a context is given, to whom a door lets in."""
+        self._door = door or Door()
         super().__init__(
             uvicorn.Config(
                 app,
-                http=CarefulProtocol,
+                http=CarefulProtocol.at(self._door),
                 loop="none",
                 ws="none",
                 lifespan="off",

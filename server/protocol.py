@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .api.responses import pretty
+from .guards import Connection, Door, TurnedAway, peer_of
 
 HEADER_BYTES = 65536
 HEADER_COUNT = 200
 UNFINISHED_BYTES = 1 << 20
 """What may arrive before a head is complete: the parser keeps an unfinished header to itself."""
 HEADER_SECONDS = 10.0
-BODY_IDLE_SECONDS = 30.0
 LOOK_SECONDS = 5.0
 
 
@@ -25,10 +26,14 @@ class HeadTooLarge(Exception):
 class Joined:
     """A transport that sends the first two writes of a turn of the loop as one: the head of an answer and its body."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        """Stand before a transport."""
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, part: Callable[[], None] | None = None
+    ) -> None:
+        """Stand before a transport, which `part` closes when all is sent."""
         self._transport = transport
         self._loop = loop
+        self._part = part or transport.close
+        self._closed = False
         self._held: bytes | None = None
         self._flushing = False
 
@@ -46,10 +51,25 @@ class Joined:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
+    def write_whole(self, *pieces: bytes | bytearray | memoryview) -> None:
+        """Send an answer that is all there, behind what is held."""
+        held, self._held = self._held, None
+        if held is not None:
+            pieces = (held, *pieces)
+        if len(pieces) == 1:
+            self._transport.write(pieces[0])
+        else:
+            self._transport.writelines(pieces)
+
     def close(self) -> None:
         """Send what is held, and close."""
+        self._closed = True
         self._send_held()
-        self._transport.close()
+        self._part()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._closed or self._transport.is_closing()
 
     def _flush(self) -> None:
         self._flushing = False
@@ -62,24 +82,62 @@ class Joined:
 
 
 class CarefulProtocol(HttpToolsProtocol):
-    """Refuses endless headers, and hangs up on those who do not finish what they began."""
+    """Refuses endless headers, and hangs up on those who do not finish what they began.
+
+    What its connections may cost is in `guards`.
+    """
+
+    door = Door()
+    """Of the listener: each has a class of its own, made by `at()`."""
+
+    @classmethod
+    def at(cls, door: Door) -> type[CarefulProtocol]:
+        """The protocol of a listener."""
+        return type(cls.__name__, (cls,), {"door": door})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
-        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]
+        self._peer = peer_of(transport)
+        if not self.door.enter(self._peer):
+            TurnedAway(transport)
+            return
+        self._guard = Connection(self.door, transport, self.loop)
+        super().connection_made(Joined(transport, self.loop, self._guard.part))  # type: ignore[arg-type]
         self._head_bytes = self._head_count = self._unfinished = 0
-        self._heard_at = self.loop.time()
-        self._head_since: float | None = self._heard_at
+        self._head_since: float | None = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Stop watching."""
         self._watch.cancel()
+        self._guard.lost()
+        self.door.leave(self._peer)
         super().connection_lost(error)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more; it still gets the answers it waits for."""
+        probing = self.scope is not None and self.scope["http_version"] == "1.1"
+        return self._guard.end(self.answering(), self.answering, probing and not self._answer_begun())
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly for now."""
+        self._guard.full()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It goes on."""
+        self._guard.empty()
+        super().resume_writing()
+
+    def answering(self) -> bool:
+        """Whether an answer is still to be sent, or to be completed."""
+        return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
         """Note that the client still speaks."""
-        self._heard_at = self.loop.time()
+        if self._guard.parting:
+            return
+        self._guard.heard(len(data))
         if self._head_since is not None:
             self._unfinished += len(data)
         super().data_received(data)
@@ -88,8 +146,7 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Count anew for this request."""
-        self._head_bytes = self._head_count = 0
-        self._head_since = self._heard_at
+        self._begin_head()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -105,9 +162,19 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there in time."""
-        self._head_since = None
-        self._unfinished = 0
+        self._end_head()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is there, too."""
+        self._guard.receiving = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Close where the client has ended its side, and has its answers."""
+        super().on_response_complete()
+        if self._guard.ended and not self.answering():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or has too long a head, in our error shape."""
@@ -115,28 +182,52 @@ class CarefulProtocol(HttpToolsProtocol):
             max(self._head_bytes / HEADER_BYTES, self._head_count / HEADER_COUNT, self._unfinished / UNFINISHED_BYTES)
             > 1
         )
-        code, kind, text = (
-            (431, "HeaderTooLargeException", "The request's headers are too large.")
-            if large
-            else (400, "BadRequestException", "Invalid HTTP message.")
-        )
+        if large:
+            self._refuse(431, "HeaderTooLargeException", "The request's headers are too large.")
+        else:
+            self._refuse(400, "BadRequestException", "Invalid HTTP message.")
+
+    def _refuse(self, code: int, kind: str, text: str) -> None:
+        """Answer without any application, and close."""
         body = pretty({"code": code, "type": kind, "message": text})
         head = f"HTTP/1.1 {code} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self._guard.receiving = True  # whatever it was that the client was sending
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.close()
+
+    def _begin_head(self) -> None:
+        self._head_bytes = self._head_count = 0
+        self._head_since = self.loop.time()
+
+    def _end_head(self) -> None:
+        self._head_since = None
+        self._unfinished = 0
+        self._guard.receiving = True
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > HEADER_BYTES or self._head_count > HEADER_COUNT:
             raise HeadTooLarge
 
+    def _answer_begun(self) -> bool:
+        return self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+
     def _look(self) -> None:
-        """Hang up where a head is not complete in time, or a body has stopped coming."""
+        """Hang up where a head is not complete in time, or a body, or the reading of an answer, hardly moves on."""
         now = self.loop.time()
-        cycle: Any = self.cycle
-        stuck = self._head_since is not None and now - self._head_since > HEADER_SECONDS
-        waiting = cycle is not None and cycle.more_body and not cycle.response_complete and not self.flow.read_paused
-        if stuck or (waiting and now - self._heard_at > BODY_IDLE_SECONDS):
-            self.transport.abort()
+        if self._guard.parting:
+            return
+        if self._head_since is not None and now - self._head_since > HEADER_SECONDS:
+            self._give_up("head", answer=self._unfinished > 0)
+        elif slow := self._guard.look(now, reading=not self.flow.read_paused):
+            self._give_up(slow, answer=slow == "body" and not self._answer_begun())
         else:
             self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _give_up(self, reason: str, answer: bool) -> None:
+        """End a connection that costs more than it should, with 408 where the client may read that."""
+        if answer and not self.transport.is_closing():
+            self.door.refuse(reason)
+            self._refuse(408, "RequestTimeoutException", "The request was not sent in time.")
+        else:
+            self._guard.hang_up(reason)

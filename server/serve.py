@@ -23,6 +23,7 @@ from .api.gate import Gate
 from .api.listener import App, Listener
 from .auth import Authority
 from .grpc import INSTALL, asked_for, installed, served
+from .guards import OF_OPERATORS, OF_PREDICTIONS, Door, Limits, raise_descriptors
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
 from .listeners import Bound, CannotBind, HttpServer, bind, tls_context
 from .metrics import Metrics, choice_of
@@ -165,6 +166,7 @@ class Server:
         self._tls = tls
         self._authority = authority
         self._access_log = logs.AccessLog(settings.log_format)
+        self._descriptors = raise_descriptors()
 
     async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
         """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up."""
@@ -175,7 +177,8 @@ class Server:
         snapshots = Snapshots(self._settings, registry)
         apps = self._apps(registry, workflows, metrics, snapshots)
         servers: list[HttpServer | GrpcServer] = [
-            HttpServer(app, bound, self._tls if bound.address.tls else None) for bound, app in apps.items()
+            HttpServer(app, bound, self._tls if bound.address.tls else None, self._door(bound))
+            for bound, app in apps.items()
         ]
         servers += self._grpc_servers(registry, metrics, snapshots)
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
@@ -194,6 +197,21 @@ class Server:
                 snapshots.write("shutdown")
             await self._shut_down(signals, registry, servers, serving, helpers)
             workflows.close()
+
+    def _door(self, bound: Bound) -> Door:
+        """What a listener grants its clients, held to what the process may open."""
+        predicts = bound is self._bound["inference"]
+        share = int(self._descriptors * (OF_PREDICTIONS if predicts else OF_OPERATORS))
+        wanted = self._settings.max_connections
+        if predicts and share < wanted:
+            logger.warning("%d connections at most, as %d descriptors are allowed", share, self._descriptors)
+        limits = Limits(
+            min(wanted, share),
+            self._settings.max_connections_per_peer,
+            self._settings.min_transfer_rate,
+            self._settings.max_unread_size,
+        )
+        return Door(limits, self._metrics.request_rejected)
 
     def _grpc_servers(self, registry: ModelRegistry, metrics: Metrics, snapshots: Snapshots) -> list[GrpcServer]:
         """The listeners of gRPC; their packages are imported here, where they are."""

@@ -157,6 +157,18 @@ class Settings(BaseSettings):
     decode_input_request: Flag = Field(True, description="give handlers parsed JSON and text instead of bytes")
     max_request_size: int = Field(6553500, ge=0, description="bytes of a request body at most")
     max_response_size: int = Field(6553500, ge=1, description="bytes of a handler's answer at most")
+    max_connections: int = Field(
+        10_000, ge=1, description="connections of a listener at most; fewer where there are too few descriptors"
+    )
+    max_connections_per_peer: int = Field(
+        8_000, ge=0, description="connections of a listener to one address at most; 0 = as many as in all"
+    )
+    min_transfer_rate: int = Field(
+        240, ge=0, description="bytes a second that clients send of a body and read of an answer at least; 0 = any"
+    )
+    max_unread_size: int = Field(
+        1 << 30, ge=0, description="bytes of answers that clients of a listener may leave unread, all of them together"
+    )
     limit_max_image_pixels: Flag = Field(True, description="keep Pillow's guard against huge images")
     default_service_handler: str | None = Field(None, description="the handler of an archive that names none")
     service_envelope: Literal["body", "json", "kserve", "kservev2"] | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import textwrap
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from numserve.server.metrics import Metrics
 from numserve.server.registry import ModelRegistry, Registration
 from numserve.server.settings import Settings
 from numserve.server.workers.zygote import adopt_orphans
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: Any) -> dict[str, Any]:
+    """The loop of a module's tests: `LOOP`, where what is tested depends on the server's own one."""
+    return {"loop": getattr(item.module, "LOOP", asyncio.new_event_loop)}
+
 
 ECHO = """
     def handle(data, context):

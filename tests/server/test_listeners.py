@@ -7,7 +7,7 @@ import json
 import socket
 
 import pytest
-from numserve.server import protocol
+from numserve.server import guards, protocol
 from numserve.server.address import Address
 from numserve.server.listeners import CannotBind, HttpServer, bind
 
@@ -75,15 +75,21 @@ async def test_a_head_that_is_too_large_is_refused(talk, head):
 async def test_a_header_that_never_ends_is_cut_off(talk, monkeypatch):
     monkeypatch.setattr(protocol, "UNFINISHED_BYTES", 1 << 17)
     answer = await talk(b"GET / HTTP/1.1\r\na: ", *[b"x" * (1 << 16)] * 3)
-    assert not answer or refusal(answer)[0] == b"HTTP/1.1 431"
+    assert refusal(answer)[0] == b"HTTP/1.1 431"
 
 
-@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\na", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"])
-async def test_who_does_not_finish_is_hung_up_on(talk, monkeypatch, beginning):
+@pytest.mark.parametrize("beginning", [b"GET / HTTP/1.1\r\na", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"])
+async def test_who_does_not_finish_is_told_so_and_hung_up_on(talk, monkeypatch, beginning):
     monkeypatch.setattr(protocol, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.02)
-    monkeypatch.setattr(protocol, "BODY_IDLE_SECONDS", 0.02)
-    assert await asyncio.wait_for(talk(beginning), 5) == b""
+    monkeypatch.setattr(guards, "WINDOW_SECONDS", 0.02)
+    assert refusal(await asyncio.wait_for(talk(beginning), 30)) == (b"HTTP/1.1 408", "RequestTimeoutException")
+
+
+async def test_who_never_begins_is_hung_up_on(talk, monkeypatch):
+    monkeypatch.setattr(protocol, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.02)
+    assert await asyncio.wait_for(talk(b""), 30) == b""
 
 
 def test_a_taken_address_is_named():

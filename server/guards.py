@@ -1,0 +1,248 @@
+"""What one client may cost: how many connections, how slowly it sends and reads, and how its connection ends.
+
+All of it is about bytes and time, below any request: it holds whichever way a request takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import resource
+import select
+import sys
+import termios
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DESCRIPTORS = 65536
+"""Open files and sockets that the server asks the system for, where that allows them."""
+OF_PREDICTIONS, OF_OPERATORS = 5 / 8, 1 / 16
+"""The shares of the descriptors that connections of a listener may take: a flood of one leaves the others theirs, and
+the workers a fifth."""
+WINDOW_SECONDS = 15.0
+"""In each of these, what is under way must move by `rate` bytes a second."""
+LINGER_SECONDS = 1.0
+"""How long what a client still sends is read and dropped after its answer, which it would not see otherwise."""
+PROBE_SECONDS = 0.25
+"""How long an answer may take before a client that sends no more is asked whether it still reads."""
+PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+BUSY = b'{\n  "code": 503,\n  "type": "ServiceUnavailableException",\n  "message": "Too many connections."\n}\n'
+REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: %d\r\nretry-after: 1\r\n"
+    b"connection: close\r\n\r\n%b" % (len(BUSY), BUSY)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a listener grants: connections in all and to one address (0 = as many), bytes a second, bytes unread."""
+
+    connections: int = 10_000
+    per_peer: int = 0
+    rate: int = 240
+    unread: int = 1 << 30
+
+
+def raise_descriptors() -> int:
+    """Ask the system for more descriptors than the usual 1024; returns how many there may be now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+class Door:
+    """Counts the connections of a listener, and what their clients have not read; its protocols share it."""
+
+    def __init__(self, limits: Limits | None = None, refused: Callable[[str], None] = lambda reason: None) -> None:
+        """Grant so much; `refused` is told why somebody was turned away or hung up on."""
+        self.limits = limits or Limits()
+        self._refused = refused
+        self._inside = 0
+        self._of_peer: Counter[str] = Counter()
+        self._unread: dict[Connection, int] = {}
+        self._unread_bytes = 0
+
+    def enter(self, peer: str) -> bool:
+        """Let a client in, unless there are too many."""
+        full = self._inside >= self.limits.connections
+        if full or 0 < self.limits.per_peer <= self._of_peer[peer]:
+            self._refused("connections" if full else "connections_of_peer")
+            return False
+        self._inside += 1
+        self._of_peer[peer] += 1
+        return True
+
+    def leave(self, peer: str) -> None:
+        """A client that was let in has gone."""
+        self._inside -= 1
+        self._of_peer[peer] -= 1
+        if not self._of_peer[peer]:
+            del self._of_peer[peer]
+
+    def keep(self, connection: Connection, size: int) -> None:
+        """A client has so much to read; where all of them have too much, who has had it longest is hung up on."""
+        self.drop(connection)
+        self._unread[connection] = size
+        self._unread_bytes += size
+        while len(self._unread) > 1 and self._unread_bytes > self.limits.unread:
+            oldest = next(iter(self._unread))
+            self.drop(oldest)
+            oldest.hang_up("unread")
+
+    def drop(self, connection: Connection) -> None:
+        """A client has read what it was kept for, or has gone."""
+        self._unread_bytes -= self._unread.pop(connection, 0)
+
+    def refuse(self, reason: str) -> None:
+        """Note why somebody was hung up on."""
+        self._refused(reason)
+
+
+class Pace:
+    """Whether something moves: by at least `least` bytes in each window."""
+
+    def __init__(self, rate: int) -> None:
+        """At `rate` bytes a second; 0 = at all."""
+        self._least = max(1, int(rate * WINDOW_SECONDS))
+        self._since: float | None = None
+        self._then = 0
+
+    def rest(self) -> None:
+        """Nothing is expected to move."""
+        self._since = None
+
+    def too_slow(self, now: float, total: int) -> bool:
+        """Whether a window has passed in which too little was added to `total`, the bytes so far."""
+        if self._since is None or total - self._then >= self._least:
+            self._since, self._then = now, total
+        return now - self._since > WINDOW_SECONDS
+
+
+class Connection:
+    """The guard of one connection; the protocol tells it what happens, and asks it now and then."""
+
+    def __init__(self, door: Door, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch over a transport that was let in at a door."""
+        self._door = door
+        self._transport = transport
+        self._loop = loop
+        self._coming, self._going = Pace(door.limits.rate), Pace(door.limits.rate)
+        self._received = self._taken = self._left = 0
+        self.receiving = False
+        """Whether a body is under way."""
+        self.ended = False
+        """Whether the client sends no more, and waits for its answers."""
+        self.parting = False
+        """Whether the last answer is out, and what still comes is dropped."""
+
+    def heard(self, size: int) -> None:
+        """The client has sent some bytes."""
+        self._received += size
+
+    def look(self, now: float, reading: bool) -> str | None:
+        """What is too slow now, `body` or `reader`; `reading` says whether we take what the client sends."""
+        held = self._transport.get_write_buffer_size()
+        left = held and held + _on_the_way(self._transport.get_extra_info("socket"))
+        self._taken += max(0, self._left - left)
+        self._left = left
+        if not left:
+            self._going.rest()
+        elif self._going.too_slow(now, self._taken):
+            return "reader"
+        if not self.receiving or not reading:
+            self._coming.rest()
+        elif self._coming.too_slow(now, self._received):
+            return "body"
+        return None
+
+    def full(self) -> None:
+        """The client does not read as fast as it is answered."""
+        self._door.keep(self, self._transport.get_write_buffer_size())
+
+    def empty(self) -> None:
+        """It has caught up."""
+        self._going.rest()
+        self._door.drop(self)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._door.drop(self)
+
+    def hang_up(self, reason: str) -> None:
+        """End it now, whatever is under way."""
+        self._door.refuse(reason)
+        self._transport.abort()
+
+    def part(self) -> None:
+        """Close after the last answer: with a client that still sends, only when it has had time to see that.
+
+        A socket that is closed with unread bytes in it is reset, and what was sent is lost with it.
+        """
+        if self.parting or self._transport.is_closing():
+            return
+        if self.ended or not self.receiving:
+            self._transport.close()
+            return
+        self.parting = True
+        self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._loop.call_later(LINGER_SECONDS, self._transport.abort)
+
+    def end(self, busy: bool, answering: Callable[[], bool], may_probe: bool) -> bool:
+        """The client sends no more; whether the connection stays open for the answers it still waits for, which `busy`
+        says, and `answering()` later on.
+
+        One that has closed altogether looks the same, until it is sent something: after a moment it is told to continue
+        (RFC 9110, 15.2 lets any client of HTTP/1.1 be), and then it is gone or not.
+        """
+        if self.parting or self.receiving or not busy or self._transport.get_extra_info("ssl_object"):
+            return False
+        self.ended = True
+        self._loop.call_later(PROBE_SECONDS, self._probe, answering, may_probe)
+        return True
+
+    def _probe(self, answering: Callable[[], bool], send: bool, pause: float = 0.05) -> None:
+        """Ask once, then look ever less often whether the client is there: nobody reads that would be told."""
+        if self._transport.is_closing() or not answering():
+            return
+        if send:
+            self._transport.write(PROBE)
+        if _reset(self._transport.get_extra_info("socket")):
+            self._transport.abort()
+        else:
+            self._loop.call_later(pause, self._probe, answering, False, min(2 * pause, 5.0))
+
+
+class TurnedAway(asyncio.Protocol):
+    """Who came when there were too many already."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        """Say so, and close."""
+        transport.set_protocol(self)
+        transport.write(REFUSAL)
+        transport.close()
+
+
+def peer_of(transport: asyncio.Transport) -> str:
+    """The address of a client; those of a Unix socket have one together."""
+    place = transport.get_extra_info("peername")
+    return place[0] if isinstance(place, tuple) else "unix"
+
+
+def _on_the_way(socket: Any) -> int:
+    """The bytes that the system holds for a client: it takes some in large steps from us, and hands them on in small
+    ones, by which a slow reader is told from one that does not read (tcp(7), SIOCOUTQ)."""
+    return int.from_bytes(fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def _reset(socket: Any) -> bool:
+    """Whether the peer of a connected socket has closed it in both directions."""
+    poller = select.poll()
+    poller.register(socket.fileno(), 0)
+    return bool(poller.poll(0))
