@@ -14,6 +14,8 @@ LINE_BYTES = 8192
 LINES_PER_SECOND = 200
 BURST_LINES = 2000
 TAIL_LINES = 5
+TELL_SECONDS = 1.0
+"""After which it is told how many lines were dropped, where nothing more comes."""
 
 
 class WorkerOutput(asyncio.Protocol):
@@ -28,6 +30,7 @@ class WorkerOutput(asyncio.Protocol):
         self._allowance = float(BURST_LINES)
         self._refilled_at = clock()
         self._dropped = 0
+        self._timer: asyncio.TimerHandle | None = None
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         """The last lines that were logged."""
         self.ended = asyncio.get_running_loop().create_future()
@@ -36,7 +39,7 @@ class WorkerOutput(asyncio.Protocol):
         """Log the lines that are complete; beyond the limits only count them."""
         self._refill()
         if self._allowance < 1:
-            self._dropped += data.count(b"\n")
+            self._drop(data.count(b"\n"))
             self._rest, self._cut = b"", 0
             return
         *lines, rest = (self._rest + data).split(b"\n")
@@ -56,7 +59,7 @@ class WorkerOutput(asyncio.Protocol):
     def _line(self, line: bytes) -> None:
         cut, self._cut = self._cut + max(0, len(line) - LINE_BYTES), 0
         if self._allowance < 1:
-            self._dropped += 1
+            self._drop(1)
             return
         self._allowance -= 1
         text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
@@ -72,7 +75,16 @@ class WorkerOutput(asyncio.Protocol):
         if self._allowance >= 1:
             self._tell_dropped()
 
+    def _drop(self, lines: int) -> None:
+        """Count lines, and tell of them soon: the worker may say nothing more for hours."""
+        self._dropped += lines
+        if self._dropped and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_dropped)
+
     def _tell_dropped(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         if self._dropped:
             self._log(f"… {self._dropped} lines dropped: a worker may log {LINES_PER_SECOND} a second")
             self._dropped = 0
