@@ -227,6 +227,7 @@ class WorkerPool:
         seat.memory_bytes = report.memory_bytes
         if report.engine is not None or isinstance(report, LoadReport):
             seat.engine = report.engine
+            self._batcher.learn(worker, report.engine)
         if seat.state == STOPPING and not self._batcher.finishes(worker):
             self._cancel(seat)
             return
