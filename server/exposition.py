@@ -1,56 +1,15 @@
-"""Metrics as text: the Prometheus format 0.0.4, with counters under the very name they were given.
-
-Prometheus' own Python client writes `Requests2XX_total` where TorchServe's dashboards ask for `Requests2XX`.
-"""
+"""Metrics as text: the Prometheus format 0.0.4."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Collection, Iterable
 
-from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class PlainCounter(Collector):
-    """A counter that keeps its name: no `_total` is added, and no `_created` series."""
-
-    def __init__(self, name: str, documentation: str, labels: Iterable[str] = ()) -> None:
-        """Belong to no registry; whoever makes it lists it."""
-        self._name = name
-        self._documentation = documentation
-        self._counter = Counter(name, documentation, tuple(labels), registry=None)
-
-    def labels(self, *values: str, **named: str) -> Counter:
-        """The child with these label values."""
-        return self._counter.labels(*values, **named)
-
-    def remove(self, *values: str) -> None:
-        """End a series."""
-        self._counter.remove(*values)
-
-    def collect(self) -> Iterator[Metric]:
-        """The one family, under its given name."""
-        family = Metric(self._name, self._documentation, "counter")
-        for counted in self._counter.collect():
-            family.samples += [s._replace(name=self._name) for s in counted.samples if not s.name.endswith("_created")]
-        yield family
-
-
-Family: TypeAlias = PlainCounter | Gauge | Histogram
-Child: TypeAlias = Counter | Gauge | Histogram
-
-
-def family_of(kind: str, name: str, documentation: str, labels: Iterable[str]) -> Family:
-    """A counter, gauge or histogram that belongs to no registry; histograms have the client's default buckets."""
-    if kind == "counter":
-        return PlainCounter(name, documentation, labels)
-    return (Gauge if kind == "gauge" else Histogram)(name, documentation, tuple(labels), registry=None)
 
 
 def render(collectors: Iterable[Collector], names: Collection[str] = ()) -> bytes:

@@ -7,10 +7,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
-from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
-from .exposition import Child, family_of
+from .counting import Child, Counter, Gauge, family_of
 from .metrics_config import MetricsChoice
 from .metrics_log import MetricsLog
 

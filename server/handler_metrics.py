@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
-from .exposition import Child, Family, family_of
+from .counting import Child, Counter, Family, Gauge, Histogram, family_of
 from .messages import DeclaredMetric, Emitted
 from .metrics_config import MetricsChoice
 from .metrics_log import MetricsLog
@@ -34,6 +33,7 @@ UNITS = {
 }  # fmt: skip
 """How a unit that no file declares is called (contract: metrics, section 6)."""
 
+AnyFamily: TypeAlias = Family[Counter] | Family[Gauge] | Family[Histogram]
 Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
@@ -46,7 +46,7 @@ class HandlerMetrics:
         self._log = log if choice.logged("") else None
         self._detect = True
         self._declared: dict[str, DeclaredMetric] = {}
-        self._families: dict[str, Family] = {}
+        self._families: dict[str, AnyFamily] = {}
         self._children: dict[Key, Child] = {}
         self._series: defaultdict[str, int] = defaultdict(int)
         self._refused: set[str] = set()
@@ -131,7 +131,7 @@ def _seen(value: Emitted) -> DeclaredMetric:
     return DeclaredMetric(value.name, value.kind, UNITS.get(value.unit, value.unit), tuple(value.labels))
 
 
-def _family(metric: DeclaredMetric) -> Family:
+def _family(metric: DeclaredMetric) -> AnyFamily:
     name, text = _name(metric.name), f"Measured by a handler (unit: {metric.unit})"
     labels = (*map(_label, metric.labels), "Hostname")
     return family_of(metric.kind, name, text, labels)

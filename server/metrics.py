@@ -10,18 +10,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
-from prometheus_client import (
-    CollectorRegistry,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector
 
 from .. import __version__
-from .exposition import CONTENT_TYPE, PlainCounter, render
+from .counting import Counter, Family, Gauge, Histogram, counters, gauges, histograms
+from .exposition import CONTENT_TYPE, render
 from .frontend_metrics import FrontendMetrics
 from .handler_metrics import HandlerMetrics
 from .memory import measured
@@ -108,14 +102,12 @@ class Metrics:
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")
         )
-        self._workflows = Histogram(
+        self._workflows = self._histogram(
             "numserve_workflow_duration_seconds",
             "A workflow from request to answer, by outcome",
+            SECONDS,
             ("workflow_name", "outcome"),
-            buckets=SECONDS,
-            registry=None,
         )
-        self._keep(self._workflows)
         build = self._gauge("numserve_build_info", "The server's version, always 1", ("version", "python"))
         build.labels(__version__, platform.python_version()).set(1)
         for of_process in (
@@ -213,14 +205,16 @@ class Metrics:
     def _families(self) -> list[Collector]:
         return [*self.theirs.collectors(), *self._handlers.collectors(), *self._collectors]
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> PlainCounter:
-        return self._keep(PlainCounter(name, text, labels))
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Family[Counter]:
+        return self._keep(counters(name, text, labels))
 
-    def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Gauge:
-        return self._keep(Gauge(name, text, labels, registry=None))
+    def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Family[Gauge]:
+        return self._keep(gauges(name, text, labels))
 
-    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
-        return self._keep(Histogram(name, text, MODEL, buckets=buckets, registry=None))
+    def _histogram(
+        self, name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = MODEL
+    ) -> Family[Histogram]:
+        return self._keep(histograms(name, text, labels, buckets))
 
     def _keep(self, collector: C) -> C:
         self._collectors.append(collector)

@@ -1,0 +1,73 @@
+"""Counters, gauges and histograms: shown as Prometheus' own client shows its."""
+
+import math
+
+import prometheus_client as theirs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numserve.server.counting import BUCKETS, counters, family_of, gauges, histograms
+from numserve.server.exposition import render
+
+VALUES = st.lists(st.floats(allow_infinity=True, allow_nan=True, width=32), max_size=8)
+
+
+def lines(*collectors):
+    return [line for line in render(collectors).splitlines() if not line.startswith(b"#")]
+
+
+@given(VALUES)
+def test_a_histogram_is_shown_as_theirs(values):
+    mine, other = histograms("h", "x", ["a"]), theirs.Histogram("h", "x", ["a"], registry=None)
+    for value in values:
+        mine.labels("1").observe(value)
+        other.labels("1").observe(value)
+    assert lines(mine) == lines(other)
+
+
+@given(VALUES)
+def test_a_gauge_is_shown_as_theirs(values):
+    mine, other = gauges("g", "x", ["a"]), theirs.Gauge("g", "x", ["a"], registry=None)
+    for value in values:
+        mine.labels("1").set(value)
+        other.labels("1").set(value)
+    assert lines(mine) == lines(other)
+
+
+def test_the_buckets_are_theirs():
+    assert (*BUCKETS, math.inf) == theirs.Histogram.DEFAULT_BUCKETS
+
+
+def test_a_counter_keeps_its_name():
+    family = counters("Requests2XX", "x", ["Level"])
+    family.labels("Host").inc()
+    family.labels(Level="Host").inc(2)
+    assert lines(family) == [b'Requests2XX{Level="Host"} 3.0']
+
+
+def test_a_gauge_may_ask_each_time():
+    asked = iter([1, 2])
+    family = gauges("g", "x", ["a"])
+    family.labels("1").set_function(lambda: next(asked))
+    assert lines(family) == [b'g{a="1"} 1.0'] and lines(family) == [b'g{a="1"} 2.0']
+
+
+def test_series_end():
+    family = gauges("g", "x", ["a"])
+    for value in "123":
+        family.labels(value).set(1)
+    family.remove("2")
+    assert lines(family) == [b'g{a="1"} 1.0', b'g{a="3"} 1.0']
+    with pytest.raises(KeyError):
+        family.remove("2")
+    family.clear()
+    assert lines(family) == []
+
+
+@pytest.mark.parametrize("kind", ["counter", "gauge", "histogram"])
+def test_a_child_has_the_labels_of_its_family(kind):
+    family = family_of(kind, "f", "x", ["a", "b"])
+    assert family.labels("1", "2") is family.labels(b="2", a="1")
+    for values, named in ((("1",), {}), (("1", "2", "3"), {}), ((), {"a": "1"}), ((), {"a": "1", "c": "2"})):
+        with pytest.raises(ValueError, match="expected the labels"):
+            family.labels(*values, **named)
