@@ -1,5 +1,7 @@
+import asyncio
 import logging
 
+import numserve.server.workers.output as module
 import pytest
 from numserve.server.workers.output import BURST_LINES, LINE_BYTES, LINES_PER_SECOND, WorkerOutput
 
@@ -64,3 +66,10 @@ async def test_a_flood_is_dropped_counted_and_told(output, clock, caplog):
 async def test_what_is_no_text_is_logged_all_the_same(output, caplog):
     output.data_received(b"\xff\x00ok\n")
     assert lines(caplog) == ["\ufffd\x00ok"]
+
+
+async def test_dropped_lines_are_told_though_nothing_more_comes(output, caplog, monkeypatch):
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.01)
+    output.data_received(b"x\n" * (BURST_LINES + 7))
+    while not caplog.records[-1].getMessage().startswith("… 7 lines dropped"):
+        await asyncio.sleep(0.01)
