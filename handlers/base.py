@@ -19,7 +19,11 @@ from .timing import timed
 
 
 class Handler(Protocol):
-    """What stands between the rows of a batch and their answers."""
+    """What stands between the rows of a batch and their answers.
+
+    A class that says `takes_views = True` of itself is given memoryviews, which end with the batch, where others are
+    given a bytearray of their own; what derives from it has to say so again.
+    """
 
     def initialize(self, context: Context) -> None:
         """Make ready for the first batch: called once."""

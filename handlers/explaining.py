@@ -71,7 +71,7 @@ def _scores(output: Any, target: Any) -> Any:
     if len(output.shape) < 2:
         return output
     try:
-        number = int(target.decode() if isinstance(target, (bytes, bytearray)) else target)
+        number = int(bytes(target) if isinstance(target, (bytearray, memoryview)) else target)
     except (TypeError, ValueError) as error:
         raise PredictionException(f"target is {target!r:.40}; expected the number of a class", 400) from error
     if not 0 <= number < output.shape[1]:

@@ -27,6 +27,7 @@ class ImageClassifier(VisionHandler):
     The labels come from index_to_name.json; without it they are the class numbers.
     """
 
+    takes_views = True
     topk = 5
     image_processing = Compose(
         [Lambda(in_colour), Resize(256), CenterCrop(224), ToTensor(), Normalize(mean=MEAN, std=DEVIATION)]

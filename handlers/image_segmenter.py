@@ -17,6 +17,7 @@ class ImageSegmenter(VisionHandler):
     The model gives scores (N, classes, H, W), or a dict that has them under "out".
     """
 
+    takes_views = True
     image_processing = ImageClassifier.image_processing
 
     @timed

@@ -23,6 +23,7 @@ class ObjectDetector(VisionHandler):
     The model gives a dict of boxes (D, 4), labels (D) and scores (D) for each picture; boxes count its pixels.
     """
 
+    takes_views = True
     threshold = 0.5
     image_processing = Compose([Lambda(in_colour), ToTensor()])
 

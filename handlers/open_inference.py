@@ -154,7 +154,7 @@ def _split(body: Any, header_length: str | None) -> tuple[Mapping[str, Any], mem
     """The JSON object, and the bytes behind it."""
     rest = memoryview(b"")
     if header_length is not None:
-        if not isinstance(body, (bytes, bytearray)):
+        if not isinstance(body, (bytes, bytearray, memoryview)):
             raise refused(f"a body with {HEADER_LENGTH} is no {type(body).__name__}: send it as octets")
         if not header_length.isdecimal() or len(header_length) > 18 or int(header_length) > len(body):
             raise refused(f"{HEADER_LENGTH} is {header_length!r:.40}; the body has {len(body)} bytes")
@@ -166,14 +166,14 @@ def _split(body: Any, header_length: str | None) -> tuple[Mapping[str, Any], mem
 
 
 def _parsed(body: Any) -> Any:
-    if not isinstance(body, (bytes, bytearray, str)):
+    if not isinstance(body, (bytes, bytearray, memoryview, str)):
         return body
     try:
         return orjson.loads(body)
     except ValueError:
         pass  # Python's own reader takes NaN and Infinity, which orjson does not
     try:
-        return json.loads(body)
+        return json.loads(body if isinstance(body, str) else bytes(body))
     except (ValueError, RecursionError) as error:
         raise refused(f"the body is no JSON: {error!s:.200}") from error
 

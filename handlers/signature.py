@@ -40,7 +40,7 @@ class Port:
         if not fits:
             raise refused(f"input {self.name!r} has the shape {list(array.shape)}; expected {list(self.shape)}")
 
-    def from_bytes(self, content: bytes | bytearray) -> TensorRequest:
+    def from_bytes(self, content: bytes | bytearray | memoryview) -> TensorRequest:
         """A body that is nothing but this tensor's bytes, whose shape has one size to be found at most.
 
         Raises: PredictionException, 400

@@ -71,6 +71,7 @@ class TensorHandler(BaseHandler):
 
     signature = Signature(())
     opens_envelopes = True
+    takes_views = True
 
     def initialize(self, context: Context) -> None:
         """Load the model, and learn its signature."""
@@ -119,7 +120,7 @@ class TensorHandler(BaseHandler):
             return _Asked(place, self._of_instances(body["instances"]), True)
         ports = self.signature.inputs
         length = self.context.get_request_header(place, HEADER_LENGTH)
-        if length == "0" and len(ports) == 1 and isinstance(body, (bytes, bytearray)):
+        if length == "0" and len(ports) == 1 and isinstance(body, (bytes, bytearray, memoryview)):
             return _Asked(place, ports[0].from_bytes(body), False)
         request = read_request(body, length)
         missing = [port.name for port in ports[: self.signature.required] if port.name not in request.inputs]

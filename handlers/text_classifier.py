@@ -32,6 +32,7 @@ class TextClassifier(TextHandler):
     torch.nn.EmbeddingBag takes them; it gives scores (N, classes).
     """
 
+    takes_views = True
     ngrams = 2
 
     def initialize(self, context: Context) -> None:

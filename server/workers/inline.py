@@ -11,14 +11,17 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from ..batch import Batch
 from ..errors import ModelLoadFailed, WorkerDied
-from ..messages import InferenceResponse, LoadFailure, LoadReport, Report
+from ..messages import InferenceResponse, LoadFailure, LoadReport, Outcome, Report
 from .base import Idle, Load
 from .runtime import Runtime
 
+Answered = TypeVar("Answered", bound=Outcome)
 LOADING = threading.Lock()
 """Held while a model is loaded: the import system has room for one model directory at a time."""
 
@@ -67,12 +70,17 @@ class InlineWorker:
         runtime.nobody_waits = lambda: batch.abandoned
         outcome, report = await loop.run_in_executor(thread, runtime.infer, batch.requests)
         self._batch = None
-        batch.settle(outcome if isinstance(outcome, list) else [outcome] * len(batch.requests), report)
+        batch.settle(_own(outcome) if isinstance(outcome, list) else [outcome] * len(batch.requests), report)
         return report
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, batch: Batch, pieces: Sequence[InferenceResponse]) -> None:
-    loop.call_soon_threadsafe(batch.advance, pieces)
+    loop.call_soon_threadsafe(batch.advance, _own(pieces))
+
+
+def _own(outcomes: Sequence[Answered]) -> list[Answered]:
+    """The same with bodies that the handler cannot change any more."""
+    return [replace(each, body=bytes(each.body)) if isinstance(each, InferenceResponse) else each for each in outcomes]
 
 
 def _load(runtime: Runtime) -> LoadReport | LoadFailure:

@@ -89,6 +89,8 @@ class Runtime:
                 context.header_key_sequence_end,
             ) = spec.sequence_headers
         self._handler: Handler | None = None
+        self._views = False
+        self._labels = {"ModelName": spec.name, "Level": "Model"}
         self._memory = 0
         self._measured_at = 0.0
         self._engine: dict[str, Any] | None = None
@@ -119,6 +121,7 @@ class Runtime:
             handler.initialize(self._context)
             prepare(handler, self._context)
             signature = metadata_of(handler, self._spec.config)
+            self._views = not self._spec.envelope and bool(vars(type(handler)).get("takes_views"))
         except BaseException as error:
             logger.exception("the model cannot be loaded")
             return self._load_failure(error, phase)
@@ -152,9 +155,8 @@ class Runtime:
             self._context.intermediate = self._context.nobody_waits = None
         emitted = self._emitted()
         if not isinstance(outcome, Failure):
-            labels = {"ModelName": self._spec.name, "Level": "Model"}
             ids = ",".join(request.id for request in requests) if self._spec.metric_ids else ""
-            emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", labels, ids),)
+            emitted += (Emitted("PredictionTime", "gauge", seconds * 1000, "ms", self._labels, ids),)
         return outcome, BatchReport(seconds, self._memory_bytes(), emitted, self._engine_news(), len(requests))
 
     def _name_sequences(self, count: int) -> None:
@@ -183,14 +185,33 @@ class Runtime:
 
     def _value(self, part: Part) -> Any:
         """What the handler gets for a part: contract, inference API, section 4."""
-        if part.content_type is None or not self._spec.decode_input_request:
-            return bytearray(part.body)
+        if not part.content_type or not self._spec.decode_input_request:
+            return self._raw(part)
         media_type = part.content_type.partition(";")[0].strip().lower()
         if media_type == "application/json":
-            return _parsed(part)
-        if media_type.startswith("text"):
-            return _text(part)
-        return bytearray(part.body)
+            return self._parsed(part)
+        return self._text(part) if media_type.startswith("text") else self._raw(part)
+
+    def _raw(self, part: Part) -> bytearray | memoryview:
+        """The bytes as they are: the handler's own, or a view that ends with the batch, for a handler that takes it."""
+        return memoryview(part.body) if self._views else bytearray(part.body)
+
+    def _parsed(self, part: Part) -> Any:
+        """JSON as Python reads it; orjson is quick but refuses NaN, which json takes."""
+        for parse in (orjson.loads, _lenient):
+            try:
+                return parse(part.body)
+            except ValueError as error:
+                problem = error
+        if len(part.body):
+            logger.warning("part %r is no JSON and stays bytes: %s", part.name, problem)
+        return self._raw(part)
+
+    def _text(self, part: Part) -> str | bytearray | memoryview:
+        try:
+            return str(part.body, "utf-8")
+        except UnicodeDecodeError:
+            return self._raw(part)
 
     def _encoded(self, answers: Any, count: int) -> list[Outcome] | Failure:
         """The handler's list as responses: contract, inference API, section 5."""
@@ -290,18 +311,6 @@ def _headers(request: InferenceRequest) -> Mapping[str, Any]:
     return {**request.headers, **types}
 
 
-def _parsed(part: Part) -> Any:
-    """JSON as Python reads it; orjson is quick but refuses NaN, which json takes."""
-    for parse in (orjson.loads, _lenient):
-        try:
-            return parse(part.body)
-        except ValueError as error:
-            problem = error
-    if len(part.body):
-        logger.warning("part %r is no JSON and stays bytes: %s", part.name, problem)
-    return bytearray(part.body)
-
-
 def _lenient(body: bytes | bytearray | memoryview) -> Any:
     try:
         return json.loads(bytes(body))
@@ -309,17 +318,10 @@ def _lenient(body: bytes | bytearray | memoryview) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def _text(part: Part) -> str | bytearray:
-    try:
-        return str(part.body, "utf-8")
-    except UnicodeDecodeError:
-        return bytearray(part.body)
-
-
-def _encode(answer: Any) -> tuple[bytes, str | None]:
+def _encode(answer: Any) -> tuple[bytes | bytearray, str | None]:
     """The body of an answer, and its type where that is certain."""
     if isinstance(answer, bytes | bytearray):
-        return bytes(answer), None
+        return answer, None
     if isinstance(answer, str):
         return answer.encode(), None
     if (saved := tensor_bytes(answer)) is not None:

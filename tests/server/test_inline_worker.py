@@ -93,3 +93,15 @@ async def test_stopping_it_fails_the_batch_in_its_hands(run, tmp_path):
     with pytest.raises(WorkerDied):
         await answer
     (tmp_path / "go").touch()
+
+
+async def test_an_answer_is_no_buffer_that_the_handler_goes_on_with(run):
+    source = (
+        "kept = bytearray(1)\ndef handle(data, context):\n    for row in data or []:\n        kept[:] = row['body']\n"
+        "    return [kept] * len(data or [])\n"
+    )
+    task, batcher = run(source)
+    first, second = (await ask(batcher, b"a")).body, (await ask(batcher, b"b")).body
+    assert (first, second) == (b"a", b"b")
+    task.cancel()
+    await asyncio.wait([task])

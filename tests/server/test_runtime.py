@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 from numserve.engine import formats
+from numserve.handlers.loading import BUILTIN
+from numserve.plugins import resolve
 from numserve.server.messages import Failure, InferenceRequest, LoadFailure, LoadReport, ModelSpec, Part
 from numserve.server.workers import runtime as runtime_module
 from numserve.server.workers.runtime import Runtime
@@ -233,3 +235,40 @@ def test_weights_are_shared_only_where_there_may_be_other_workers(several, folde
     monkeypatch.setattr(runtime_module, "share_weights", named.append)
     Runtime(ModelSpec("m", "1.0", str(tmp_path), "handler", several=several)).share()
     assert named == [tmp_path] * folders
+
+
+VIEWS = """
+    class Takes:
+        takes_views = True
+        def initialize(self, context): pass
+        def handle(self, data, context):
+            return [" ".join(f"{key}:{type(value).__name__}" for key, value in row.items()) for row in data]
+"""
+
+
+def kinds(runtime: Runtime) -> str:
+    parts = Part("body", None, b"x"), Part("said", "application/json", b"[1]"), Part("no", "text/plain", b"\xff")
+    (answer,), _ = runtime.infer([InferenceRequest("id", parts, {})])
+    return answer.body.decode()
+
+
+def test_a_handler_that_takes_views_is_given_no_copies(load):
+    assert kinds(load(VIEWS)) == "body:memoryview said:list no:memoryview"
+
+
+def test_what_derives_from_it_has_to_say_so_itself(load, tmp_path):
+    (tmp_path / "given.py").write_text(textwrap.dedent(VIEWS))
+    assert kinds(load("import given\n\nclass Own(given.Takes): pass\n")) == "body:bytearray said:list no:bytearray"
+
+
+@pytest.mark.parametrize(
+    "name", ["image_classifier", "image_segmenter", "object_detector", "tensor", "text_classifier"]
+)
+def test_our_own_handlers_take_views(name):
+    assert vars(resolve("handlers", name, BUILTIN))["takes_views"]
+
+
+def test_an_answer_is_not_copied(load):
+    runtime = load("kept = bytearray(b'x')\ndef handle(data, context):\n    return [kept] * len(data or [])\n")
+    (first, second), _ = runtime.infer([raw(b""), raw(b"")])
+    assert first.body is second.body
