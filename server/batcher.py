@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .batch import STREAM_LIMIT, Batch, Job, Sender, Watch, refuse
-from .errors import NoWorkers, QueueFull, too_late
+from .batch_size import BatchSize, FixedSize
+from .company import Company
+from .errors import NoWorkers, QueueFull, ServingError, too_late
+from .line import Line
 from .messages import InferenceRequest, InferenceResponse, Outcome
+from .priority import NONE, Priorities
+from .status import BatchingStatus
 
 RECENT = 0.1
 """Weight of the last batch in the pace of a queue."""
 
 
 class Batcher:
-    """Gives what waits to whom is idle.
+    """Gives what waits to whom is idle, at once, but for those who are about to get company.
 
-    A batch goes when it is full, or when its first request has waited `max_delay`; then it goes as it is.
+    With a fixed delay, a batch goes when it is full, or when its first request has waited for so long.
     """
 
     def __init__(
@@ -26,33 +32,49 @@ class Batcher:
         loop: asyncio.AbstractEventLoop,
         watch: Watch,
         *,
-        batch_size: int,
+        batch_size: int = 1,
         max_delay: float,
         limit: int,
+        sizing: BatchSize | None = None,
+        fixed_delay: bool = False,
         client_timeout: float = 0,
+        max_wait: float = 0,
         idle_only: bool = False,
         isolate: bool = False,
+        priorities: Priorities = NONE,
+        overload_status: int | None = None,
         stream_limit: int = STREAM_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Be open and empty; `limit` requests may wait, each for `client_timeout` seconds (0: for ever).
+        """Be open and empty; `limit` requests of each priority may wait, each for `client_timeout` seconds in all.
 
+        Batches have `batch_size` requests at most, unless `sizing` says how many; `max_delay` is the longest that an
+        idle worker is kept for company, or with `fixed_delay` that a request waits for it. Nobody waits for longer
+        than `max_wait` for a worker, or is let in who probably would. Durations of 0 stand for none.
         With `idle_only`, a request is taken only while a worker is idle; with `isolate`, the requests of a batch that
         fails as a whole are tried once more, each alone, so that one bad request fails by itself.
+        Who is refused for want of room gets `overload_status`, where it is not the usual one.
         Of an answer in pieces, `stream_limit` bytes may wait for their client.
         """
         self._loop = loop
         self._watch = watch
+        self._sizing: BatchSize = sizing or FixedSize(batch_size, max_delay)
         self._size = batch_size
         self._delay = max_delay
-        self.limit = limit
+        self._fixed_delay = fixed_delay
+        self._room = limit
         self._timeout = client_timeout
+        self._max_wait = max_wait
         self._idle_only = idle_only
         self._isolate = isolate
+        self._priorities = priorities
+        self._overload_status = overload_status
         self._stream_limit = stream_limit
         self._clock = clock
-        self._jobs: deque[Job] = deque()
+        self._line = Line(self._count_left, priorities.levels, priorities.step)
+        self._company = Company()
         self._idle: deque[Sender] = deque()
+        self._apart: dict[Sender, bool] = {}
         self._deadlines: deque[Job] = deque()
         self._flying = 0
         self._pace, self._landed_at = 0.0, 0.0  # seconds from one request to the next while others wait
@@ -63,12 +85,33 @@ class Batcher:
 
     def __len__(self) -> int:
         """How many requests wait."""
-        return len(self._jobs)
+        return len(self._line)
+
+    @property
+    def limit(self) -> int:
+        """How many requests may wait, of all priorities."""
+        return self._room * self._priorities.levels
 
     @property
     def flying(self) -> int:
         """How many requests are in the hands of workers."""
         return self._flying
+
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds that the oldest request waits for its first worker; 0 where none does."""
+        oldest = self._line.oldest()
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest)
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds that a request of the lowest priority would wait that came now, at the pace of late."""
+        return len(self._line) * self._pace
+
+    @property
+    def batching(self) -> BatchingStatus:
+        """How batches are made."""
+        return self._sizing.status()
 
     def submit(
         self, request: InferenceRequest, *, alone: bool = False, version_given: bool = False
@@ -76,25 +119,30 @@ class Batcher:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
 
         `alone` keeps it out of other requests' batch.
-        Raises: QueueFull, NoWorkers.
+        Raises: QueueFull, NoWorkers; InvalidRequest where its priority is none.
         """
         if self._shut is not None:
             self._watch.rejected("no_workers")
             raise NoWorkers(self._shut)
         if self._idle_only and not self._idle:
-            self._watch.rejected("queue_full")
-            raise QueueFull("no worker is idle, and useJobTicket lets nobody wait")
-        if len(self._jobs) >= self.limit and not self._forget_left():
-            self._watch.rejected("queue_full")
-            raise QueueFull(f"{self.limit} requests are waiting already", retry_after=len(self._jobs) * self._pace)
+            raise self._refused("queue_full", "no worker is idle, and useJobTicket lets nobody wait", 1.0)
+        level = self._priorities.of(request)
         now = self._clock()
+        if self._line.of_level(level) >= self._room:
+            self._line.make_room(now)
+            if self._line.of_level(level) >= self._room:
+                wait = self._line.before(level) * self._pace
+                raise self._refused("queue_full", f"{self._room} requests are waiting already", wait)
+        if self._max_wait and (wait := self._line.before(level) * self._pace) > self._max_wait:
+            text = f"the wait would be {wait:.3f} seconds; maxQueueWait allows {self._max_wait:g}"
+            raise self._refused("wait_expected", text, wait - self._max_wait)
         job = Job(request, self._loop.create_future(), now, now + self._timeout, alone, version_given)
-        self.enqueue(job)
+        self.enqueue(job, level)
         return job.answer
 
-    def enqueue(self, job: Job) -> None:
+    def enqueue(self, job: Job, level: int = 1) -> None:
         """Queue what has been admitted."""
-        self._jobs.append(job)
+        self._line.add(job, level)
         if self._timeout:
             self._deadlines.append(job)
         self._pump()
@@ -104,12 +152,18 @@ class Batcher:
         self._idle.append(worker)
         self._pump()
 
+    def learn(self, worker: Sender, engine: Mapping[str, Any] | None) -> None:
+        """Take note of what a worker says of how it runs the model."""
+        self._apart[worker] = bool(engine and engine.get("answers_apart"))
+        self._sizing.allow(all(self._apart.values()))
+
     def is_idle(self, worker: Sender) -> bool:
         """Whether a worker has nothing to do."""
         return worker in self._idle
 
     def forget(self, worker: Sender) -> None:
         """Give a worker nothing more."""
+        self._apart.pop(worker, None)
         if worker in self._idle:
             self._idle.remove(worker)
 
@@ -124,8 +178,7 @@ class Batcher:
     def shut(self, reason: str) -> None:
         """Refuse all who wait, and all who come until `open()`: nobody will ever serve them."""
         self._shut = reason
-        jobs, self._jobs = self._jobs, deque()
-        for job in jobs:
+        for job in self._line.clear():
             if not job.answer.done():
                 self._watch.rejected("no_workers")
                 job.answer.set_exception(NoWorkers(reason))
@@ -133,7 +186,7 @@ class Batcher:
 
     async def drained(self) -> None:
         """Return when nobody waits and no batch is under way."""
-        if self._jobs or self._flying:
+        if self._flying or len(self._line):
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._drained.append(waiter)
             await waiter
@@ -148,15 +201,16 @@ class Batcher:
         """Give what waits to whom is idle; runs when either side changes, and on the timer."""
         now = self._clock()
         self._expire(now)
-        self._drop_left()
-        while self._jobs and self._idle and self._ripe(now):
+        while self._idle and (first := self._line.first()):
+            most = self._sizing.most(len(self._line))
+            if not self._ripe(first, now, most):
+                break
             worker = self._idle.popleft()
             if worker.available:
-                self._send(worker, self._take(now, self._size), now)
+                self._send(worker, self._take(now, most), now)
         self._set_timer(now)
 
     def _send(self, worker: Sender, jobs: list[Job], now: float) -> None:
-        self._drop_left()
         self._flying += len(jobs)
         self._watch.batch_sent([now - job.queued_at for job in jobs])
         again = self._take_back if self._isolate else None
@@ -168,26 +222,41 @@ class Batcher:
             for job in jobs:
                 refuse(job, NoWorkers(self._shut))
             return
-        for job in reversed(jobs):
+        if len(jobs) > 1 and self._sizing.learns:
+            self._suspect(jobs)
+        for job in jobs:
             job.alone = True
-            self._jobs.appendleft(job)
+        self._line.add_again(jobs)
         self._pump()
 
-    def _ripe(self, now: float) -> bool:
-        """Whether it is time for a batch: it is full, or its first request has waited long enough."""
-        first = self._jobs[0]
-        return len(self._jobs) >= self._size or first.alone or now >= first.queued_at + self._delay
+    def _suspect(self, jobs: Sequence[Job]) -> None:
+        """Have batches become smaller, if all requests of a failed one are answered alone."""
+        failed: list[bool] = []
+
+        def answered(answer: asyncio.Future[InferenceResponse]) -> None:
+            failed.append(answer.cancelled() or answer.exception() is not None)
+            if len(failed) == len(jobs) and not any(failed):
+                self._sizing.spoilt(len(jobs))
+
+        for job in jobs:
+            job.answer.add_done_callback(answered)
+
+    def _ripe(self, first: Job, now: float, most: int) -> bool:
+        """Whether it is time for a batch of `most`: it need not, or must not, wait for others."""
+        if most == 1 or first.alone:
+            return True
+        waiting = len(self._line)
+        if self._fixed_delay:
+            return waiting >= most or now >= first.queued_at + self._delay
+        return not self._company.is_awaited(now, waiting, self._flying, most)
 
     def _take(self, now: float, most: int) -> list[Job]:
         """The next batch's jobs, oldest first, without those that have left; the first in the queue has not."""
         taken: list[Job] = []
-        while self._jobs and len(taken) < most:
-            if taken and (self._jobs[0].alone or taken[0].alone):
+        while len(taken) < most and (job := self._line.first()):
+            if taken and (job.alone or taken[0].alone):
                 break
-            job = self._jobs.popleft()
-            if job.answer.done():
-                self._count_left(job)
-                continue
+            self._line.take()
             job.batched_at = now
             taken.append(job)
         return taken
@@ -199,18 +268,16 @@ class Batcher:
             if not job.answer.done():
                 self._watch.rejected("deadline")
                 job.answer.set_exception(too_late(now - job.queued_at, "clientTimeoutInMills"))
+        if self._max_wait:
+            for job in self._line.take_older(now, self._max_wait):
+                text = f"the request has waited {now - job.queued_at:.3f} seconds; maxQueueWait allows"
+                wait = self._line.before(1) * self._pace
+                job.answer.set_exception(self._refused("wait_exceeded", f"{text} {self._max_wait:g}", wait))
 
-    def _drop_left(self) -> None:
-        while self._jobs and self._jobs[0].answer.done():
-            self._count_left(self._jobs.popleft())
-
-    def _forget_left(self) -> bool:
-        """Make room by dropping all that have left; False where none has."""
-        before = len(self._jobs)
-        for job in self._jobs:
-            self._count_left(job)
-        self._jobs = deque(job for job in self._jobs if not job.answer.done())
-        return len(self._jobs) < before
+    def _refused(self, reason: str, text: str, wait: float) -> ServingError:
+        """The error for who is not let in, or must leave; in so many seconds there should be room."""
+        self._watch.rejected(reason)
+        return QueueFull(text, retry_after=wait, code=self._overload_status)
 
     def _count_left(self, job: Job) -> None:
         if job.answer.cancelled():
@@ -220,11 +287,22 @@ class Batcher:
         """Count jobs that are over, with the outcomes that their worker has sent, if any."""
         self._flying -= len(jobs)
         self._note_pace(len(jobs))
+        if jobs and self._sizing.learns:
+            self._note_cost(jobs, outcomes)
         self._tell_drained()
+
+    def _note_cost(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
+        """Learn from a batch that was answered as a whole, and expect its clients back."""
+        now = self._clock()
+        sizes = [len(outcome.body) for outcome in outcomes if isinstance(outcome, InferenceResponse)]
+        if len(sizes) == len(jobs) and jobs[0].stream is None and not jobs[0].alone:
+            self._sizing.note(len(jobs), now - jobs[0].batched_at, max(sizes))
+        patience = min(self._sizing.patience, self._sizing.cost.start)
+        self._company.answered(now, len(jobs) + len(self._line) + self._flying, patience)
 
     def _note_pace(self, count: int) -> None:
         """Take note of how fast the queue moves; how long nobody came says nothing of it."""
-        if self._jobs and count:
+        if count and len(self._line):
             now = self._clock()
             if self._landed_at:
                 each = (now - self._landed_at) / count
@@ -234,19 +312,21 @@ class Batcher:
             self._landed_at = 0.0
 
     def _tell_drained(self) -> None:
-        if not self._jobs and not self._flying:
+        if not self._flying and not len(self._line):
             for waiter in self._drained:
                 if not waiter.done():
                     waiter.set_result(None)
             self._drained.clear()
 
     def _set_timer(self, now: float) -> None:
-        """One, for whichever is first: the oldest job's batch, or the oldest deadline. Ringing early does no harm."""
+        """One, for whichever is first: the next batch, or the oldest deadline. Ringing early does no harm."""
         moments = []
-        if self._jobs and self._idle:
-            moments.append(self._jobs[0].queued_at + self._delay)
+        if self._idle and (first := self._line.first()):
+            moments.append(first.queued_at + self._delay if self._fixed_delay else self._company.until)
         if self._deadlines:
             moments.append(self._deadlines[0].deadline)
+        if self._max_wait and (oldest := self._line.oldest()) is not None:
+            moments.append(oldest + self._max_wait)
         if not moments:
             return
         wake_at = min(moments)

@@ -66,7 +66,7 @@ class ContinuousBatcher(Batcher):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Be open and empty; a round has `batch_size` places, and `max_delay` is not waited for."""
-        super().__init__(*args, **options | {"max_delay": 0})
+        super().__init__(*args, **options | {"max_delay": 0, "fixed_delay": True})
         self._rounds: dict[Sender, Round] = {}
         self._leaving: set[Sender] = set()
 
@@ -78,7 +78,6 @@ class ContinuousBatcher(Batcher):
             return
         now = self._clock()
         self._expire(now)
-        self._drop_left()
         self._send(worker, self._joining(worker, going, now), now, going)
         self._set_timer(now)
 
@@ -98,7 +97,6 @@ class ContinuousBatcher(Batcher):
         self._rounds.pop(worker, None)
 
     def _send(self, worker: Sender, jobs: list[Job], now: float, going: Sequence[Job] = ()) -> None:
-        self._drop_left()
         self._flying += len(jobs)
         self._watch.batch_sent([now - job.queued_at for job in jobs], len(going))
         self._rounds[worker] = Round(going, jobs, self._clock, self._watch, self._landed, self._stream_limit)
@@ -116,8 +114,8 @@ class ContinuousBatcher(Batcher):
 
     def _joining(self, worker: Sender, going: Sequence[Job], now: float) -> list[Job]:
         """The new jobs of a round; who must be alone waits until nothing is going on."""
-        alone = going[0].alone or (self._jobs and self._jobs[0].alone)
-        if alone or worker in self._leaving:
+        first = self._line.first()
+        if going[0].alone or (first and first.alone) or worker in self._leaving:
             return []
         return self._take(now, self._size - len(going))
 

@@ -13,6 +13,7 @@ ServingError
 ├── WorkflowConflict           the workflow, or a model of its node's name, is registered already
 ├── WorkflowFailed             a node of a workflow could not be registered
 ├── NodeFailed                 a node of a workflow gave no answer
+│   └── NodeTimedOut             in time
 ├── DefaultVersionInUse        the default version goes last
 ├── DownloadFailed             an archive could not be fetched
 ├── EnvironmentFailed          what a model asks for could not be installed
@@ -101,6 +102,10 @@ class NodeFailed(ServingError):
     """A node of a workflow gave no answer in any of its attempts; `detail` is why."""
 
 
+class NodeTimedOut(NodeFailed):
+    """A node of a workflow gave no answer in time, not even in the last of its attempts."""
+
+
 class DefaultVersionInUse(ServingError):
     """The default version cannot go while others stay."""
 
@@ -118,12 +123,13 @@ class Unavailable(ServingError):
 
 
 class QueueFull(Unavailable):
-    """As many requests wait as may; in `retry_after` seconds there should be room."""
+    """More requests wait than can be served in time; in `retry_after` seconds there should be room."""
 
-    def __init__(self, message: str, detail: str = "", retry_after: float = 1.0) -> None:
-        """Say how many wait."""
+    def __init__(self, message: str, detail: str = "", retry_after: float = 1.0, code: int | None = None) -> None:
+        """Say how many wait; `code` is the status, where it is not the usual one."""
         super().__init__(message, detail)
         self.retry_after = retry_after
+        self.code = code
 
 
 class SequenceClosed(Unavailable):

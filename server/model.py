@@ -21,7 +21,7 @@ from .metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
 from .queues import make_queue, sequence_headers
 from .settings import ModelConfig, Settings
-from .status import ModelStatus, QueueStatus
+from .status import BatchingStatus, ModelStatus, QueueStatus
 from .wear import Wear
 from .workers import BUILTIN
 from .workers.base import Load, Worker
@@ -87,6 +87,10 @@ class Model:
             gauges = {
                 "queue_depth": self._batcher.__len__,
                 "queue_capacity": lambda: self._batcher.limit,
+                "queue_expected_wait_seconds": lambda: self._batcher.expected_wait,
+                "batch_size_limit": lambda: self._batcher.batching.size,
+                "batch_start_seconds": lambda: self._batcher.batching.start,
+                "batch_each_seconds": lambda: self._batcher.batching.each,
                 "requests_in_flight": lambda: self._batcher.flying,
                 "model_ready": lambda: float(self._pool.count("ready") > 0),
             }
@@ -155,6 +159,10 @@ class Model:
             return ModelStatus("failing", reason, workers, queue)
         return ModelStatus("loading" if self._pool.count("loading") else "unloaded", None, workers, queue)
 
+    def batching(self) -> BatchingStatus:
+        """How its batches are made."""
+        return self._batcher.batching
+
     def signature(self) -> dict[str, Any]:
         """The named tensors that it takes and gives, as far as a worker has told: `inputs` and `outputs`."""
         return {"inputs": [], "outputs": []} | (self._pool.signature or {})
@@ -194,7 +202,7 @@ class Model:
             handler=self.handler,
             envelope=self.manifest.model.envelope or settings.service_envelope,
             manifest=dict(self.manifest.raw) or None,
-            batch_size=config.batch_size,
+            batch_size=config.most_rows,
             config=config.for_handler,
             limit_max_image_pixels=settings.limit_max_image_pixels,
             decode_input_request=settings.decode_input_request,

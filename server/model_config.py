@@ -10,15 +10,26 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
+from .batch_size import MOST
+from .priority import Priorities
 from .yaml_files import read_yaml
 
 logger = logging.getLogger(__name__)
 
 INTEGER = 1 << 31
-MILLISECONDS = {"maxBatchDelay", "clientTimeoutInMills", "sequenceMaxIdleMSec", "sequenceTimeoutMSec"}
+MILLISECONDS = {
+    "maxBatchDelay",
+    "clientTimeoutInMills",
+    "sequenceMaxIdleMSec",
+    "sequenceTimeoutMSec",
+    "latencyTarget",
+    "maxQueueWait",
+    "priorityStep",
+}
 AT_LEAST_ONE = {"minWorkers", "batchSize", "maxNumSequence", "maxSequenceJobQueueSize"}
 SNAPSHOT_KEYS = ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout")
 ZERO_IS_MEANT = {"minWorkers", "maxWorkers", "maxBatchDelay"}
+OF_BATCHES = {"batchSize", "maxBatchDelay"}
 UNSERVED = {
     "deviceIds": "models run on the CPU",
     "parallelType": "models are not split over workers",
@@ -38,6 +49,23 @@ class ModelConfig(BaseModel):
     max_workers: int = Field(0, ge=0, description="workers at most; 0 means as many as min_workers")
     batch_size: int = Field(1, ge=1, description="rows a worker is given at once, at most")
     max_batch_delay: float = Field(0.1, ge=0, description="seconds a request may wait for others to share its batch")
+    batching: Literal["adaptive", "fixed"] | None = Field(
+        None,
+        description="`adaptive`: the size of batches is learnt; `fixed`: it is batchSize; none = learnt where neither"
+        " batchSize nor maxBatchDelay is set, if batches are certain to change no answer",
+    )
+    latency_target: float = Field(0.1, gt=0, description="seconds that a request is to take, for adaptive batches")
+    fixed_delay: bool | None = Field(
+        None, description="wait maxBatchDelay for others even while a worker is idle; none = as the server's setting"
+    )
+    max_queue_wait: float = Field(
+        0, ge=0, description="seconds a request may wait for a worker; who would wait longer is refused; 0 = any"
+    )
+    priority_levels: int = Field(1, ge=1, le=16, description="priorities of requests, from 1, which goes first")
+    default_priority: int = Field(0, ge=0, le=16, description="of a request that names none; 0 = the middle")
+    priority_step: float = Field(
+        1, ge=0, description="seconds by which a request counts as having come later for each level"
+    )
     response_timeout: float = Field(120, gt=0, description="seconds a batch may take in the worker")
     startup_timeout: float = Field(120, gt=0, description="seconds a worker may take to load the model")
     device_type: Literal["cpu"] = Field("cpu", description="where the model runs")
@@ -100,6 +128,33 @@ class ModelConfig(BaseModel):
         return asked if isinstance(asked, int) and asked >= 1 else max(1, cores // max(1, self.min_workers))
 
     @property
+    def adaptive(self) -> bool:
+        """Whether the size of batches is learnt: where the YAML says so, or says nothing of batches."""
+        if self.continuous_batching or self.stateful:
+            return False
+        if self.batching is not None:
+            return self.batching == "adaptive"
+        return self.says_nothing_of_batches
+
+    @property
+    def says_nothing_of_batches(self) -> bool:
+        """Whether nobody has set what TorchServe knows of them."""
+        return not {"batch_size", "max_batch_delay"} & self.model_fields_set
+
+    @property
+    def most_rows(self) -> int:
+        """Rows that a worker may be given at once, where batches were asked for."""
+        asked = self.adaptive and self.batching is not None and "batch_size" not in self.model_fields_set
+        return MOST if asked else self.batch_size
+
+    @property
+    def priorities(self) -> Priorities:
+        """The levels of priority."""
+        levels = self.priority_levels
+        default = min(self.default_priority, levels) or (levels + 1) // 2
+        return Priorities(levels, default, self.priority_step)
+
+    @property
     def stateful(self) -> bool:
         """Whether requests come in sequences (contract: configuration, section 6)."""
         return self.sequence_batching and self.sequence_max_idle > 0
@@ -133,7 +188,7 @@ class ModelConfig(BaseModel):
         """Take what a snapshot tells of a version, where 0 workers are meant; what cannot be read is left out."""
         taken: dict[str, Any] = {}
         for key in SNAPSHOT_KEYS:
-            value = entry.get(key)
+            value = None if entry.get("batching") == "adaptive" and key in OF_BATCHES else entry.get(key)
             if isinstance(value, int | float) and (0 < value < INTEGER or (value == 0 and key in ZERO_IS_MEANT)):
                 taken[key] = value / 1000 if key in MILLISECONDS else value
         return cls(**taken)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from .batch import Sender, Watch
+from .batch_size import MOST, AdaptiveSize
 from .batcher import Batcher
 from .continuous import ContinuousBatcher
 from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
 from .sequences import ContinuousLane, Lane, Rules, SequenceBatcher
 from .settings import ModelConfig, Settings
+from .status import BatchingStatus
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,18 @@ class RequestQueue(Protocol):
     def flying(self) -> int:
         """How many requests are in the hands of workers."""
 
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds that the oldest request waits for its first worker; 0 where none does."""
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds that a request would wait that came now, at the pace of late."""
+
+    @property
+    def batching(self) -> BatchingStatus:
+        """How batches are made."""
+
     def __len__(self) -> int: ...
 
     def submit(
@@ -37,6 +51,9 @@ class RequestQueue(Protocol):
 
     def idle(self, worker: Sender) -> None:
         """Take note of a worker that has nothing to do."""
+
+    def learn(self, worker: Sender, engine: Mapping[str, Any] | None) -> None:
+        """Take note of what a worker says of how it runs the model."""
 
     def is_idle(self, worker: Sender) -> bool:
         """Whether a worker has nothing to do."""
@@ -75,12 +92,41 @@ def make_queue(
         watch,
         batch_size=config.batch_size,
         max_delay=config.max_batch_delay,
+        sizing=_adaptive(model, config, settings) if config.adaptive else None,
+        fixed_delay=_delays(config, settings),
         limit=config.job_queue_size,
         client_timeout=config.client_timeout,
+        max_wait=config.max_queue_wait,
         idle_only=config.use_job_ticket,
         isolate=config.isolate_failures,
+        priorities=config.priorities,
+        overload_status=_overload_status(settings),
         stream_limit=settings.max_response_size,
     )
+
+
+def _adaptive(model: str, config: ModelConfig, settings: Settings) -> AdaptiveSize:
+    """Batches that grow as is worth it: to `batchSize` at most, where both are given."""
+    return AdaptiveSize(
+        model,
+        config.batch_size if "batch_size" in config.model_fields_set else MOST,
+        config.latency_target,
+        longest=config.response_timeout / 4,
+        answer_limit=settings.max_response_size,
+        asked=config.batching is not None,
+    )
+
+
+def _delays(config: ModelConfig, settings: Settings) -> bool:
+    """Whether a lone request waits for others while a worker is idle; with adaptive batches none does."""
+    if config.adaptive:
+        return False
+    return settings.fixed_delay if config.fixed_delay is None else config.fixed_delay
+
+
+def _overload_status(settings: Settings) -> int | None:
+    """The status of who is refused, where it is not that of everything that is not available."""
+    return None if settings.overload_status == 503 else settings.overload_status
 
 
 def sequence_headers(settings: Settings) -> SequenceHeaders:
@@ -113,6 +159,7 @@ def _sequences(
             watch,
             batch_size=2 * config.batch_size if continuous else min(config.batch_size, rules.share(workers())),
             max_delay=config.max_batch_delay,
+            fixed_delay=_delays(config, settings),
             limit=config.job_queue_size,
             stream_limit=settings.max_response_size,
             answered=answered,
@@ -126,4 +173,5 @@ def _sequences(
         make_lane,
         workers=workers,
         client_timeout=config.client_timeout,
+        overload_status=_overload_status(settings),
     )

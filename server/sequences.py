@@ -11,7 +11,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +20,10 @@ from .batcher import Batcher
 from .continuous import ContinuousBatcher
 from .errors import NoWorkers, QueueFull, SequenceClosed, too_late
 from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
+from .status import BatchingStatus
 
 LOST = "its worker has ended, and its state with it"
+NO_LANE = BatchingStatus("fixed", 1, 1, 0.0, 0.0)
 MADE_UP = "ts-seq-"
 """How the name of a sequence begins that a client has not named."""
 
@@ -98,6 +100,7 @@ class SequenceBatcher:
         *,
         workers: Callable[[], int] = lambda: 1,
         client_timeout: float = 0,
+        overload_status: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Be open and empty; `workers` tells over how many lanes the sequences are to be spread."""
@@ -108,6 +111,7 @@ class SequenceBatcher:
         self._make_lane = make_lane
         self._workers = workers
         self._timeout = client_timeout
+        self._overload_status = overload_status
         self._clock = clock
         self._sequences: dict[str, RequestSequence] = {}
         self._lanes: dict[Sender, Lane] = {}
@@ -122,6 +126,23 @@ class SequenceBatcher:
     def flying(self) -> int:
         """How many requests are in the hands of workers."""
         return sum(lane.flying for lane in self._lanes.values())
+
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds that the oldest request waits for its first worker; 0 where none does."""
+        first = [each.waiting[0].queued_at for each in self._sequences.values() if each.waiting]
+        waits = [lane.oldest_wait for lane in self._lanes.values()]
+        return max([*waits, *(self._clock() - moment for moment in first)], default=0.0)
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds that a request would wait that came now, at the pace of late, in the lane with the least to do."""
+        return min((lane.expected_wait for lane in self._lanes.values()), default=0.0)
+
+    @property
+    def batching(self) -> BatchingStatus:
+        """How batches are made: as in any lane."""
+        return next((lane.batching for lane in self._lanes.values()), NO_LANE)
 
     def __len__(self) -> int:
         """How many requests wait."""
@@ -147,7 +168,8 @@ class SequenceBatcher:
         if len(sequence.waiting) >= self._rules.waiting:
             self._refused("queue_full")
             raise QueueFull(
-                f"{self._rules.waiting} requests of sequence {name} are waiting already (maxSequenceJobQueueSize)"
+                f"{self._rules.waiting} requests of sequence {name} are waiting already (maxSequenceJobQueueSize)",
+                code=self._overload_status,
             )
         job = Job(request, self._loop.create_future(), now, now, alone, version_given)
         if self._timeout:
@@ -165,6 +187,9 @@ class SequenceBatcher:
             lane = self._lanes[worker] = self._make_lane(self._answered)
         self._feed_all()
         lane.idle(worker)
+
+    def learn(self, worker: Sender, engine: Mapping[str, Any] | None) -> None:
+        """Sequences are batched as is said, whatever a worker says of how it runs the model."""
 
     def is_idle(self, worker: Sender) -> bool:
         """Whether a worker has nothing to do."""
@@ -223,7 +248,8 @@ class SequenceBatcher:
     def _begin(self, name: str) -> RequestSequence:
         if len(self._sequences) >= self._rules.most:
             self._refused("queue_full")
-            raise QueueFull(f"{self._rules.most} sequences are under way already (maxNumSequence)")
+            text = f"{self._rules.most} sequences are under way already (maxNumSequence)"
+            raise QueueFull(text, code=self._overload_status)
         sequence = self._sequences[name] = RequestSequence(name)
         if self._rules.max_age:
             reason = f"it is older than {self._rules.max_age:g} seconds (sequenceTimeoutMSec)"

@@ -81,6 +81,10 @@ def _address(default_port: int, default_tls_port: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 def _mode(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -153,6 +157,12 @@ class Settings(BaseSettings):
     drain_timeout: float = Field(30, ge=0, description="seconds that requests under way get when the server stops")
     unregister_model_timeout: float = Field(120, gt=0, description="seconds an unregistration may take")
     job_queue_size: int = Field(100, ge=1, lt=1 << 31, description="requests that may wait for one model")
+    fixed_delay: Flag = Field(
+        False, description="wait maxBatchDelay for a full batch even while a worker is idle, as TorchServe does"
+    )
+    overload_status: Annotated[Literal[503, 429], BeforeValidator(_number)] = Field(
+        503, description="status of a request that is refused as too many wait: `503` or `429`"
+    )
     number_of_gpu: int = Field(0, ge=0, description="accepted; models run on the CPU")
     decode_input_request: Flag = Field(True, description="give handlers parsed JSON and text instead of bytes")
     max_request_size: int = Field(6553500, ge=0, description="bytes of a request body at most")

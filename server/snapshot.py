@@ -90,6 +90,8 @@ def described(model: Model, default: bool) -> dict[str, Any]:
         "startupTimeout": round(config.startup_timeout, 3),
         "runtimeType": model.manifest.runtime,
     }
+    if config.adaptive and config.says_nothing_of_batches:
+        found["batching"] = "adaptive"
     if model.handler != model.manifest.model.handler:
         found["handler"] = model.handler
     return found

@@ -32,6 +32,23 @@ class QueueStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchingStatus:
+    """How batches are made: of `size` requests at most now, `size_under_load` where many wait.
+
+    A batch of n takes `start` + `each` · n seconds, as far as is known. An adaptive one is to answer within `target`
+    seconds; `reason` says why it makes none.
+    """
+
+    mode: Literal["adaptive", "fixed"]
+    size: int
+    size_under_load: int
+    start: float
+    each: float
+    target: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatus:
     """One version of a model; `reason` says why it, or one of its workers, is not ready."""
 

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from ..registry import Model
 from ..settings import ModelConfig
-from ..status import QueueStatus, WorkerStatus
+from ..status import BatchingStatus, QueueStatus, WorkerStatus
 
 
 def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] |
         "loadedAtStartup": model.loaded_at_startup,
         "workers": [_worker(worker, held) for worker in status.workers],
         "jobQueueStatus": _queue(status.queue),
+        "batching": _batching(model.batching()),
         "state": status.state,
     }
     if status.reason:
@@ -62,6 +63,19 @@ def _sequences(config: ModelConfig) -> dict[str, Any]:
 
 def _queue(queue: QueueStatus) -> dict[str, int]:
     return {"remainingCapacity": max(0, queue.capacity - queue.pending), "pendingRequests": queue.pending}
+
+
+def _batching(batching: BatchingStatus) -> dict[str, Any]:
+    described = {
+        "mode": batching.mode,
+        "size": batching.size,
+        "sizeUnderLoad": batching.size_under_load,
+        "millisecondsPerBatch": round(batching.start * 1000, 3),
+        "millisecondsPerRequest": round(batching.each * 1000, 3),
+    }
+    if batching.target is not None:
+        described["latencyTarget"] = round(batching.target * 1000)
+    return described | ({"reason": batching.reason} if batching.reason else {})
 
 
 def _worker(worker: WorkerStatus, held: Mapping[int, int]) -> dict[str, Any]:

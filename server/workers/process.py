@@ -213,7 +213,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._transport.writelines(buffers)
 
     def _response_late(self) -> None:
-        self._finish(ResponseTimeout(DIED, f"no answer within {self._load.response_timeout:g} seconds"))
+        limit = self._load.response_timeout
+        waited = limit + self._loop.time() - self._due
+        text = f"The worker gave no answer for {waited:.3f} seconds; responseTimeout allows {limit:g}"
+        self._finish(ResponseTimeout(text, f"no answer within {limit:g} seconds"))
 
     def _startup_late(self) -> None:
         seconds = f"{self._load.startup_timeout:g} seconds"

@@ -11,7 +11,15 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import InferenceFailed, NodeFailed, ServingError, too_late
+from ..errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    NodeFailed,
+    NodeTimedOut,
+    ResponseTimeout,
+    ServingError,
+    too_late,
+)
 from ..messages import Bytes, InferenceRequest, InferenceResponse, Part
 from ..metrics import Metrics
 from ..model import Model
@@ -22,6 +30,7 @@ logger = logging.getLogger(__name__)
 OF_THE_BODY = {"content-type", "content-length", "content-encoding", "transfer-encoding"}
 """Request headers that are about a body, and so about the start node's alone."""
 JSON = "application/json"
+TIMED_OUT = (DeadlineExceeded, ResponseTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +91,17 @@ class Workflow:
                 "workflow %s: node %s failed, attempt %d of %d: %s",
                 self.name, node.name, attempt + 1, node.retry_attempts + 1, failed.explained(),
             )  # fmt: skip
+        if isinstance(failed, TIMED_OUT):
+            raise NodeTimedOut(f"Error executing {node.name}: {failed}", failed.detail) from failed
         raise NodeFailed(f"Error executing {node.name}", failed.explained()) from failed
 
     async def _attempt(self, node: Node, request: InferenceRequest) -> Bytes:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(node.timeout):
                 return await _whole(await self.model_of(node.name).predict(request))
         except TimeoutError:
-            raise NodeFailed(f"Error executing {node.name}", f"no answer within {node.timeout:g} seconds") from None
+            raise too_late(time.monotonic() - began, "its timeout-ms") from None
 
     def _answer(self, leaves: Mapping[str, Bytes]) -> InferenceResponse:
         """The one leaf's answer as it is, or those of several in one JSON object."""

@@ -257,6 +257,7 @@ async def test_requests_share_a_batch(serve):
         """,
         batchSize=4,
         maxBatchDelay=2000,
+        fixedDelay=True,
     )
     answers = await asyncio.gather(*(client.predict(content=b"x") for _ in range(4)))
     assert [answer.text for answer in answers] == ["4"] * 4
@@ -289,7 +290,7 @@ def test_every_row_of_the_table_is_an_error_of_ours():
     ("error", "sent"),
     [
         (errors.QueueFull("x"), (503, "ServiceUnavailableException")),
-        (errors.ResponseTimeout("x"), (500, "InternalServerException")),
+        (errors.ResponseTimeout("x"), (504, "RequestTimeoutException")),
         (errors.ModelVersionNotFound("x"), (404, "ModelVersionNotFoundException")),
         (errors.InferenceFailed("x", code=418), (418, "InternalServerException")),
         (errors.InferenceFailed("x", code=99), (503, "InternalServerException")),
@@ -318,6 +319,7 @@ async def test_explanations_share_no_batch(serve):
         """,
         batchSize=2,
         maxBatchDelay=2000,
+        fixedDelay=True,
     )
     explained = client.inference.post("/explanations/m", content=b"")
     answers = await asyncio.gather(explained, client.predict(content=b""), client.predict(content=b""))

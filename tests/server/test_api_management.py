@@ -15,7 +15,7 @@ FIELDS = [
     *("responseTimeout", "startupTimeout", "maxRetryTimeoutInSec", "clientTimeoutInMills", "parallelType"),
     *("parallelLevel", "deviceType", "continuousBatching", "useJobTicket", "useVenv", "stateful"),
     *("sequenceMaxIdleMSec", "sequenceTimeoutMSec", "maxNumSequence", "maxSequenceJobQueueSize", "loadedAtStartup"),
-    *("workers", "jobQueueStatus", "state"),
+    *("workers", "jobQueueStatus", "batching", "state"),
 ]
 
 

@@ -112,8 +112,10 @@ def log() -> Log:
 
 @pytest.fixture
 def make(clock, log):
+    """A batcher that fills its batches, unless told otherwise, which makes them easy to foretell."""
+
     def make(**options) -> Batcher:
-        options = {"batch_size": 1, "max_delay": 0.1, "limit": 100} | options
+        options = {"batch_size": 1, "max_delay": 0.1, "limit": 100, "fixed_delay": True} | options
         batcher = Batcher(clock, log, clock=clock.time, **options)
         batcher.open()
         return batcher

@@ -247,7 +247,7 @@ async def test_a_full_queue_is_refused_and_counted(make, archives, tmp_path):
 
 async def test_a_batch_is_formed_and_measured(make, archives):
     registry = make()
-    model = await register(registry, archives.make(batchSize=4, maxBatchDelay=50))
+    model = await register(registry, archives.make(batchSize=4, maxBatchDelay=50, fixedDelay=True))
     answers = await asyncio.gather(*(model.predict(request(bytes([i]))) for i in range(8)))
     assert [each.body for each in answers] == [bytes([i]) for i in range(8)]
     text = registry._metrics.exposition(["numserve_batch_size_count", "ts_inference_requests_total"]).decode()

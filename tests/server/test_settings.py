@@ -65,6 +65,8 @@ SAMPLES = {
     "drain_timeout": ("3", 3),
     "unregister_model_timeout": ("3", 3),
     "job_queue_size": ("3", 3),
+    "fixed_delay": ("true", True),
+    "overload_status": ("429", 429),
     "number_of_gpu": ("1", 1),
     "decode_input_request": ("false", False),
     "max_request_size": ("3", 3),

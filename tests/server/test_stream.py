@@ -115,7 +115,7 @@ async def test_a_client_gets_all_pieces(serve):
 
 
 async def test_requests_of_a_batch_each_get_their_own_pieces(serve):
-    client = await serve(SPEAK, batchSize=2, maxBatchDelay=2000)
+    client = await serve(SPEAK, batchSize=2, maxBatchDelay=2000, fixedDelay=True)
     answers = await asyncio.gather(client.predict(content=b"a b c"), client.predict(content=b"d e f"))
     assert [answer.text for answer in answers] == ["a b c", "d e f"]
 

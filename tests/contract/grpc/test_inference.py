@@ -160,7 +160,7 @@ def test_a_sequence_has_one_worker_and_a_name(client):
 
 
 def test_requests_of_a_stream_share_batches(client):
-    client.contract.model("together", "tell", batchSize=8, maxBatchDelay=5000)
+    client.contract.model("together", "tell", batchSize=8, maxBatchDelay=5000, fixedDelay=True)
     asked = [client.request("together", sequence="s", n=b"%d" % n) for n in range(8)]
     told = [json.loads(answer.prediction) for answer in client.inference.StreamPredictions2(iter(asked))]
     assert [each["row"]["n"][1] for each in told] == [str(n) for n in range(8)]

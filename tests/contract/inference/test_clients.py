@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-SHARED = {"batchSize": 2, "maxBatchDelay": 1000}
+SHARED = {"batchSize": 2, "maxBatchDelay": 1000, "fixedDelay": True}
 
 
 @pytest.fixture

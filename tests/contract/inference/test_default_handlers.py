@@ -47,7 +47,7 @@ def things(contract):
 @pytest.fixture(scope="module")
 def topics(contract, tmp_path_factory):
     yaml = tmp_path_factory.mktemp("topics") / "c.yaml"
-    yaml.write_text("batchSize: 2\nmaxBatchDelay: 1000\n")
+    yaml.write_text("batchSize: 2\nmaxBatchDelay: 1000\nfixedDelay: true\n")
     files = ("source_vocab.pt", "index_to_name.json")
     folder = EXAMPLES / "text_classification"
     return serve(contract, "topics", folder, "text_classifier", "topics.pth", files, str(yaml))

@@ -1,5 +1,7 @@
 """Contract: inference API, section 6: the error table."""
 
+import re
+
 import pytest
 
 INTERNAL = "InternalServerException"
@@ -75,9 +77,12 @@ def test_a_worker_that_dies(contract, order, reason, deviates):
     contract.forget("mortal")
 
 
-def test_a_worker_that_takes_too_long(contract):
+def test_a_worker_that_takes_too_long(contract, deviates):
     contract.model("late", "steer", responseTimeout=1)
-    assert contract.json("/predictions/late", {"sleep": 30}).error == (500, INTERNAL, "Worker died.")
+    status, kind, text = contract.json("/predictions/late", {"sleep": 30}).error
+    assert (status, kind) == (504, "RequestTimeoutException")
+    assert re.match(r"The worker gave no answer for 1\.\d+ seconds; responseTimeout allows 1$", text)
+    deviates("a handler over `responseTimeout`")
     contract.eventually(lambda: contract.json("/predictions/late", {"answer": "back"}).body == b"back")
 
 
@@ -124,7 +129,7 @@ def test_a_handler_that_fails_leaves_its_worker_alive(contract, case):
 
 
 def test_one_failure_is_every_requests_of_the_batch_unless_failures_are_isolated(contract):
-    contract.model("together", "steer", batchSize=2, maxBatchDelay=5000, isolateFailures=False)
+    contract.model("together", "steer", batchSize=2, maxBatchDelay=5000, fixedDelay=True, isolateFailures=False)
     first, second = contract.at_once(
         lambda: contract.json("/predictions/together", {"raise": "value"}),
         lambda: contract.json("/predictions/together", {"answer": "fine"}),
@@ -135,7 +140,7 @@ def test_one_failure_is_every_requests_of_the_batch_unless_failures_are_isolated
 @pytest.mark.parametrize("poison", [{"raise": "value"}, {"raise": "memory"}, {"raise": "exit"}, {"signal": "SIGSEGV"}])
 def test_one_bad_request_fails_alone(contract, poison, deviates):
     name = f"isolated-{next(iter(poison.values())).lower()}"
-    contract.model(name, "steer", batchSize=3, maxBatchDelay=5000)
+    contract.model(name, "steer", batchSize=3, maxBatchDelay=5000, fixedDelay=True)
     answers = contract.at_once(
         lambda: contract.json(f"/predictions/{name}", {"answer": "first"}),
         lambda: contract.json(f"/predictions/{name}", poison),

@@ -38,7 +38,7 @@ def test_what_a_handler_counts_is_scraped(contract):
 
 
 def test_micro_batches_answer_in_order(contract):
-    contract.model("micro", batchSize=4, maxBatchDelay=1000)
+    contract.model("micro", batchSize=4, maxBatchDelay=1000, fixedDelay=True)
     answers = contract.at_once(
         *[lambda text=text: contract.post("/predictions/micro", text, "text/plain") for text in "abcd"]
     )
@@ -47,7 +47,7 @@ def test_micro_batches_answer_in_order(contract):
 
 
 def test_an_async_handler_answers_a_batch_side_by_side(contract):
-    contract.model("waits", batchSize=2, maxBatchDelay=1000)
+    contract.model("waits", batchSize=2, maxBatchDelay=1000, fixedDelay=True)
     answers = contract.at_once(
         lambda: contract.post("/predictions/waits", b"one"), lambda: contract.post("/predictions/waits", b"two")
     )

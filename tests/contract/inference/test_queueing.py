@@ -104,15 +104,21 @@ def test_unregistering_lets_requests_in_flight_finish(contract):
     contract.forget("going")
 
 
-def test_a_lone_request_of_a_batching_model_pays_the_delay(contract):
-    contract.model("patient", "tell", batchSize=8, maxBatchDelay=300)
+def test_a_lone_request_of_a_batching_model_goes_at_once(contract, deviates):
+    contract.model("prompt", "tell", batchSize=8, maxBatchDelay=60_000)
+    assert contract.post("/predictions/prompt").json()["batch"] == 1
+    deviates("`maxBatchDelay` while a worker is idle")
+
+
+def test_a_lone_request_pays_a_fixed_delay(contract):
+    contract.model("patient", "tell", batchSize=8, maxBatchDelay=300, fixedDelay=True)
     began = time.monotonic()
     assert contract.post("/predictions/patient").json()["batch"] == 1
     assert time.monotonic() - began >= 0.3
 
 
 def test_a_full_batch_goes_at_once(contract):
-    contract.model("full", "tell", batchSize=3, maxBatchDelay=20000)
+    contract.model("full", "tell", batchSize=3, maxBatchDelay=20000, fixedDelay=True)
     began = time.monotonic()
     answers = contract.at_once(*[lambda: contract.post("/predictions/full")] * 3)
     assert [answer.json()["batch"] for answer in answers] == [3, 3, 3]
@@ -120,7 +126,7 @@ def test_a_full_batch_goes_at_once(contract):
 
 
 def test_explanations_share_no_batch(contract, deviates):
-    contract.model("apart", "tell", batchSize=2, maxBatchDelay=1000)
+    contract.model("apart", "tell", batchSize=2, maxBatchDelay=1000, fixedDelay=True)
     answers = contract.at_once(
         lambda: contract.post("/predictions/apart"),
         lambda: contract.post("/explanations/apart"),
@@ -144,3 +150,32 @@ def test_a_client_that_hangs_up_takes_its_request_along(contract, deviates):
     connection.close()
     assert contract.json("/predictions/alone", {"answer": "next"}).body == b"next"
     deviates("a client that hangs up")
+
+
+def batching(contract, name):
+    return contract.management("GET", f"/models/{name}").json()[0]["batching"]
+
+
+def test_batches_of_a_default_handler_grow_by_themselves(contract, deviates):
+    contract.model("growing", "tensor", model_file="double", engine={"inputs": [[1, 3]]})
+    asked, twice = {"instances": [[1, 2, 3]]}, {"twice": [2, 4, 6], "negative": [-1, -2, -3]}
+
+    def grown():
+        answers = contract.at_once(*[lambda: contract.json("/predictions/growing", asked)] * 16)
+        assert [answer.json() for answer in answers] == [{"predictions": [twice]}] * 16
+        return batching(contract, "growing")["size"] > 1
+
+    contract.eventually(grown)
+    told = batching(contract, "growing")
+    assert (told["mode"], told["latencyTarget"], "reason" in told) == ("adaptive", 100, False)
+    deviates("neither `batchSize` nor `maxBatchDelay`")
+
+
+def test_a_handler_of_the_users_gets_batches_where_its_yaml_says_so(contract):
+    contract.model("single", "tell")
+    contract.model("several", "tell", batching="adaptive", batchSize=4)
+    assert batching(contract, "single")["size"] == 1 and "batching: adaptive" in batching(contract, "single")["reason"]
+    for name, most in ({"single": 1, "several": 4}).items():
+        answers = contract.at_once(*[lambda name=name: contract.post(f"/predictions/{name}")] * 16)
+        assert max(answer.json()["batch"] for answer in answers) <= most
+    assert "reason" not in batching(contract, "several")

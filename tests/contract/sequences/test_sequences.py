@@ -55,7 +55,7 @@ def test_a_batch_has_one_request_of_a_sequence(stateful, aside):
 
 
 def test_a_batch_waits_no_longer_than_all_sequences_can_fill(stateful):
-    model = stateful(batchSize=8, maxNumSequence=1, maxBatchDelay=20_000)
+    model = stateful(batchSize=8, maxNumSequence=1, maxBatchDelay=20_000, fixedDelay=True)
     began = time.monotonic()
     assert model.told("a")["count"] == 1
     assert time.monotonic() - began < 10

@@ -1,0 +1,73 @@
+"""BatchCost: what a batch takes, learnt while batches are answered: a part for itself, a part for each request."""
+
+from __future__ import annotations
+
+RECENT = 0.2
+"""Weight of the last batch in what those of its size take."""
+FADING = 0.99
+"""What is left of the weight of a size with each batch of another size."""
+OUTLIER = 3.0
+"""Times what batches of a size take: what takes longer counts as if it had taken that long."""
+
+
+class _Size:
+    """Batches of about one size: how many requests they have, and seconds they take, on average."""
+
+    __slots__ = ("met", "rows", "seconds", "weight")
+
+    def __init__(self) -> None:
+        self.met, self.weight = 0, 0.0
+        self.rows = self.seconds = 0.0
+
+    def note(self, rows: int, seconds: float) -> None:
+        if self.met < 2:  # the first of a size makes plans and takes memory that the others find
+            self.rows, self.seconds = rows, seconds
+        else:
+            self.rows += RECENT * (rows - self.rows)
+            self.seconds += RECENT * (min(seconds, OUTLIER * self.seconds) - self.seconds)
+        self.met += 1
+        self.weight = 1.0
+
+
+class BatchCost:
+    """A batch of n requests takes `start` + `each` · n seconds.
+
+    Batches of about one size (1, 2, 3-4, 5-8, …) count together, and all sizes alike but for how long ago they were
+    met: so small batches are remembered while there are large ones only, as a line cannot be drawn through one point.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing: a batch takes no time."""
+        self.start = self.each = 0.0
+        self._sizes: dict[int, _Size] = {}
+
+    def __call__(self, rows: int) -> float:
+        """The seconds that a batch of so many requests takes, as far as is known."""
+        return self.start + self.each * rows
+
+    def note(self, rows: int, seconds: float) -> None:
+        """Learn from a batch."""
+        for size in self._sizes.values():
+            size.weight *= FADING
+        self._sizes.setdefault((rows - 1).bit_length(), _Size()).note(rows, max(seconds, 1e-9))
+        self.start, self.each = self._line()
+
+    def _line(self) -> tuple[float, float]:
+        """The line of least squares of what it is wrong by, relative to what was measured; neither part below 0."""
+        total = by_rows = by_rows_twice = by_seconds = by_both = 0.0
+        for size in self._sizes.values():
+            weight = size.weight / (size.seconds * size.seconds)
+            total += weight
+            by_rows += weight * size.rows
+            by_rows_twice += weight * size.rows * size.rows
+            by_seconds += weight * size.seconds
+            by_both += weight * size.rows * size.seconds
+        spread = total * by_rows_twice - by_rows * by_rows
+        if spread <= 1e-9 * by_rows_twice * total:  # one size: starting may take as long as a request
+            each = by_seconds / (total + by_rows)
+            return each, each
+        each = (total * by_both - by_rows * by_seconds) / spread
+        start = (by_seconds - each * by_rows) / total
+        if start < 0:
+            return 0.0, by_both / by_rows_twice
+        return (start, each) if each > 0 else (by_seconds / total, 0.0)
