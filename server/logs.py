@@ -153,6 +153,14 @@ def set_up(
     return undo_all
 
 
+def reopen() -> None:
+    """Go on in the files that bear the names now: the old ones may have been moved away."""
+    for names in FILES.values():
+        for handler in logging.getLogger(names[0]).handlers:
+            if isinstance(handler, RotatingFileHandler):
+                handler.close()  # the next line opens it
+
+
 def _attach(logger: logging.Logger, handler: logging.Handler, level: str) -> Callable[[], None]:
     before = (logger.propagate, logger.level)
     logger.addHandler(handler)

@@ -176,14 +176,19 @@ class ModelRegistry:
         return [name for name, versions in self._names.items() if not versions.models[versions.default].healthy()]
 
     def unready(self) -> list[str]:
-        """The models whose default version should have workers and has none that is ready; the reason is in status().
+        """Why not everything can answer that should; empty where it can. No model is named: anybody may ask.
 
-        A model scaled to none is as it should be. While the start-up loads models, the last word is `start-up`, once
-        the server is to stop, `shut-down`.
+        A model is missing whose default version should have workers and has none that is ready; its reason is in
+        status(). One scaled to none is as it should be. A server of nothing is not ready either, unless it may be.
         """
-        models = (versions.models[versions.default] for versions in self._names.values())
-        names = [model.name for model in models if model.status().state in ("loading", "failing")]
-        return names + ["start-up"] * self.starting + ["shut-down"] * self.stopping
+        models = [versions.models[versions.default] for versions in self._names.values()]
+        missing = sum(model.status().state in ("loading", "failing") for model in models)
+        return (
+            [f"{missing} of {len(models)} models"] * bool(missing)
+            + ["no models"] * (not models and not self._settings.ready_without_models)
+            + ["start-up"] * self.starting
+            + ["shut-down"] * self.stopping
+        )
 
     def _of(self, name: str) -> _Versions:
         versions = self._names.get(name)

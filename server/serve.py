@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import ssl
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -22,10 +22,11 @@ from .api import Combined, inference_app, management_app, metrics_app
 from .api.gate import Gate
 from .api.listener import App, Listener
 from .auth import Authority
+from .certificates import Certificates
 from .grpc import INSTALL, asked_for, installed, served
 from .guards import OF_OPERATORS, OF_PREDICTIONS, Door, Limits, raise_descriptors
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
-from .listeners import Bound, CannotBind, HttpServer, bind, tls_context
+from .listeners import Bound, CannotBind, HttpServer, bind
 from .metrics import Metrics, choice_of
 from .properties import InvalidConfiguration
 from .registry import ModelRegistry
@@ -52,7 +53,7 @@ def main(settings: Settings, detached: bool = False) -> int:
     try:
         with Lock(settings.temp_dir) as lock, contextlib.ExitStack() as stack:
             bound = _bind_all(settings, stack)
-            tls, authority = _tls(settings), Authority.of(settings)
+            certificates, authority = _certificates(settings), Authority.of(settings)
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
             stack.callback(
@@ -69,7 +70,7 @@ def main(settings: Settings, detached: bool = False) -> int:
             if settings.worker_backend == "process":
                 FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))  # to be ready when it is needed
                 stack.callback(FORKS.close)
-            server = Server(settings, bound, tls, authority, metrics, grpc)
+            server = Server(settings, bound, certificates, authority, metrics, grpc)
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)
@@ -114,7 +115,7 @@ def _bind_grpc(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Bou
     return bound
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def _certificates(settings: Settings) -> Certificates | None:
     """What the listeners that speak TLS share; None where there is none."""
     key, certificate = settings.private_key_file, settings.certificate_file
     of_http = any(getattr(settings, f"{face}_address").tls for face in ("inference", "management", "metrics"))
@@ -127,7 +128,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
             "rsa:2048 -nodes -keyout key.pem -out certificate.pem -subj /CN=localhost "
             "-addext subjectAltName=DNS:localhost makes them; a keystore becomes PEM by openssl pkcs12 -in FILE -nodes"
         )
-    return tls_context(certificate, key)
+    return Certificates(certificate, key)
 
 
 def _announce(lock: Lock, state: State, folder: Path | None) -> None:
@@ -135,10 +136,15 @@ def _announce(lock: Lock, state: State, folder: Path | None) -> None:
     lock.publish(state)
     print(READY, flush=True)
     if folder:
-        descriptor = os.open(folder / "ts_log.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        for stream in (1, 2):
-            os.dup2(descriptor, stream)
-        os.close(descriptor)
+        _speak_to_file(folder)
+
+
+def _speak_to_file(folder: Path) -> None:
+    """Have what is printed, and what libraries print, stand in the log."""
+    descriptor = os.open(folder / "ts_log.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
 
 
 def _place(bound: Bound | None) -> str | None:
@@ -153,7 +159,7 @@ class Server:
         self,
         settings: Settings,
         bound: dict[str, Bound],
-        tls: ssl.SSLContext | None = None,
+        certificates: Certificates | None = None,
         authority: Authority | None = None,
         metrics: Metrics | None = None,
         grpc: dict[str, Bound] | None = None,
@@ -163,21 +169,22 @@ class Server:
         self._settings = settings
         self._bound = bound
         self._grpc = grpc or {}
-        self._tls = tls
+        self._certificates = certificates
         self._authority = authority
         self._access_log = logs.AccessLog(settings.log_format)
         self._descriptors = raise_descriptors()
 
     async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
-        """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up."""
+        """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up. SIGHUP: see `_look_anew`."""
         signals = StopSignals()
         metrics = self._metrics
         registry = ModelRegistry(self._settings, metrics)
         workflows = WorkflowRegistry(self._settings, registry, metrics)
         snapshots = Snapshots(self._settings, registry)
         apps = self._apps(registry, workflows, metrics, snapshots)
+        context = self._certificates.context if self._certificates else None
         servers: list[HttpServer | GrpcServer] = [
-            HttpServer(app, bound, self._tls if bound.address.tls else None, self._door(bound))
+            HttpServer(app, bound, context if bound.address.tls else None, self._door(bound))
             for bound, app in apps.items()
         ]
         servers += self._grpc_servers(registry, metrics, snapshots)
@@ -187,6 +194,9 @@ class Server:
         helpers: list[asyncio.Task[object]] = [stopping, starting]
         if not self._settings.disable_system_metrics:
             helpers.append(asyncio.create_task(metrics.watch_system(self._settings.metric_time_interval)))
+        if self._certificates:
+            helpers.append(asyncio.create_task(self._certificates.watch()))
+        signals.on_hang_up(partial(self._look_anew, folder))
         try:
             done, _ = await asyncio.wait({stopping, starting, *serving}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -197,6 +207,14 @@ class Server:
                 snapshots.write("shutdown")
             await self._shut_down(signals, registry, servers, serving, helpers)
             workflows.close()
+
+    def _look_anew(self, folder: Path | None) -> None:
+        """Go on with the certificate and the log files that are there now."""
+        logs.reopen()
+        if folder:
+            _speak_to_file(folder)
+        if self._certificates:
+            self._certificates.renew()
 
     def _door(self, bound: Bound) -> Door:
         """What a listener grants its clients, held to what the process may open."""
@@ -226,6 +244,7 @@ class Server:
             metrics,
             self._access_log,
             changed=lambda: snapshots.write("snapshot"),
+            certificates=self._certificates,
         )
         return [faces.server(face, bound) for face, bound in self._grpc.items()]
 

@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     default_startup_timeout: float = Field(
         120, gt=0, lt=1 << 31, description="seconds a worker may take to load its model"
     )
+    ready_without_models: Flag = Field(False, description="be ready while there is no model at all")
     drain_delay: float = Field(
         0, ge=0, description="seconds in which a server that stops still accepts, but says that it is not ready"
     )

@@ -1,10 +1,14 @@
-"""StopSignals: the first SIGTERM or SIGINT asks for an orderly end, another one for the same without waiting."""
+"""StopSignals: the first SIGTERM or SIGINT asks for an orderly end, another one for the same without waiting.
+
+SIGHUP asks for new workers; but a terminal that closes says it too, and then it is the end of a server that runs there.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -16,6 +20,11 @@ class StopSignals:
         self._asked, self._urged = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.note)
+
+    def on_hang_up(self, renew: Callable[[], None]) -> None:
+        """Have SIGHUP mean `renew`, or the end where standard input is a terminal."""
+        heard = self.note if os.isatty(0) else renew
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, heard)
 
     @property
     def urgent(self) -> bool:

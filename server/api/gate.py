@@ -11,7 +11,7 @@ from .targets import find_target
 
 AUTHORIZATION = b"authorization"
 ASKED_METHOD = b"access-control-request-method"
-OPEN = {"/ping", "/v2/health/live"}
+OPEN = {"/ping", "/v2/health/live", "/v2/health/ready"}
 """What probes ask, which carry no tokens; the answers tell of no model."""
 DESCRIPTION = "/api-description"
 RENEWAL = "/token"

@@ -8,6 +8,7 @@ from grpc import ServerCredentials
 
 from ..api.operations import Operations
 from ..auth import Authority
+from ..certificates import Certificates
 from ..listeners import Bound
 from ..logs import AccessLog
 from ..metrics import Metrics
@@ -35,6 +36,7 @@ class Faces:
         metrics: Metrics,
         access_log: AccessLog,
         changed: Callable[[], None],
+        certificates: Certificates | None = None,
     ) -> None:
         """`changed` is called after each change of what is served."""
         self._registry = registry
@@ -43,6 +45,7 @@ class Faces:
         self._metrics = metrics
         self._access_log = access_log
         self._changed = changed
+        self._certificates = certificates
 
     def server(self, face: str, bound: Bound) -> GrpcServer:
         """The listener of inference or management."""
@@ -59,10 +62,9 @@ class Faces:
         return GrpcServer(bound, calls, services, limits, settings.drain_timeout, self._tls())
 
     def _tls(self) -> ServerCredentials | None:
-        certificate, key = self._settings.certificate_file, self._settings.private_key_file
-        if not self._settings.enable_grpc_ssl or not certificate or not key:
+        if not self._settings.enable_grpc_ssl or not self._certificates:
             return None
-        return credentials(certificate, key)
+        return credentials(self._certificates.pem)
 
     def _inference(self) -> list[Service]:
         predictor = Predictor(self._registry, self._metrics)

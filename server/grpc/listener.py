@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc.aio
 
@@ -37,9 +36,14 @@ class Limits:
         ]
 
 
-def credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
-    """TLS by PEM files, which have been tried already: grpc would tell the terminal alone what is wrong with them."""
-    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+def credentials(pem: Callable[[], tuple[bytes, bytes]]) -> grpc.ServerCredentials:
+    """TLS by the key and certificate that are the newest at each handshake, which have been tried already: grpc would
+    tell the terminal alone what is wrong with them."""
+
+    def newest() -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([pem()])
+
+    return grpc.dynamic_ssl_server_credentials(newest(), newest)
 
 
 class GrpcServer:

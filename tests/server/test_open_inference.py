@@ -19,11 +19,18 @@ async def get(client, path):
 
 
 async def test_the_server_says_what_it_is_and_that_it_lives(serve):
-    client = await serve(None)
+    client = await serve(None, settings={"ready_without_models": True})
     assert (await get(client, "/v2"))[1]["extensions"] == ["binary_tensor_data", "classification"]
     assert await get(client, "/v2/health/live") == (200, {"live": True})
     assert await get(client, "/v2/health/ready") == (200, {"ready": True})
     assert (await client.inference.head("/v2/health/ready")).status_code == 200
+
+
+async def test_a_server_of_nothing_is_not_ready_unless_it_may_be(serve):
+    client = await serve(None)
+    assert await get(client, "/v2/health/ready") == (400, {"ready": False, "error": "not ready: no models"})
+    assert await get(client, "/v2/health/live") == (200, {"live": True})
+    assert await get(client, "/ping") == (200, {"status": "Healthy"})
 
 
 async def test_a_model_says_its_versions_and_tensors(serve):
@@ -50,9 +57,9 @@ async def test_a_model_that_cannot_be_loaded_makes_the_server_unready(serve):
     client = await serve("import nothing_of_that_name", workers=0)
     with pytest.raises(ModelLoadFailed):
         await client.registry.get("m").scale(1, synchronous=True)
-    assert await get(client, "/v2/health/ready") == (400, {"ready": False, "error": "not ready: m"})
+    assert await get(client, "/v2/health/ready") == (400, {"ready": False, "error": "not ready: 1 of 1 models"})
     client.registry.starting = True
-    assert (await get(client, "/v2/health/ready"))[1]["error"] == "not ready: m, start-up"
+    assert (await get(client, "/v2/health/ready"))[1]["error"] == "not ready: 1 of 1 models, start-up"
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ SAMPLES = {
     "default_workers_per_model": ("3", 3),
     "default_response_timeout": ("3", 3),
     "default_startup_timeout": ("3", 3),
+    "ready_without_models": ("true", True),
     "drain_delay": ("2", 2),
     "drain_timeout": ("3", 3),
     "unregister_model_timeout": ("3", 3),
