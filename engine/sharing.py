@@ -39,6 +39,11 @@ def share_in(folder: Path | None) -> None:
     _folder = folder
 
 
+def folder_in_common() -> Path | None:
+    """The folder that share_in() has named."""
+    return _folder
+
+
 def shared(array: Array) -> Array:
     """The array with its elements in a file's pages; itself where it is small, not in order, or mapped already."""
     if _folder is None or array.nbytes < LEAST or not array.flags.c_contiguous or is_mapped(array):

@@ -110,6 +110,12 @@ class Archive:
         return np.frombuffer(content, np.uint8)
 
 
+def directory_of(data: mmap) -> bytes:
+    """The central directory as it stands: all names, sizes, checksums and places of an archive's records."""
+    _, size, offset = _end(data)
+    return bytes(window(data, offset, size))
+
+
 def _directory(data: mmap, limits: Limits) -> list[Record]:
     """The entries of the central directory."""
     count, size, offset = _end(data)

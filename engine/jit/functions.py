@@ -79,11 +79,12 @@ def located(error: Exception, where: str) -> None:
 
 
 class Function:
-    """A function by its full name; its body is compiled after all names are known."""
+    """A function by its full name; its body is compiled after all names are known, or by `later` when it first runs."""
 
-    def __init__(self, name: str, parameters: Sequence[str]) -> None:
+    def __init__(self, name: str, parameters: Sequence[str], later: Callable[[], None] | None = None) -> None:
         self.name = name
         self.parameters = tuple(parameters)
+        self._later = later
         self.defaults: dict[int, Expression] = {}
         self.size = FIRST
         self.body: Block | None = None
@@ -94,12 +95,26 @@ class Function:
 
     def run(self, outer: Frame | None, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Run it inside of a frame, which nested functions see."""
+        body = self.body or self._compiled()
         frame = [None, outer, *args, *[UNSET] * (self.size - FIRST - len(args))]
         if len(args) != len(self.parameters) or named:
             self._fill(frame, args, named)
-        assert self.body is not None, f"{self.name} was not compiled"
-        self.body.run(frame)
+        body.run(frame)
         return frame[RESULT]
+
+    @property
+    def optional(self) -> int:
+        """How many of the last parameters may be left out."""
+        if self.body is None:
+            self._compiled()
+        return len(self.defaults)
+
+    def _compiled(self) -> Block:
+        if self.body is None and self._later is not None:
+            self._later()
+        if self.body is None:
+            raise ScriptError(f"{self.name} is not there any more; the program was changed since it was opened")
+        return self.body
 
     def _fill(self, frame: Frame, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Arguments by name and defaults, in their places."""

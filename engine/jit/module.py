@@ -30,7 +30,7 @@ class Method:
     @property
     def __signature__(self) -> Signature:
         """What inspect.signature() tells: the parameters but the first."""
-        return signature_of(self.function.parameters[1:], len(self.function.defaults))
+        return signature_of(self.function.parameters[1:], self.function.optional)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run it."""

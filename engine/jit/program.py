@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,14 +53,31 @@ class Program:
     operators that the engine lacks.
     """
 
-    def __init__(self, texts: Mapping[str, bytes], constants: Sequence[Any], version: int) -> None:
+    def __init__(self, texts: Mapping[str, bytes] | None, constants: Sequence[Any], version: int) -> None:
+        self.constants, self.version = constants, version
+        self.declared: dict[str, ScriptClass] = {}  # classes that were made before their code was read
+        self._texts: dict[str, bytes] = {}
+        if texts is not None:
+            self.compile(texts)
+
+    @property
+    def texts(self) -> dict[str, bytes]:
+        """The code's files by the names of the modules that they are."""
+        return self._texts
+
+    def compile(self, texts: Mapping[str, bytes]) -> None:
+        """Compile all of the code."""
+        with without_collections():
+            self._compile(dict(texts))
+        self._texts = dict(texts)
+
+    def _compile(self, texts: Mapping[str, bytes]) -> None:
         if sum(map(len, texts.values())) > MOST_TEXT:
             raise FormatError(f"the program is longer than {MOST_TEXT} bytes; no model's is")
-        self.texts, self.constants, self.version = dict(texts), constants, version
         self._counts = any(b"NumToTensor" in text for text in texts.values())
         self._missing: set[str] = set()
         self._known: dict[str, Any] = {}
-        bodies = [body for name, text in self.texts.items() for body in self._defined(name, text)]
+        bodies = [body for name, text in texts.items() for body in self._defined(name, text)]
         for body in bodies:
             compile_function(body.node, body.function, self, body.file)
         if self._missing:
@@ -134,14 +153,17 @@ class Program:
         base = node.bases[0].id if node.bases and isinstance(node.bases[0], ast.Name) else ""
         if len(node.bases) > 1 or node.keywords or node.decorator_list or (node.bases and base not in _KINDS):
             raise FormatError(f"{file}:{node.lineno}: class {quote(node.name)} is of no kind that is known")
-        cls = ScriptClass(name, _KINDS.get(base, "object"))
+        declared = self.declared.get(name)
+        cls = declared or ScriptClass(name, _KINDS.get(base, "object"))
         self._enter(name, cls)
         defaults: list[Any] = []
         for part in node.body:
             if isinstance(part, ast.FunctionDef):
                 if cls.kind == "interface":
                     continue
-                function = Function(f"{name}.{part.name}", parameters_of(part, file))
+                function = declared and declared.methods.get(part.name)
+                function = function or Function(f"{name}.{part.name}", ())
+                function.parameters = tuple(parameters_of(part, file))
                 cls.methods[part.name] = function
                 yield _Body(part, function, file)
             elif isinstance(part, ast.AnnAssign):
@@ -152,6 +174,18 @@ class Program:
                 raise FormatError(f"{file}:{part.lineno}: {type(part).__name__} in a class")
         if cls.kind == "tuple":
             cls.tuple_type = tuple_type(name, tuple(cls.types), tuple(defaults))
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Trees of code are many objects of which none is garbage until the end; looking for it takes half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _declare(cls: ScriptClass, node: ast.AnnAssign, file: str, defaults: list[Any]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from mmap import mmap
 from os import PathLike
 from shutil import copyfileobj
 from tempfile import NamedTemporaryFile
@@ -16,8 +14,9 @@ from ..formats.limits import DEFAULT, Limits, quote
 from ..formats.mapping import FilePath, map_file
 from ..formats.zip import Archive
 from ..tensor import Tensor
+from .index import Index, Opened
 from .module import ScriptModule
-from .program import Program
+from .program import Program, without_collections
 from .unpickling import Objects
 
 _CODE, _SUFFIX = "code/", ".py"
@@ -26,8 +25,8 @@ _CODE, _SUFFIX = "code/", ".py"
 class TorchScript:
     """Reads what torch.jit.save writes; weights stay mapped in the file until they are written to."""
 
-    def __init__(self, limits: Limits = DEFAULT) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits = DEFAULT, indexed: bool = True) -> None:
+        self._limits, self._indexed = limits, indexed
 
     def matches(self, path: FilePath) -> bool:
         """Whether the content is of this form."""
@@ -36,12 +35,24 @@ class TorchScript:
     def load(self, path: FilePath) -> ScriptModule:
         """The module that was saved."""
         try:
-            with _without_collections():
-                return read(Archive(map_file(path), self._limits), self._limits)
+            with without_collections():
+                return self._opened(path, map_file(path))
         except FormatError as error:
             raise type(error)(f"TorchScript: {error}") from error
         except RecursionError as error:
             raise FormatError("TorchScript: the program is nested too deeply") from error
+
+    def _opened(self, path: FilePath, data: mmap) -> ScriptModule:
+        """The module as an index tells it, or as it is read and put into one."""
+        index = Index.of(path, data, self._limits) if self._indexed else None
+        known = index.opened(_texts) if index else None
+        if known:
+            return _finished(known)
+        archive = Archive(data, self._limits)
+        opened, objects = _read(archive, self._limits)
+        if index:
+            index.keep(archive, opened, objects)
+        return _finished(opened)
 
 
 def load(
@@ -61,12 +72,16 @@ def load(
         with NamedTemporaryFile(prefix="program-") as file:  # what was mapped stays when its name is gone
             copyfileobj(f, file)
             file.flush()
-            return load(file.name, map_location, _extra_files)
+            return _loaded(file.name, _extra_files, indexed=False)
+    return _loaded(f, _extra_files, indexed=True)
+
+
+def _loaded(f: FilePath, extra_files: dict[str, Any] | None, indexed: bool) -> ScriptModule:
     try:
-        module = TorchScript().load(f)
-        if _extra_files:
+        module = TorchScript(indexed=indexed).load(f)
+        if extra_files:
             archive = Archive(map_file(f))
-            _extra_files.update({name: archive.read(f"extra/{name}") for name in _extra_files})
+            extra_files.update({name: archive.read(f"extra/{name}") for name in extra_files})
         return module
     except FormatError as error:
         if str(f) in str(error):
@@ -76,14 +91,23 @@ def load(
 
 def read(archive: Archive, limits: Limits = DEFAULT) -> ScriptModule:
     """The module of an open archive."""
+    return _finished(_read(archive, limits)[0])
+
+
+def _read(archive: Archive, limits: Limits) -> tuple[Opened, Objects]:
     objects = Objects(archive, limits, _is_big_endian(archive))
     constants = objects.constants()
     program = Program(_texts(archive), constants, _version(archive))
-    module = objects.module(program)
+    return Opened(objects.module(program), program, constants), objects
+
+
+def _finished(opened: Opened) -> ScriptModule:
+    """The module, ready to be called."""
+    module = opened.module
     _hook(module)
     own = vars(module)
-    own["_program"] = program
-    own["_buffers"] |= {f"CONSTANTS.c{n}": c for n, c in enumerate(constants) if isinstance(c, Tensor)}
+    own["_program"] = opened.program
+    own["_buffers"] |= {f"CONSTANTS.c{n}": c for n, c in enumerate(opened.constants) if isinstance(c, Tensor)}
     own["_transient_buffers"] |= {name for name in own["_buffers"] if name.startswith("CONSTANTS.")}
     if not any("training" in part._where for part in module.modules() if isinstance(part, ScriptModule)):
         module.eval()  # frozen: it can do nothing else
@@ -95,18 +119,6 @@ def _hook(module: ScriptModule) -> None:
         module.hook()
     except ScriptError as error:
         raise FormatError(f"TorchScript: a hook that is not there: {error}") from error
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Trees of code are many objects of which none is garbage until the end; looking for it takes half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _texts(archive: Archive) -> dict[str, bytes]:

@@ -27,12 +27,13 @@ def save(module: Module, path: FilePath, extra_files: Mapping[str, bytes | str] 
     program = vars(module).get("_program")
     if program is None:
         raise FormatError("a part of a program cannot be saved alone; save the whole module")
+    texts = program.texts  # and by then all that the classes declare
     constants, objects = _ObjectPickler(), _ObjectPickler()
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         add_record(archive, file, f"{_ROOT}/data.pkl", objects.pickle(module))
         add_record(archive, file, f"{_ROOT}/byteorder", b"little")
         _write_storages(archive, file, "data", objects.storages)
-        for name, text in program.texts.items():
+        for name, text in texts.items():
             add_record(archive, file, f"{_ROOT}/code/{name.replace('.', '/')}.py", text)
         for name, content in (extra_files or {}).items():
             add_record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,13 @@ class Objects:
     def __init__(self, archive: Archive, limits: Limits, big_endian: bool) -> None:
         self._archive, self._limits, self._big_endian = archive, limits, big_endian
         self._storages: dict[str, Storage] = {}
+        self._makers: list[_Maker] = []
+        self.constant_records: tuple[Any, ...] = ()
+
+    def made(self) -> Iterator[tuple[Any, Any]]:
+        """Each record that was read with what it became, parts before wholes, the constants first."""
+        for maker in self._makers:
+            yield from maker.made_of_records()
 
     def constants(self) -> list[Any]:
         """The entries of constants.pkl; none where there is no such record."""
@@ -54,17 +61,22 @@ class Objects:
         root = self._read("constants.pkl", "constants/")
         if type(root) is not tuple:
             raise FormatError("constants.pkl is no tuple; the file is damaged")
-        maker = _Maker(None, self._limits)
+        self.constant_records = root
+        maker = self._maker(None)
         return [maker.made(item) for item in root]
 
     def module(self, program: Program) -> ScriptModule:
         """The module of data.pkl."""
-        maker = _Maker(program, self._limits)
+        maker = self._maker(program)
         module = maker.made(self._read("data.pkl", "data/"))
         if not isinstance(module, ScriptModule):
             raise FormatError(f"the archive holds a {type(module).__name__} and not a module")
         maker.set_states()
         return module
+
+    def _maker(self, program: Program | None) -> _Maker:
+        self._makers.append(_Maker(program, self._limits))
+        return self._makers[-1]
 
     def _read(self, record: str, folder: str) -> Any:
         language = Language(_Names(), refuse, _fill, partial(self._storage, folder))
@@ -162,6 +174,10 @@ class _Maker:
         self._made[id(record)] = (record, value)
         return value
 
+    def made_of_records(self) -> Iterable[tuple[Any, Any]]:
+        """Each record with what it became, parts before wholes."""
+        return self._made.values()
+
     def set_states(self) -> None:
         """Call the __setstate__ of objects that have one, now that all objects are there."""
         BUDGET.left = _MOST_TURNS
@@ -204,16 +220,25 @@ class _Maker:
             return cls.tuple_type(*arguments)
         if arguments or cls.kind == "interface":
             raise FormatError(f"{cls.name} cannot be made so")
-        return self._instance(cls, self.made(record.state))
-
-    def _instance(self, cls: ScriptClass, state: Any) -> ScriptModule | ScriptObject:
-        owner = ScriptModule(cls) if cls.kind == "module" else ScriptObject(cls)
-        if "__setstate__" in cls.methods:
-            self._later.append((owner, cls, state))
-        elif not isinstance(state, dict) or not all(type(name) is str for name in state):
-            raise FormatError(f"the state of a {cls.name} is {quote(state)}; expected attributes by name")
-        elif isinstance(owner, ScriptModule):
-            owner.hold(state, self._parameters)
-        else:
-            owner.values.update(state)
+        state = self.made(record.state)
+        if "__setstate__" not in cls.methods:
+            return instance_of(cls, state, self._parameters)
+        owner = _blank(cls)
+        self._later.append((owner, cls, state))
         return owner
+
+
+def instance_of(cls: ScriptClass, state: Any, shared: dict[int, Parameter]) -> ScriptModule | ScriptObject:
+    """An object with these attributes; `shared` are the parameters that there are, by the tensors they were made of."""
+    owner = _blank(cls)
+    if not isinstance(state, dict) or not all(type(name) is str for name in state):
+        raise FormatError(f"the state of a {cls.name} is {quote(state)}; expected attributes by name")
+    if isinstance(owner, ScriptModule):
+        owner.hold(state, shared)
+    else:
+        owner.values.update(state)
+    return owner
+
+
+def _blank(cls: ScriptClass) -> ScriptModule | ScriptObject:
+    return ScriptModule(cls) if cls.kind == "module" else ScriptObject(cls)

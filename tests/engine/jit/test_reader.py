@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numserve.engine import MissingOperatorsError, ScriptError, Tensor, formats, jit, no_grad, ones, tensor
 from numserve.engine.compiled import compile_module
+from numserve.engine.sharing import share_in
 
 from ..alike import same
 from .archives import RESULTS, body, path_of, program
 
 NETWORKS = [name for name in RESULTS if name.endswith(("_traced", "_scripted", "_frozen"))]
+
+
+@pytest.fixture(autouse=True, params=["read", "indexed"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Archives are read; and then once more, opened by the index that was kept of them."""
+    if request.param == "read":
+        yield
+        return
+    load = jit.load
+
+    def load_again(*args: Any, **named: Any) -> jit.ScriptModule:
+        load(*args, **named)
+        if hasattr(args[0], "seek"):
+            args[0].seek(0)
+        return load(*args, **named)
+
+    monkeypatch.setattr(jit, "load", load_again)
+    share_in(tmp_path / "shared")
+    yield
+    share_in(None)
 
 
 def results(name: str) -> list[tuple[object, object]]:
