@@ -30,13 +30,14 @@ _SAMPLES, _SLICE = 4096, 1 << 20
 _PRESENT, _SWAPPED, _OF_A_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))  # Source: Linux, pagemap.rst
 
 _folder: Path | None = None
+_arrays = True
 _ours: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
-def share_in(folder: Path | None) -> None:
-    """Share arrays with the other processes that name this folder; None: with none."""
-    global _folder
-    _folder = folder
+def share_in(folder: Path | None, arrays: bool = True) -> None:
+    """Share arrays, or only what is known of files, with the processes that name this folder; None: with none."""
+    global _folder, _arrays
+    _folder, _arrays = folder, arrays
 
 
 def folder_in_common() -> Path | None:
@@ -46,13 +47,13 @@ def folder_in_common() -> Path | None:
 
 def shared(array: Array) -> Array:
     """The array with its elements in a file's pages; itself where it is small, not in order, or mapped already."""
-    if _folder is None or array.nbytes < LEAST or not array.flags.c_contiguous or is_mapped(array):
+    if _folder is None or not _arrays or array.nbytes < LEAST or not array.flags.c_contiguous or is_mapped(array):
         return array
     try:
         return _held(_folder, array)
     except OSError as error:
         logger.warning("weights are not shared with other workers: %s", error)
-        share_in(None)
+        share_in(_folder, arrays=False)
         return array
 
 

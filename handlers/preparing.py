@@ -54,9 +54,12 @@ def prepare(handler: Handler, context: Context, options: EngineOptions | None = 
         logger.warning("engine.inputs: the model cannot be compiled for them: %s", path.problem)
 
 
-def share_weights(model_dir: Path) -> None:
-    """Have what the engine makes of the weights in common with other processes that serve the model of this folder."""
-    share_in(model_dir / SHARED)
+def share_weights(model_dir: Path, several: bool = True) -> None:
+    """Have what the engine makes of the weights in common with other processes that serve the model of this folder.
+
+    Where there are not `several` at once, the one after this finds what is known of the files alone: it takes no space.
+    """
+    share_in(model_dir / SHARED, arrays=several)
 
 
 def batches_of(options: EngineOptions, context: Context) -> Sequence[int]:

@@ -106,8 +106,7 @@ class Runtime:
 
     def share(self) -> None:
         """Have the weights in common with the other workers of the model; for a process that has no other model."""
-        if self._spec.several:
-            share_weights(self._model_dir)
+        share_weights(self._model_dir, self._spec.several)
 
     def load(self) -> LoadReport | LoadFailure:
         """Import the handler, let it initialize, and have its model compiled where that is possible already."""

@@ -38,6 +38,15 @@ def test_without_a_folder_nothing_is_shared() -> None:
     assert shared(LARGE) is LARGE
 
 
+def test_a_folder_may_be_for_what_is_known_of_files_alone(tmp_path: Path) -> None:
+    share_in(tmp_path, arrays=False)
+    try:
+        assert shared(LARGE) is LARGE
+        assert sharing.folder_in_common() == tmp_path
+    finally:
+        share_in(None)
+
+
 def test_an_array_comes_back_mapped_with_the_same_values(folder: Path) -> None:
     array = shared(LARGE)
     assert is_mapped(array) and not is_mapped(LARGE)
