@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Generator
@@ -13,9 +14,13 @@ from pathlib import Path
 import uvicorn
 
 from .address import Address
+from .api.direct import Direct
 from .api.listener import App
+from .direct import DirectProtocol, missing_in_uvicorn
 from .guards import Door
 from .protocol import CarefulProtocol
+
+logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 KEEP_ALIVE = 75
@@ -107,6 +112,9 @@ def _listen(taken: socket.socket, place: object) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """One listener; signals are left to whoever runs it."""
 
+    short_way = True
+    """Whether plain predictions may be answered without ASGI."""
+
     def __init__(self, app: App, bound: Bound, tls: ssl.SSLContext | None = None, door: Door | None = None) -> None:
         """Serve `app` on a socket that listens already, by TLS where a context is given, to whom a door lets in."""
         self._door = door or Door()
@@ -149,6 +157,11 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, and say so."""
         self.config.ssl = self._tls
+        if self.short_way and (direct := Direct.of(self.config.app)):
+            if missing := missing_in_uvicorn(self.config):
+                logger.warning("predictions take the long way: uvicorn %s has no %s", uvicorn.__version__, missing)
+            else:
+                self.config.http_protocol_class = DirectProtocol.by(direct, self._door)
         await super().startup(sockets)
         self.up.set()
 

@@ -62,21 +62,21 @@ async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, li
 
 def to_inference_request(
     identity: str,
-    scope: Scope,
+    given: Headers,
     body: bytes | bytearray,
     extra: Mapping[str, str],
-    with_query: bool = False,
+    query: bytes | None = None,
     trace: Trace | None = None,
 ) -> InferenceRequest:
-    """Take the request apart into named parts; `extra` are the headers we add for the handler.
+    """Take the request apart into named parts; `extra` are the headers we add to the `given` for the handler.
 
     The query counts only on the routes that TorchServe hands it on for (contract: inference API, section 4).
     Raises: InvalidRequest where a multipart body is malformed, or the client's time-out is no number of seconds.
     """
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in given}
     parts = _parts(headers.get("content-type"), body)
-    if with_query:
-        parts = _last_wins((*_fields(scope["query_string"]), *parts))
+    if query is not None:
+        parts = _last_wins((*_fields(query), *parts))
     headers.pop(OURS_TO_ASK, None)
     timeout = _seconds(headers[TIMEOUT]) if TIMEOUT in headers else 0
     headers.update(extra)

@@ -6,8 +6,7 @@ import asyncio
 from contextlib import suppress
 from urllib.parse import parse_qs
 
-from ...archiver import ArchiveError
-from ..errors import InvalidRequest, ModelNotFound, ServingError
+from ..errors import InvalidRequest, ModelNotFound
 from ..logs import Exchange
 from ..messages import InferenceRequest, InferenceResponse
 from ..metrics import UNKNOWN_MODEL, Metrics
@@ -16,10 +15,10 @@ from ..settings import Settings
 from ..workflows import Workflow, WorkflowRegistry
 from .bodies import ClientLeft, Receive, Scope, Send, read_body, to_inference_request, to_response
 from .encoding import CONTENT_ENCODING, decoded
-from .errors import NoRoute, TooLarge, WireError
+from .errors import EXPECTED, NoRoute, TooLarge
 from .listener import EXCHANGE, App, send_error, send_whole
 from .pieces import send_in_pieces
-from .responses import JSON, error_body
+from .responses import JSON, Headers, error_body
 from .targets import Target, find_target
 
 WATCH_AFTER = 0.01
@@ -46,7 +45,7 @@ class Dispatcher:
         self._registry = registry
         self._workflows = workflows
         self._metrics = metrics
-        self._limit = settings.max_request_size
+        self.limit = settings.max_request_size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request."""
@@ -61,11 +60,15 @@ class Dispatcher:
         except TooLarge as error:
             self._metrics.request_rejected("too_large")
             await _refuse_and_drain(error, scope, receive, send)
-        except (ServingError, ArchiveError, WireError) as error:
-            if isinstance(error, ModelNotFound):
-                self._metrics.request_rejected("unknown_model")
-                self._metrics.prediction_answered(UNKNOWN_MODEL, "", 404)
+        except EXPECTED as error:
+            self.count_refusal(error)
             await send_error(error, False, scope, send)
+
+    def count_refusal(self, error: Exception) -> None:
+        """Count a request for what no model is; all others are counted as their model's."""
+        if isinstance(error, ModelNotFound):
+            self._metrics.request_rejected("unknown_model")
+            self._metrics.prediction_answered(UNKNOWN_MODEL, "", 404)
 
     async def _serve(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(target, scope, receive)
@@ -76,15 +79,25 @@ class Dispatcher:
 
     async def _answer(self, target: Target, scope: Scope, receive: Receive) -> InferenceResponse:
         exchange: Exchange = scope[EXCHANGE]
-        body = await read_body(scope["headers"], receive, self._limit)
+        body = await read_body(scope["headers"], receive, self.limit)
         if target.open_inference:
-            body = await _plain(scope, body, self._limit)
-        request = to_inference_request(exchange.id, scope, body, target.headers, target.with_query, exchange.trace)
-        name = self._named_in(scope, request) if target.model is None else target.model
+            body = await _plain(scope, body, self.limit)
+        answer = self.ask(target, scope["headers"], body, scope["query_string"], exchange)
+        return await _answer_or_leave(answer, receive)
+
+    def ask(
+        self, target: Target, headers: Headers, body: bytes | bytearray, query: bytes, exchange: Exchange
+    ) -> asyncio.Future[InferenceResponse]:
+        """Have the model that a request is for predict: its answer-to-be; cancelling that is how a client leaves.
+
+        Raises: EXPECTED
+        """
+        asked = query if target.with_query else None
+        request = to_inference_request(exchange.id, headers, body, target.headers, asked, exchange.trace)
+        name = self._named_in(query, request) if target.model is None else target.model
         served = self._served(name, target)
         exchange.model, exchange.version = name, served.version
-        answer = served.predict(request, version_given=target.version is not None)
-        return await _answer_or_leave(answer, receive)
+        return served.predict(request, version_given=target.version is not None)
 
     def _served(self, name: str, target: Target) -> Model | Workflow:
         if not target.workflow:
@@ -93,9 +106,8 @@ class Dispatcher:
             raise NoRoute
         return self._workflows.get(name)
 
-    def _named_in(self, scope: Scope, request: InferenceRequest) -> str:
+    def _named_in(self, query: bytes, request: InferenceRequest) -> str:
         """The model of /invocations: the query's, the only model's, or the form's."""
-        query: bytes = scope["query_string"]
         if named := parse_qs(query.decode("latin-1")).get("model_name"):
             return named[0]
         if len(names := self._registry.listed()) == 1:

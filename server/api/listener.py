@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from math import ceil
-from uuid import uuid4
 
 from ..errors import QueueFull, Unauthorized
-from ..logs import AccessLog, Exchange
+from ..logs import AccessLog, Exchange, new_id
 from ..metrics import Metrics
 from ..settings import Settings
 from .bodies import ClientLeft, Message, Receive, Scope, Send
@@ -41,7 +40,7 @@ class Listener:
 
         While `stopping`, each connection ends with its next answer.
         """
-        self._app = app
+        self.app = app
         self._stopping = stopping
         self._metrics = metrics
         self._access_log = access_log
@@ -58,20 +57,23 @@ class Listener:
         """Serve one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not spoken here")
-        began = time.perf_counter()
-        exchange = scope[EXCHANGE] = Exchange(str(uuid4()))
         scope["path"] = scope["path"].rstrip("/") or "/"
+        await self.serve(Exchange(new_id()), self.app, scope, receive, send)
+
+    async def serve(self, exchange: Exchange, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have `app` answer a request, and account for it."""
+        scope[EXCHANGE] = exchange
         sent = 0
 
         async def send_dressed(message: Message) -> None:
             nonlocal sent
             if message["type"] == "http.response.start":
                 sent = message["status"]
-                message["headers"] = self._dress(message["headers"], exchange.id, sent < 400 and self._goes_on(scope))
+                message["headers"] = self.dress(message["headers"], exchange.id, sent < 400 and self._goes_on(scope))
             await send(message)
 
         try:
-            await self._app(scope, receive, send_dressed)
+            await app(scope, receive, send_dressed)
         except ClientLeft:
             sent = sent or CLIENT_LEFT
         except Exception as error:
@@ -79,10 +81,19 @@ class Listener:
             if not sent:
                 await send_error(error, self._operator, scope, send_dressed)
         finally:
-            self._metrics.request_answered(sent or 500)
-            if exchange.model is not None:
-                self._metrics.prediction_answered(exchange.model, exchange.version or "", sent or 500)
-            self._access_log.note(_client(scope), _request(scope), sent, time.perf_counter() - began, exchange)
+            self.account(exchange, client_name(scope.get("client")), _request(scope), sent)
+
+    def account(self, exchange: Exchange, client: str, request: str, sent: int) -> None:
+        """Count and log a request that is over; `sent` is its answer's status, 0 where there was none."""
+        self._metrics.request_answered(sent or 500)
+        if exchange.model is not None:
+            self._metrics.prediction_answered(exchange.model, exchange.version or "", sent or 500)
+        self._access_log.note(client, request, sent, time.perf_counter() - exchange.began, exchange)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether each connection ends with its next answer."""
+        return self._stopping()
 
     def _goes_on(self, scope: Scope) -> bool:
         """Whether the client may use the connection again: not after it asked for an upgrade, as it may speak otherwise
@@ -91,20 +102,26 @@ class Listener:
         closing = any(b"close" in value or b"upgrade" in value for value in said)
         return scope["http_version"] == "1.1" and not closing and not self._stopping()
 
-    def _dress(self, headers: Headers, identity: str, keep: bool) -> Headers:
+    def dress(self, headers: Headers, identity: str, keep: bool) -> Headers:
+        """An answer's headers with those that all answers have; `keep` says that the connection goes on."""
         connection = b"keep-alive" if keep else b"close"
         return [*headers, (b"x-request-id", identity.encode()), *self._common, (b"connection", connection)]
 
 
 async def send_error(error: Exception, operator: bool, scope: Scope, send: Send) -> None:
-    """Answer with an error's status and JSON, and a header that tells how to go on where there is one."""
-    status, body = error_body(error, operator, scope["path"])
+    """Answer with an error."""
+    await send_whole(send, *error_response(error, operator, scope["path"]))
+
+
+def error_response(error: Exception, operator: bool, path: str) -> tuple[int, Headers, bytes]:
+    """An error's status and JSON, and a header that tells how to go on where there is one."""
+    status, body = error_body(error, operator, path)
     headers = [JSON, (b"content-length", b"%d" % len(body))]
     if isinstance(error, QueueFull):
         headers.append((b"retry-after", b"%d" % max(1, min(RETRY_AT_MOST, ceil(error.retry_after)))))
     elif isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))
-    await send_whole(send, status, headers, body)
+    return status, headers, body
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes | bytearray | memoryview) -> None:
@@ -113,12 +130,17 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes | by
     await send({"type": "http.response.body", "body": body})
 
 
-def _client(scope: Scope) -> str:
-    client = scope.get("client")
+def client_name(client: tuple[str, int] | None) -> str:
+    """A client as the log has it."""
     return f"{client[0]}:{client[1]}" if client else "unix"
+
+
+def request_line(method: str, target: bytes, version: str = "1.1") -> str:
+    """A request as the log has it."""
+    return f"{method} {target.decode('latin-1')} HTTP/{version}"
 
 
 def _request(scope: Scope) -> str:
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     target = (scope.get("raw_path") or scope["path"].encode()) + query
-    return f"{scope['method']} {target.decode('latin-1')} HTTP/{scope['http_version']}"
+    return request_line(scope["method"], target, scope["http_version"])

@@ -1,0 +1,122 @@
+"""Predictions for a protocol that brings whole requests and takes whole answers: the dispatcher's steps, no ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ..logs import Exchange, new_id
+from ..messages import InferenceResponse, Pieces
+from .bodies import Receive, Scope, Send, to_response
+from .dispatch import Dispatcher
+from .errors import EXPECTED
+from .listener import CLIENT_LEFT, Listener, error_response, request_line, send_error
+from .pieces import send_in_pieces
+from .responses import Headers
+from .targets import Target, find_target
+
+logger = logging.getLogger(__name__)
+
+METHODS = {b"POST", b"PUT", b"GET", b"DELETE", b"PATCH"}
+PLAIN_URL = re.compile(rb"/[!$&-.0-;=@-Z_a-z~/]{1,255}")
+"""A path that says what it means: nothing to decode in it, and no query."""
+MARK = "\0"
+
+Whole = tuple[int, Headers, bytes | bytearray | memoryview]
+"""An answer: its status, its own headers, its body."""
+
+
+class Place(NamedTuple):
+    """Where a request leads, and how the log has its first line."""
+
+    target: Target
+    path: str
+    line: str
+
+
+@lru_cache(1024)
+def find_place(method: bytes, url: bytes) -> Place | None:
+    """Where a request leads, or None where it is no prediction's, or one that only the dispatcher understands."""
+    if method not in METHODS or not PLAIN_URL.fullmatch(url):
+        return None
+    path = url.decode().rstrip("/") or "/"
+    target = find_target(path.split("/"))
+    if target is None or target.model is None or target.workflow:
+        return None
+    return Place(target, path, request_line(method.decode(), url))
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they stand in a head."""
+    return b"".join([part for name, value in headers for part in (name.lower(), b": ", value, b"\r\n")])
+
+
+class Direct:
+    """What a listener and its dispatcher do for a prediction, one step at a time."""
+
+    def __init__(self, listener: Listener, dispatcher: Dispatcher) -> None:
+        """Answer as the two would."""
+        self.limit = dispatcher.limit
+        self._listener = listener
+        self._dispatcher = dispatcher
+        self._around_id = [header_lines(listener.dress([], MARK, keep)).split(MARK.encode()) for keep in (False, True)]
+
+    @classmethod
+    def of(cls, app: object) -> Direct | None:
+        """That of a listener whose predictions anybody may ask for; None where a gate or another face is between."""
+        if isinstance(app, Listener) and isinstance(app.app, Dispatcher):
+            return cls(app, app.app)
+        return None
+
+    def begin(self) -> Exchange:
+        """Take note of a request whose head is there."""
+        return Exchange(new_id())
+
+    def ask(
+        self, place: Place, headers: Headers, body: bytes | bytearray, exchange: Exchange
+    ) -> asyncio.Future[InferenceResponse]:
+        """The answer-to-be; cancelling it is how a client leaves. Raises: whatever `refused` can tell."""
+        return self._dispatcher.ask(place.target, headers, body, b"", exchange)
+
+    def answered(self, response: InferenceResponse) -> Whole:
+        """A handler's answer, which must not be in pieces."""
+        return to_response(response)
+
+    def refused(self, error: BaseException, place: Place, exchange: Exchange) -> Whole:
+        """The answer to a request that has none."""
+        if isinstance(error, EXPECTED):
+            self._dispatcher.count_refusal(error)
+            return error_response(error, False, place.path)
+        logger.error("request %s failed", exchange.id, exc_info=error)
+        return error_response(error if isinstance(error, Exception) else Exception(), False, place.path)
+
+    def goes_on(self, status: int) -> bool:
+        """Whether the connection may be used again after an answer."""
+        return status < 400 and not self._listener.stopping
+
+    def common_lines(self, exchange: Exchange, keep: bool) -> bytes:
+        """The headers that all answers have, as they stand in a head."""
+        before, after = self._around_id[keep]
+        return b"%b%b%b" % (before, exchange.id.encode(), after)
+
+    def account(self, place: Place, exchange: Exchange, client: str, status: int = CLIENT_LEFT) -> None:
+        """Count and log a request that is over; without a status, because its client has left."""
+        self._listener.account(exchange, client, place.line, status)
+
+    def in_pieces(self, response: InferenceResponse, further: Pieces, exchange: Exchange) -> Any:
+        """An ASGI application that sends an answer in pieces, and accounts for it."""
+
+        async def send_pieces(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await send_in_pieces(response, further, scope, receive, send)
+            except EXPECTED as error:
+                await send_error(error, False, scope, send)
+
+        def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            return self._listener.serve(exchange, send_pieces, scope, receive, send)
+
+        return app

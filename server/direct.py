@@ -1,0 +1,270 @@
+"""The short way of a prediction: from the parser's events to the queue, and from the queue to the socket.
+
+uvicorn makes of each request a scope, a cycle and a task, for whatever application there is. For a plain prediction all
+three can be spared, which is most of what it costs. Whatever is not plain goes uvicorn's way, to the dispatcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from .api.direct import Direct, Place, Whole, find_place, header_lines
+from .api.listener import client_name
+from .api.responses import Headers
+from .guards import Door
+from .messages import InferenceResponse, Pieces
+from .protocol import CarefulProtocol, Joined
+
+JOINED = 1 << 16
+"""Bytes up to which a body is copied behind its head: sending two pieces costs more than that."""
+UNUSUAL = {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"http2-settings"}
+"""Headers of requests that go the long way."""
+KEPT_ALIVE = b"keep-alive"
+HEAD_OF_DIRECT: Any = {"type": "http", "http_version": "1.1"}
+"""What of a scope is looked at when there is no application to look at more."""
+
+OF_PROTOCOL = (
+    *("app", "client", "config", "cycle", "expect_100_continue", "flow", "headers", "loop", "parser", "pipeline"),
+    *("scope", "server_state", "transport", "url", "on_response_complete", "_start_asgi_task"),
+)
+OF_CYCLE = ("body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete", "response_started")
+"""What the two ways rely on in uvicorn; where one of them is missing, all requests go the long way."""
+
+
+def missing_in_uvicorn(config: Config) -> list[str]:
+    """What this uvicorn lacks that the short way needs."""
+    protocol = HttpToolsProtocol(config, ServerState(), {})
+    protocol.on_message_begin()
+    needed = [name for name in OF_PROTOCOL if not hasattr(protocol, name)]
+    try:
+        cycle = _cycle_of(protocol, HEAD_OF_DIRECT, keep_alive=True)
+    except (TypeError, AttributeError) as error:
+        return [*needed, str(error)]
+    return [*needed, *(f"cycle.{name}" for name in OF_CYCLE if not hasattr(cycle, name))]
+
+
+class DirectProtocol(CarefulProtocol):
+    """Answers plain predictions itself, by `direct`."""
+
+    direct: Direct
+    """Of the listener, as its door is."""
+    cycle: Any
+    """uvicorn's, or a Prediction, which looks like one to it."""
+
+    @classmethod
+    def by(cls, direct: Direct, door: Door) -> type[DirectProtocol]:
+        """The protocol of a listener that predicts."""
+        return type(cls.__name__, (cls,), {"direct": direct, "door": door})
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        """Have nothing under way."""
+        super().__init__(*args, **named)
+        self._prediction: Prediction | None = None
+        self._defaults: Headers = []
+        self._default_lines = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch."""
+        super().connection_made(transport)
+        self._joined = cast(Joined, self.transport)
+        self.client_name = client_name(self.client)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Let go of a prediction that nobody waits for any more, also when another request has come behind it."""
+        if self._prediction:
+            self._prediction.leave()
+        super().connection_lost(error)
+
+    def on_message_begin(self) -> None:
+        """Make no scope yet: who goes the short way needs none."""
+        self._begin_head()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def on_headers_complete(self) -> None:
+        """Take the short way or the long one."""
+        if place := self._plain_place():
+            self._end_head()
+            self.scope = HEAD_OF_DIRECT
+            self.cycle = self._prediction = Prediction(self, place)
+            return
+        url, headers, expected = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expected
+        self.headers += headers  # the scope holds this list
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if self._prediction is not None and self.cycle is self._prediction:
+            self._prediction.pieces.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ask, now that all is there."""
+        if self._prediction is not None and self.cycle is self._prediction:
+            self._guard.receiving = False
+            self._prediction.ask()
+        else:
+            super().on_message_complete()
+
+    def send_whole(self, prediction: Prediction, answer: Whole, keep: bool) -> None:
+        """Write an answer, head and body at once."""
+        status, headers, body = answer
+        if (defaults := self.server_state.default_headers) is not self._defaults:
+            self._defaults, self._default_lines = defaults, header_lines(defaults)
+        head = b"%b%b%b%b\r\n" % (
+            STATUS_LINE[status],
+            self._default_lines,
+            header_lines(headers),
+            self.direct.common_lines(prediction.exchange, keep),
+        )
+        if not self.transport.is_closing():
+            if len(body) < JOINED:
+                self._joined.write_whole(head + body)
+            else:
+                self._joined.write_whole(head, body)
+        self.end(prediction)
+        if not keep:
+            self.transport.close()
+        self.on_response_complete()
+
+    def send_pieces(self, prediction: Prediction, response: InferenceResponse, further: Pieces) -> None:
+        """Leave an answer in pieces to uvicorn, whose application need only send it."""
+        scope = {
+            **HEAD_OF_DIRECT,
+            "method": prediction.method,
+            "path": prediction.place.path,
+            "raw_path": prediction.url,
+            "query_string": b"",
+            "headers": prediction.headers,
+            "client": self.client,
+        }
+        cycle = _cycle_of(self, scope, prediction.keep_alive)
+        cycle.more_body = False
+        if self.cycle is prediction:
+            self.cycle = cycle
+        self.end(prediction)
+        self._start_asgi_task(cycle, self.direct.in_pieces(response, further, prediction.exchange))
+
+    def end(self, prediction: Prediction) -> None:
+        """Forget a prediction that is over."""
+        prediction.response_complete = True
+        self._prediction = None
+
+    def _plain_place(self) -> Place | None:
+        """Where a request leads whose body will come whole and soon; None for every other."""
+        if self.pipeline or self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete):
+            return None
+        parser = self.parser
+        place = find_place(parser.get_method(), self.url)
+        if place is None or parser.get_http_version() != "1.1":
+            return None
+        for name, value in self.headers:
+            if (
+                name in UNUSUAL
+                or (name == b"content-length" and int(value) > self.direct.limit)
+                or (name == b"connection" and value.lower() != KEPT_ALIVE)
+            ):
+                return None
+        return place
+
+
+class Prediction:
+    """A request that goes the short way. To uvicorn it looks like one of its cycles, so that others wait behind it."""
+
+    __slots__ = (
+        "answer",
+        "disconnected",
+        "exchange",
+        "headers",
+        "keep_alive",
+        "method",
+        "more_body",
+        "pieces",
+        "place",
+        "protocol",
+        "response_complete",
+        "response_started",
+        "url",
+    )
+
+    def __init__(self, protocol: DirectProtocol, place: Place) -> None:
+        """Wait for the body."""
+        self.protocol = protocol
+        self.place = place
+        self.url, self.headers = protocol.url, protocol.headers
+        self.method = place.line.partition(" ")[0]
+        self.exchange = protocol.direct.begin()
+        self.pieces: list[bytes] = []
+        self.answer: asyncio.Future[InferenceResponse] | None = None
+        self.more_body, self.keep_alive = True, True
+        self.response_started = self.response_complete = self.disconnected = False
+
+    @property
+    def message_event(self) -> Prediction:
+        """What uvicorn rings when something has happened: nobody listens, as whoever rings tells us more."""
+        return self
+
+    def set(self) -> None:
+        """Be rung."""
+
+    def ask(self) -> None:
+        """Have the model answer."""
+        self.more_body = False
+        pieces, self.pieces = self.pieces, []
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            self.answer = self.protocol.direct.ask(self.place, self.headers, body, self.exchange)
+        except Exception as error:
+            self._send(self.protocol.direct.refused(error, self.place, self.exchange))
+        else:
+            self.answer.add_done_callback(self._answered)
+
+    def leave(self) -> None:
+        """The client has hung up."""
+        if self.answer is not None:
+            self.answer.cancel()
+        elif not self.response_complete:
+            self._left()
+
+    def _answered(self, answer: asyncio.Future[InferenceResponse]) -> None:
+        if answer.cancelled():
+            self._left()
+        elif error := answer.exception():
+            self._send(self.protocol.direct.refused(error, self.place, self.exchange))
+        elif (response := answer.result()).further is not None:
+            self.protocol.send_pieces(self, response, response.further)
+        else:
+            self._send(self.protocol.direct.answered(response))
+
+    def _send(self, answer: Whole) -> None:
+        direct, status = self.protocol.direct, answer[0]
+        self.protocol.send_whole(self, answer, direct.goes_on(status) and self.keep_alive)
+        direct.account(self.place, self.exchange, self.protocol.client_name, status)
+
+    def _left(self) -> None:
+        self.protocol.end(self)
+        self.protocol.direct.account(self.place, self.exchange, self.protocol.client_name)
+
+
+def _cycle_of(protocol: HttpToolsProtocol, scope: Any, keep_alive: bool) -> RequestResponseCycle:
+    """uvicorn's own cycle of a request."""
+    return RequestResponseCycle(
+        scope=scope,
+        transport=protocol.transport,
+        flow=protocol.flow,
+        logger=protocol.logger,
+        access_logger=protocol.access_logger,
+        access_log=protocol.access_log,
+        default_headers=protocol.server_state.default_headers,
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=protocol.on_response_complete,
+    )
