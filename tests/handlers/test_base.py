@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numserve import engine
 from numserve.engine import formats, models
-from numserve.handlers import BaseHandler, Context, HandlerError, PredictionException, load_handler
+from numserve.engine.sharing import share_in
+from numserve.handlers import BaseHandler, Context, HandlerError, PredictionException, load_handler, share_weights
 from numserve.handlers.library import convert, library_of
 
 from .conftest import context_for, write
@@ -284,6 +285,27 @@ def test_a_program_needs_no_model_file(tmp_path, file) -> None:
     assert len(first) == len(second) == 5
     assert sum(first) == pytest.approx(1, abs=1e-5)
     assert handler.fast_path.describe()["mode"] == "plan"
+
+
+@pytest.mark.parametrize("file", ["torchscript/convolutions_traced.pt", "export/convolutions.pt2"])
+def test_the_next_worker_answers_and_tells_what_the_first_did(tmp_path, file) -> None:
+    path = tmp_path / Path(file).name
+    path.write_bytes((DATA / file).read_bytes())
+    context = context_for(tmp_path, serializedFile=path.name)
+    pictures = np.random.default_rng(0).random((2, 3, 16, 16), np.float32).tolist()
+
+    def worker() -> tuple[Any, Any]:
+        share_weights(tmp_path, several=False)
+        try:
+            handler = initialized(context)
+            return handler.handle(pictures, context), handler.fast_path.describe()
+        finally:
+            share_in(None)
+
+    first = worker()
+
+    assert (tmp_path / ".numserve-weights" / f"{path.name}.json").is_file() == (path.suffix == ".pt")
+    assert worker() == first
 
 
 def test_an_onnx_file_is_such_a_program(tmp_path) -> None:
