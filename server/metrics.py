@@ -42,10 +42,10 @@ OF_MODEL = {
     "batch_start_seconds": "What a batch takes whatever its size, as far as is known; 0 where nothing is",
     "batch_each_seconds": "What a batch takes for each request in it beside that",
     "requests_in_flight": "Requests in the hands of workers",
-    "model_ready": "Whether a worker of the model is ready",
+    "model_ready": "Whether a worker of the model is ready, or will be for who asks",
 }
 """What is asked of each model at a scrape."""
-WORKER_STATES = ("loading", "ready", "failing", "stopping")
+WORKER_STATES = ("loading", "ready", "failing", "failed", "stopping")
 UNKNOWN_MODEL = "_unknown"
 """The one label that stands for every model name nobody has registered."""
 
@@ -98,6 +98,9 @@ class Metrics:
         """A model's labels → what tells the process of each of its workers."""
         self.restarts = self._counter(
             "numserve_worker_restarts_total", "Workers started again after a death", (*MODEL, "cause")
+        )
+        self.scalings = self._counter(
+            "numserve_worker_scalings_total", "Changes of a model's number of workers by its load", (*MODEL, "direction")
         )
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")

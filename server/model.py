@@ -15,13 +15,15 @@ import orjson
 
 from ..archiver import Manifest
 from ..plugins import resolve
+from .autoscaler import Autoscaler, ModelScaler
 from .errors import InvalidRequest, ServingError, too_late
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
 from .queues import make_queue, sequence_headers
+from .scaling import Limits
 from .settings import ModelConfig, Settings
-from .status import BatchingStatus, ModelStatus, QueueStatus
+from .status import BatchingStatus, ModelStatus, QueueStatus, ScalingStatus
 from .wear import Wear
 from .workers import BUILTIN
 from .workers.base import Load, Worker
@@ -52,8 +54,12 @@ class Model:
         role: Role = "model",
         python: str | None = None,
         failure: str | None = None,
+        autoscaler: Autoscaler | None = None,
     ) -> None:
-        """Have no workers yet. With a `failure` it never will: there is nothing to load, and it says so when asked."""
+        """Have no workers yet; an `autoscaler` may change their number later.
+
+        With a `failure` it never will: there is nothing to load, and it says so when asked.
+        """
         self.name = name
         self.version = manifest.model.version
         self.url = url
@@ -82,6 +88,8 @@ class Model:
             "Please use scale workers API to add workers.",
             wear=Wear(config.max_requests_per_worker, config.max_worker_memory << 20),
         )
+        self._autoscaler = None if config.stateful else autoscaler  # sequences would end with their workers
+        self._scaler = ModelScaler(f"model {name} {self.version}", self._pool, self._counted, self._limits)
         if failure is None:
             by_state = {state: partial(self._pool.count, state) for state in WORKER_STATES}
             gauges = {
@@ -92,7 +100,7 @@ class Model:
                 "batch_start_seconds": lambda: self._batcher.batching.start,
                 "batch_each_seconds": lambda: self._batcher.batching.each,
                 "requests_in_flight": lambda: self._batcher.flying,
-                "model_ready": lambda: float(self._pool.count("ready") > 0),
+                "model_ready": lambda: float(self._pool.asleep or self._pool.count("ready") > 0),
             }
             self._counted.watch(gauges, by_state, self._pool.processes)
         else:
@@ -106,6 +114,8 @@ class Model:
         Raises: QueueFull, NoWorkers; the future raises InferenceFailed, WorkerDied, DeadlineExceeded, ResponseTimeout.
         """
         self._counted.accepted(version_given)
+        if self._pool.resting:
+            self._scaler.wake()
         answer = self._batcher.submit(
             request, alone=request.headers.get("explain") == "True", version_given=version_given
         )
@@ -126,6 +136,7 @@ class Model:
         Raises: what `predict` and its future raise.
         """
         request = InferenceRequest(str(uuid.uuid4()), (), {"describe": "True"})
+        self._scaler.wake()
         answer = await self._batcher.submit(request, alone=True)
         with suppress(orjson.JSONDecodeError):
             told = orjson.loads(answer.body)
@@ -141,9 +152,16 @@ class Model:
             raise InvalidRequest(f"{min_workers} workers: a model may have {MOST_WORKERS} at most.")
         most = max(min_workers, max_workers or 0)
         self.config = self.config.model_copy(update={"min_workers": min_workers, "max_workers": most})
+        self._scaler.begin()
+        if self._autoscaler:
+            (self._autoscaler.watch if self._limits().varies else self._autoscaler.leave)(self._scaler)
         task = self._spawn(self._pool.scale(min_workers, most))
         if synchronous:
             await asyncio.shield(task)
+
+    async def renew(self) -> None:
+        """Replace all workers, one after the other, without a request that fails or waits for it."""
+        await self._pool.renew()
 
     def status(self) -> ModelStatus:
         """Whether it serves, and why not."""
@@ -155,6 +173,10 @@ class Model:
         reason = error.explained() if error else None
         if self._pool.count("ready"):
             return ModelStatus("ready", reason, workers, queue)
+        if self._pool.asleep:
+            return ModelStatus("asleep", None, workers, queue)
+        if loop := self._pool.crash_loop():
+            return ModelStatus("crash-loop", loop, workers, queue)
         if reason:
             return ModelStatus("failing", reason, workers, queue)
         return ModelStatus("loading" if self._pool.count("loading") else "unloaded", None, workers, queue)
@@ -163,13 +185,19 @@ class Model:
         """How its batches are made."""
         return self._batcher.batching
 
+    def scaling(self) -> ScalingStatus | None:
+        """How the number of its workers follows the load; None where it does not."""
+        return self._scaler.status() if self._autoscaler and self._limits().varies else None
+
     def signature(self) -> dict[str, Any]:
         """The named tensors that it takes and gives, as far as a worker has told: `inputs` and `outputs`."""
         return {"inputs": [], "outputs": []} | (self._pool.signature or {})
 
     def healthy(self) -> bool:
         """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""
-        return not self.failure and sum(seat.state != "failed" for seat in self._pool) >= self.config.min_workers
+        if self.failure:
+            return False
+        return self._pool.asleep or sum(seat.state != "failed" for seat in self._pool) >= self.config.min_workers
 
     def forget(self) -> None:
         """End what is shown of it; for one with a failure, which has nothing to close."""
@@ -187,10 +215,22 @@ class Model:
         except TimeoutError:
             pass
         finally:
+            if self._autoscaler:
+                self._autoscaler.leave(self._scaler)
             self._batcher.close()
             self._counted.removed()
             stopping = self._spawn(self._pool.stop())
             await asyncio.shield(stopping)
+
+    def _limits(self) -> Limits:
+        config = self.config
+        return Limits(
+            config.min_workers,
+            config.max_workers,
+            up_wait=config.scale_up_wait,
+            down_after=config.scale_down_after,
+            rest_after=config.scale_to_zero_after,
+        )
 
     def _seat(self) -> tuple[int, Load]:
         """A new worker's number, and what it is to load."""

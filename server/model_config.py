@@ -84,6 +84,15 @@ class ModelConfig(BaseModel):
     use_job_ticket: bool = Field(False, description="take a request only where a worker is idle")
     max_requests_per_worker: int = Field(0, ge=0, description="requests after which a worker is replaced; 0 = never")
     max_worker_memory: int = Field(0, ge=0, description="MB in use above which a worker is replaced; 0 = never")
+    scale_up_wait: float = Field(
+        0.1, ge=0, description="seconds a request may wait before another worker is started, up to max_workers"
+    )
+    scale_down_after: float = Field(
+        60, gt=0, description="seconds with too little to do after which a worker is ended, down to min_workers"
+    )
+    scale_to_zero_after: float = Field(
+        0, ge=0, description="seconds without a request after which all workers are ended, until one comes; 0 = never"
+    )
     isolate_failures: bool = Field(True, description="try the requests of a failed batch once more, each alone")
     continuous_batching: bool = Field(False, description="answers in rounds; requests join and leave between two")
     sequence_batching: bool = Field(False, description="a sequence's requests go to one worker, in their order")

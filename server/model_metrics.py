@@ -105,6 +105,10 @@ class ModelMetrics:
         """A worker that has served long enough has made room for another one."""
         self._restarts[RECYCLED].inc()
 
+    def workers_scaled(self, direction: str) -> None:
+        """The number of workers follows the load: up, down, to_zero or from_zero; or it is held, for want of room."""
+        self._metrics.scalings.labels(**self._labels, direction=direction).inc()
+
     def watch(
         self,
         gauges: Mapping[str, Callable[[], float]],

@@ -13,6 +13,7 @@ from .errors import ModelLoadFailed, ServingError, WorkerDied
 from .messages import LoadFailure, LoadReport, Report
 from .metrics import Metrics, ModelMetrics
 from .queues import RequestQueue
+from .scaling import Use
 from .status import WorkerStatus
 from .wear import LASTING, Wear
 from .workers.base import Load, Worker
@@ -24,6 +25,9 @@ DELAYS = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
 
 PROVEN = 1.0
 """Seconds of service after which a worker that dies is started again at once: its model loads, and serves."""
+
+WAY_OUT = "scale the model, or register it again, to have it tried anew"
+"""How a crash loop is left."""
 
 LOADING, READY, FAILING, FAILED, STOPPING = "loading", "ready", "failing", "failed", "stopping"
 
@@ -47,6 +51,8 @@ class Seat:
         self.failing_since: float | None = None
         self.ready_since: float | None = None
         self.attempts = 0
+        self.loop: str | None = None
+        """What there is to say of the crash loop that it was given up for."""
         self.outcome = _outcome()
         """Done when the worker here has loaded the model, or failed to; a worker that dies begins a new one."""
         self.keeper: asyncio.Task[None] | None = None
@@ -97,10 +103,13 @@ class WorkerPool:
         self._window = recovery_window
         self._refusal = refusal
         self._wear = wear
-        self._replacing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._clock = clock
         self._sleep = sleep
         self._seats: list[Seat] = []
+        self._waking = False
+        self.resting = False
+        """Whether all workers have been ended for want of requests, and `wake()` starts them again."""
         self.signature: dict[str, Any] | None = None
         """The named tensors of the model, as the worker that loaded it last has told."""
         self._settled()
@@ -110,9 +119,8 @@ class WorkerPool:
         return iter([seat for seat in self._seats if seat.state != STOPPING])
 
     def count(self, state: str) -> int:
-        """How many are in a state; those that have failed for good count as failing."""
-        states = (FAILING, FAILED) if state == FAILING else (state,)
-        return sum(seat.state in states for seat in self._seats)
+        """How many are in a state."""
+        return sum(seat.state == state for seat in self._seats)
 
     def statuses(self) -> list[WorkerStatus]:
         """What there is to tell about each worker."""
@@ -126,6 +134,11 @@ class WorkerPool:
         """Why a worker is not ready that should be, even while it is tried again; the newest worker's reason."""
         return next((seat.error for seat in reversed(self._seats) if seat.error and seat.state != STOPPING), None)
 
+    def crash_loop(self) -> str | None:
+        """Why nothing is tried any more, and how that is ended; None while some worker is there, or will be."""
+        here = [*self]
+        return here[-1].loop if here and all(seat.state == FAILED for seat in here) else None
+
     def scale(self, least: int, most: int) -> Coroutine[Any, Any, None]:
         """Have at least `least` workers and at most `most`; with a `least` of 0, none.
 
@@ -133,19 +146,66 @@ class WorkerPool:
         awaited until those that stay have loaded the model and the others have ended; cancelling it stops no worker.
         Raises: ModelLoadFailed, awaited, of the first that could not load it at its last attempt; it goes on trying.
         """
+        self.resting = self._waking = False
         given_up = [seat for seat in self if seat.state == FAILED]
         running = [seat for seat in self if seat.state != FAILED]
         keep = 0 if least == 0 else max(least, min(most, len(running)))
-        idle_last = sorted(running, key=lambda seat: (self._busy(seat), -seat.number))
-        leaving = [*given_up, *idle_last[: max(0, len(running) - keep)]]
+        leaving = [*given_up, *self._dispensable(running)[: max(0, len(running) - keep)]]
         staying = [seat for seat in running if seat not in leaving]
         staying += [self._open() for _ in range(keep - len(running))]
         leavers = [asyncio.ensure_future(self._close(seat)) for seat in leaving]
         self._settled()
         return _all(*leavers, *(asyncio.shield(seat.outcome) for seat in staying))
 
+    def use(self) -> Use:
+        """How much there is to do for the workers at this moment."""
+        running = [seat for seat in self if seat.state != FAILED]
+        ready = [seat for seat in running if seat.state == READY and not seat.replaced]
+        busy = sum(map(self._busy, ready))
+        return Use(len(running), len(ready), busy, self._batcher.oldest_wait, len(self._batcher) + self._batcher.flying)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether there is no worker for the sole reason that nobody has asked for any in a long time.
+
+        Requests are let in: `wake()` is to be called then. It goes on until the first worker is ready, or has failed.
+        """
+        return self.resting or self._waking
+
+    def grow(self) -> None:
+        """Start one more worker."""
+        self._open()
+
+    def shrink(self) -> None:
+        """End one worker, once it has answered what it has in hand; one that is idle before others."""
+        self._spawn(self._close(self._dispensable([seat for seat in self if seat.state != FAILED])[0]))
+
+    def rest(self) -> None:
+        """End all workers, once they have answered what they have in hand; what comes meanwhile waits."""
+        self.resting = True
+        for seat in self:
+            self._spawn(self._close(seat))
+
+    def wake(self, workers: int) -> bool:
+        """Start workers for who waits, where all have been sent to rest; whether that is so."""
+        if not self.resting:
+            return False
+        self.resting, self._waking = False, True
+        for _ in range(workers):
+            self._open()
+        self._settled()
+        return True
+
+    async def renew(self) -> None:
+        """Replace the workers that are ready, one after the other, each once its successor has loaded the model."""
+        for seat in [*self]:
+            if seat in self._seats and seat.state == READY and not seat.replaced:
+                seat.replaced = True
+                await self._succeed(seat, "all are to be new")
+
     async def stop(self) -> None:
         """End all workers now, busy or not."""
+        self.resting = self._waking = False
         for seat in self._seats:
             seat.state = STOPPING
             self._cancel(seat)
@@ -167,11 +227,21 @@ class WorkerPool:
         """Give up a seat; a worker with a batch in hand finishes it first, and is ended by `_idle`."""
         busy = self._busy(seat)
         seat.state = STOPPING
+        self._settled()
         if not busy:
             self._cancel(seat)
         if seat.keeper:
             await asyncio.wait([seat.keeper])
         self._leave(seat)
+
+    def _dispensable(self, seats: list[Seat]) -> list[Seat]:
+        """Seats in the order in which they may be given up: idle ones first, and the newest of these."""
+        return sorted(seats, key=lambda seat: (self._busy(seat), -seat.number))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _busy(self, seat: Seat) -> bool:
         """Whether a batch is in its worker's hands."""
@@ -219,8 +289,18 @@ class WorkerPool:
             logger.exception("%s: the worker's supervision failed", seat.load.name)
             return WorkerDied("Worker died.", f"{type(error).__name__}: {error}")
         finally:
+            if self._proven(seat):
+                seat.attempts, seat.failing_since = 0, None
             self._batcher.forget(worker)
         return WorkerDied("Worker died.", "its run ended without an error")
+
+    def _proven(self, seat: Seat) -> bool:
+        """Whether the worker has been of use, so that its death has to do with a request, or with its age.
+
+        Then no client's requests can make a crash loop of it.
+        """
+        since = seat.ready_since
+        return since is not None and (seat.served > 0 or self._busy(seat) or self._clock() - since >= PROVEN)
 
     def _idle(self, seat: Seat, worker: Worker, report: Report) -> None:
         """A worker has nothing to do: it gets the next batch, or its leave."""
@@ -242,9 +322,7 @@ class WorkerPool:
     def _replace(self, seat: Seat, why: str) -> None:
         """Give up a worker once another one, in a seat of its own, has loaded the model."""
         seat.replaced = True
-        task = asyncio.get_running_loop().create_task(self._succeed(seat, why))
-        self._replacing.add(task)
-        task.add_done_callback(self._replacing.discard)
+        self._spawn(self._succeed(seat, why))
 
     async def _succeed(self, seat: Seat, why: str) -> None:
         fresh = self._open()
@@ -260,7 +338,8 @@ class WorkerPool:
         await self._close(seat)
 
     def _loaded(self, seat: Seat, report: LoadReport) -> None:
-        seat.state, seat.error, seat.failing_since, seat.attempts = READY, None, None, 0
+        self._waking = False
+        seat.state, seat.error = READY, None
         seat.ready_since, seat.served = self._clock(), 0
         self._metrics.worker_loaded(seat.load.name, time.monotonic() - seat.asked_at)
         self._counted.worker_loaded(report)
@@ -272,13 +351,18 @@ class WorkerPool:
     def _to_be_tried_again(self, seat: Seat, error: ServingError) -> bool:
         """Record a death; False once the seat has been failing for longer than it may."""
         now = self._clock()
+        self._waking = False
         seat.error = error
         if seat.failing_since is None:
             seat.failing_since = now
         again = now - seat.failing_since < self._window
         seat.state = FAILING if again else FAILED
         if not again:
-            logger.error("%s is given up: %s", seat.load.name, error.explained())
+            seat.loop = (
+                f"crash loop: given up after {seat.attempts + 1} attempts in {now - seat.failing_since:.0f} s, "
+                f"the last: {error.explained()}; {WAY_OUT}"
+            )
+            logger.error("%s is in a %s", seat.load.name, seat.loop)
         if again and isinstance(error, WorkerDied) and seat.outcome.done():
             seat.outcome = _outcome()
         else:
@@ -298,7 +382,7 @@ class WorkerPool:
 
     def _settled(self) -> None:
         """Let requests wait while some worker may ever serve them, and refuse them otherwise."""
-        if any(seat.state in (LOADING, READY, FAILING) for seat in self._seats):
+        if self.resting or any(seat.state in (LOADING, READY, FAILING) for seat in self._seats):
             self._batcher.open()
         else:
             self._batcher.shut(self._refusal)

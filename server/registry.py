@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..archiver import ArchiveError, Manifest
+from .autoscaler import Autoscaler
 from .environments import Environments
 from .errors import (
     DefaultVersionInUse,
@@ -77,6 +78,7 @@ class ModelRegistry:
         self._environments = Environments(
             settings.environments, settings.model_environment_timeout, settings.blacklist_env_vars
         )
+        self._autoscaler = Autoscaler() if settings.autoscaling else None
         self._numbers = itertools.count(FIRST_WORKER)
         self._closed = False
         self.starting = False
@@ -158,6 +160,11 @@ class ModelRegistry:
         """Take a model away, whichever version of its name it is; one that is gone already is passed over."""
         await self._take_out(model, drain_timeout)
 
+    async def renew(self) -> None:
+        """Replace the workers of all models, one after the other, while they serve."""
+        for model in [model for versions in self._names.values() for model in versions.models.values()]:
+            await model.renew()
+
     async def close(self, drain_timeout: float) -> None:
         """Take no more registrations, let all models serve what they have for a time, and end everything."""
         self._closed = True
@@ -182,7 +189,7 @@ class ModelRegistry:
         status(). One scaled to none is as it should be. A server of nothing is not ready either, unless it may be.
         """
         models = [versions.models[versions.default] for versions in self._names.values()]
-        missing = sum(model.status().state in ("loading", "failing") for model in models)
+        missing = sum(model.status().state in ("loading", "failing", "crash-loop") for model in models)
         return (
             [f"{missing} of {len(models)} models"] * bool(missing)
             + ["no models"] * (not models and not self._settings.ready_without_models)
@@ -239,6 +246,7 @@ class ModelRegistry:
             loaded_at_startup=registration.at_startup,
             role=registration.role,
             python=python,
+            autoscaler=self._autoscaler,
         )
         self._put(model, files)
         logger.info("Model %s loaded.", name)

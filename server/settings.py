@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     default_workers_per_model: int = Field(
         0, ge=0, description="workers of a model that does not say; 0 = one per core at start, none by API"
     )
+    autoscaling: Flag = Field(
+        True, description="let the number of a model's workers follow its load, between minWorkers and maxWorkers"
+    )
     default_response_timeout: float = Field(120, gt=0, lt=1 << 31, description="seconds a batch may take")
     default_startup_timeout: float = Field(
         120, gt=0, lt=1 << 31, description="seconds a worker may take to load its model"

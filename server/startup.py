@@ -74,7 +74,7 @@ async def _load(registry: ModelRegistry, registration: Registration, progress: _
         logger.exception("%s", url)
         return progress.failed(url, f"{type(error).__name__}: {error}")
     status = model.status()
-    if status.state == "failing":
+    if status.state in ("failing", "crash-loop"):
         return progress.failed(url, status.reason or status.state)
     progress.loaded(f"{model.name} {model.version} is {status.state}")
     return None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from .scaling import Decision
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
@@ -49,10 +51,29 @@ class BatchingStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """One version of a model; `reason` says why it, or one of its workers, is not ready."""
+class ScalingStatus:
+    """After how many seconds the number of workers changes, and the last time that it did, or should have."""
 
-    state: Literal["loading", "ready", "failing", "unloaded"]
+    up_wait: float
+    down_after: float
+    rest_after: float
+    at: datetime | None
+    last: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One version of a model; `reason` says why it, or one of its workers, is not ready.
+
+    `asleep` is one whose workers have gone for want of requests, `crash-loop` one whose workers are not tried any more.
+    """
+
+    state: Literal["loading", "ready", "asleep", "failing", "crash-loop", "unloaded"]
     reason: str | None
     workers: list[WorkerStatus]
     queue: QueueStatus
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered: by a worker, or by one that it wakes."""
+        return self.state in ("ready", "asleep")

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from ..registry import Model
 from ..settings import ModelConfig
-from ..status import BatchingStatus, QueueStatus, WorkerStatus
+from ..status import BatchingStatus, QueueStatus, ScalingStatus, WorkerStatus
 
 
 def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -42,6 +42,8 @@ def describe(model: Model, held: Mapping[int, int], customized: dict[str, Any] |
         "batching": _batching(model.batching()),
         "state": status.state,
     }
+    if scaling := model.scaling():
+        described["autoscaling"] = _scaling(scaling)
     if status.reason:
         described["reason"] = status.reason
     if customized is not None:
@@ -59,6 +61,21 @@ def _sequences(config: ModelConfig) -> dict[str, Any]:
         "maxNumSequence": config.max_num_sequence if stateful else 0,
         "maxSequenceJobQueueSize": config.max_sequence_job_queue_size if stateful else 0,
     }
+
+
+def _scaling(scaling: ScalingStatus) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "scaleUpWait": scaling.up_wait,
+        "scaleDownAfter": scaling.down_after,
+        "scaleToZeroAfter": scaling.rest_after,
+    }
+    if scaling.at and scaling.last:
+        described["lastDecision"] = {
+            "time": _moment(scaling.at),
+            "workers": scaling.last.workers,
+            "reason": scaling.last.why,
+        }
+    return described
 
 
 def _queue(queue: QueueStatus) -> dict[str, int]:

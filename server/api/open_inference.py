@@ -113,7 +113,7 @@ class _OpenInference:
 
     def _readiness(self, model_name: str, model_version: str | None = None) -> Response:
         status = self._registry.get(model_name, model_version).status()
-        if status.state == "ready":
+        if status.ready:
             return PrettyJSON({"name": model_name, "ready": True})
         told = {"name": model_name, "ready": False, "error": f"the model is {status.state}"}
         return PrettyJSON(told, NOT_READY)

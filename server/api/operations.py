@@ -103,7 +103,7 @@ class Operations:
 
     def ready(self, name: str) -> bool:
         """Whether the default version can answer."""
-        return self._registry.get(name).status().state == "ready"
+        return self._registry.get(name).status().ready
 
     def require_model_api(self) -> None:
         """Raises NotAllowed where registering and unregistering are switched off."""

@@ -52,7 +52,7 @@ class OpenInference(Service):
     async def model_ready(self, request: Message, call: Call) -> Message:
         """Whether a model has a worker that is ready."""
         status = self._registry.get(*_named(request)).status()
-        return ModelReadyResponse(ready=status.state == "ready")
+        return ModelReadyResponse(ready=status.ready)
 
     async def server_metadata(self, request: Message, call: Call) -> Message:
         """What serves here."""

@@ -9,7 +9,6 @@ from typing import Protocol, TypeAlias
 from ..batch import Batch
 from ..messages import ModelSpec, Report
 
-
 LEAST_SECONDS = 0.001
 """What a time-out of 0 becomes: no time at all."""
 

@@ -219,7 +219,7 @@ async def test_the_delays_grow_as_torchserves_do_and_end_with_the_window(house):
     assert house.slept == list(DELAYS[:12])
 
 
-async def test_a_successful_load_resets_the_delays(house):
+async def test_a_load_alone_does_not_reset_the_delays(house):
     await house.start(1)
     for _ in range(4):
         house.workers[-1].die()
@@ -227,7 +227,51 @@ async def test_a_successful_load_resets_the_delays(house):
     house.workers[-1].load()
     house.workers[-1].die()
     await house.settle()
+    assert house.slept == [1, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("deed", ["has answered", "has a batch in hand"])
+async def test_service_resets_the_delays(house, deed):
+    await house.start(1)
+    for _ in range(4):
+        house.workers[-1].die()
+        await house.settle()
+    house.workers[-1].load()
+    if deed == "has answered":
+        await serve_one(house, house.workers[-1])
+    else:
+        house.ask()
+    house.workers[-1].die()
+    await house.settle()
     assert house.slept == [1, 1, 2, 3, 1]
+
+
+async def test_a_worker_that_dies_whenever_it_has_loaded_is_a_crash_loop_with_an_end(house, caplog):
+    await house.start(1)
+    while house.states() != ["failed"]:
+        house.workers[-1].load()
+        assert house.pool.crash_loop() is None
+        house.workers[-1].die()
+        await house.settle()
+    assert len(house.workers) == 13
+    told = (
+        "crash loop: given up after 13 attempts in 376 s, the last: Worker died. (killed by SIGKILL); scale the model"
+    )
+    assert told in house.pool.crash_loop() and told in caplog.text
+    assert house.pool.count("failed") == 1
+    scaling = asyncio.ensure_future(house.pool.scale(1, 1))
+    await house.settle()
+    assert house.pool.crash_loop() is None
+    house.workers[-1].load()
+    await scaling
+
+
+async def test_one_that_is_given_up_beside_one_that_serves_is_no_crash_loop(make_house):
+    house = make_house(window=0)
+    worker, _ = await house.start(2)
+    worker.die()
+    await house.settle()
+    assert (house.states(), house.pool.crash_loop()) == (["failed", "ready"], None)
 
 
 async def test_a_worker_that_has_served_is_replaced_at_once(house):
@@ -396,6 +440,58 @@ async def test_requests_wait_while_the_first_worker_loads(house):
     house.workers[0].answer()
     assert answer.result().body == b"a"
     await scaling
+
+
+async def test_more_workers_and_fewer(house):
+    await house.start(1)
+    house.pool.grow()
+    await house.settle()
+    assert house.pool.use()[:3] == (2, 1, 0)
+    house.workers[1].load()
+    answer = house.ask()
+    assert house.pool.use()[:3] == (2, 2, 1)
+    house.pool.shrink()
+    await house.settle()
+    assert house.pool.use()[:3] == (1, 1, 1)
+    next(worker for worker in house.workers if worker.batch).answer()
+    assert answer.result().body == b"a"
+
+
+async def test_what_comes_while_the_last_worker_goes_to_rest_is_answered_by_one_that_is_woken(house):
+    (worker,) = await house.start(1)
+    house.pool.rest()
+    await house.settle()
+    waiting = house.ask()
+    assert house.pool.asleep and not worker.batch
+    assert house.pool.wake(1) and not house.pool.wake(1)
+    await house.settle()
+    assert house.states() == ["loading"] and house.pool.asleep
+    house.workers[1].load()
+    assert not house.pool.asleep
+    house.workers[1].answer()
+    assert waiting.result().body == b"a"
+
+
+async def test_who_cannot_be_woken_says_why(house):
+    await house.start(1)
+    house.pool.rest()
+    await house.settle()
+    assert house.states() == []
+    house.pool.wake(1)
+    await house.settle()
+    house.workers[1].cannot_load()
+    await house.settle()
+    assert not house.pool.asleep and "no such package" in house.pool.error().detail
+
+
+async def test_scaling_by_hand_ends_the_rest(house):
+    await house.start(1)
+    house.pool.rest()
+    await house.settle()
+    await house.pool.scale(0, 0)
+    assert not house.pool.asleep
+    with pytest.raises(NoWorkers):
+        house.ask()
 
 
 async def test_restarts_and_load_times_are_counted(house):

@@ -59,6 +59,7 @@ SAMPLES = {
     ),
     "model_snapshot": ('{"models": {"m": {"1.0": {"marName": "m.mar"}}}}', {"m": {"1.0": {"marName": "m.mar"}}}),
     "default_workers_per_model": ("3", 3),
+    "autoscaling": ("false", False),
     "default_response_timeout": ("3", 3),
     "default_startup_timeout": ("3", 3),
     "ready_without_models": ("true", True),
