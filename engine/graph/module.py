@@ -58,16 +58,21 @@ def _home(module: Module, name: str) -> tuple[Module, str]:
     home = module
     for depth, part in enumerate(path):
         found = home._modules.get(part)
-        if found is None and hasattr(home, part):  # a tensor or a method has that name
+        if found is None and _has(home, part):  # a tensor or a method has that name
             path, last = path[:depth], "_".join((*path[depth:], last))
             break
         if found is None:
             found = Module().eval()
             home.register_module(part, found)
         home = found
-    while not last or hasattr(home, last):
+    while not last or _has(home, last):
         last += "_"
     return home, last
+
+
+def _has(module: Module, name: str) -> bool:
+    """Whether a module has an attribute; Module.__getattr__ takes its time to say that there is none."""
+    return hasattr(type(module), name) or name in vars(module) or module._home(name) is not None
 
 
 class GraphModule(Imported):

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..dtype import Array
 from ..errors import FormatError
 from . import wire
@@ -237,7 +235,7 @@ class Reader:
             elif number == 7:
                 lists[FLOATS].append(wire.fixed(part, "<f4"))
             elif number == 8:
-                lists[INTS].append(wire.varints(part))
+                lists[INTS] += wire.integers(part)
             elif number == 9:
                 self._count()
                 lists[STRINGS].append(bytes(wire.content(part)))
@@ -258,10 +256,10 @@ class Reader:
     def tensor(self, value: int | memoryview) -> TensorRecord:
         """TensorProto."""
         tensor = TensorRecord()
-        dims: list[Array] = []
+        dims: list[int] = []
         for number, _, part in self._fields(value):
             if number == 1:
-                dims.append(wire.varints(part))
+                dims += wire.integers(part)
             elif number == 2:
                 tensor.type = wire.number(part)
             elif number == 4:
@@ -282,7 +280,7 @@ class Reader:
                 tensor.external[key] = entry
             elif number == 14:
                 tensor.location = wire.number(part)
-        tensor.dims = _numbers(dims)
+        tensor.dims = tuple(dims)
         if len(tensor.dims) > DIMS:
             raise FormatError(f"a tensor of {len(tensor.dims)} dims; at most {DIMS} are allowed")
         return tensor
@@ -349,14 +347,8 @@ def _guessed(single: dict[int, Any], lists: dict[int, list[Any]]) -> int:
 
 
 def _value(kind: int, single: dict[int, Any], lists: dict[int, list[Any]]) -> Any:
-    if kind == INTS:
-        return _numbers(lists[INTS])
     if kind == FLOATS:
         return tuple(float(v) for part in lists[FLOATS] for v in part)
     if kind in lists:
         return tuple(lists[kind])
     return single.get(kind, {FLOAT: 0.0, INT: 0, STRING: b""}.get(kind))
-
-
-def _numbers(parts: list[Array]) -> tuple[int, ...]:
-    return tuple(np.concatenate(parts).tolist()) if parts else ()

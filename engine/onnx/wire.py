@@ -31,12 +31,15 @@ def fields(data: memoryview) -> Iterator[Field]:
         number, kind = tag >> 3, tag & 7
         if not number:
             raise FormatError("protobuf: a field with the number 0")
-        if kind == VARINT:
-            value, position = _varint(data, position, end)
-            yield number, kind, value
-            continue
-        if kind == LENGTH:
-            length, position = _varint(data, position, end)
+        if kind in (VARINT, LENGTH):
+            if position < end and (value := data[position]) < 0x80:
+                position += 1
+            else:
+                value, position = _varint(data, position, end)
+            if kind == VARINT:
+                yield number, kind, value
+                continue
+            length = value
         elif kind in (FIXED64, FIXED32):
             length = 8 if kind == FIXED64 else 4
         else:
@@ -87,6 +90,12 @@ def varints(value: int | memoryview) -> Array:
         part = (data[np.minimum(at, len(data) - 1)] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
         numbers |= np.where(inside, part, np.uint64(0))
     return numbers.view(np.int64)
+
+
+def integers(value: int | memoryview) -> list[int]:
+    """A repeated integer field, packed or a single one, as numbers."""
+    found: list[int] = [signed(value)] if isinstance(value, int) else varints(value).tolist()
+    return found
 
 
 def fixed(value: int | memoryview, dtype: str) -> Array:
