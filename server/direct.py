@@ -30,7 +30,7 @@ HEAD_OF_DIRECT: Any = {"type": "http", "http_version": "1.1"}
 
 OF_PROTOCOL = (
     *("app", "client", "config", "cycle", "expect_100_continue", "flow", "headers", "loop", "parser", "pipeline"),
-    *("scope", "server_state", "transport", "url", "on_response_complete", "_start_asgi_task"),
+    *("scope", "server_state", "timeout_keep_alive", "transport", "url", "on_response_complete", "_start_asgi_task"),
 )
 OF_CYCLE = ("body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete", "response_started")
 """What the two ways rely on in uvicorn; where one of them is missing, all requests go the long way."""
@@ -65,6 +65,7 @@ class DirectProtocol(CarefulProtocol):
         """Have nothing under way."""
         super().__init__(*args, **named)
         self._prediction: Prediction | None = None
+        self._resting_since: float | None = None
         self._defaults: Headers = []
         self._default_lines = b""
 
@@ -83,7 +84,16 @@ class DirectProtocol(CarefulProtocol):
     def on_message_begin(self) -> None:
         """Make no scope yet: who goes the short way needs none."""
         self._begin_head()
+        self._resting_since = None
         self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._count(len(name) + len(value), 1)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take the short way or the long one."""
@@ -132,7 +142,11 @@ class DirectProtocol(CarefulProtocol):
         self.end(prediction)
         if not keep:
             self.transport.close()
-        self.on_response_complete()
+        if self.pipeline or self._guard.ended:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self._resting_since = self.loop.time()
 
     def send_pieces(self, prediction: Prediction, response: InferenceResponse, further: Pieces) -> None:
         """Leave an answer in pieces to uvicorn, whose application need only send it."""
@@ -156,6 +170,14 @@ class DirectProtocol(CarefulProtocol):
         """Forget a prediction that is over."""
         prediction.response_complete = True
         self._prediction = None
+
+    def _look(self) -> None:
+        """Close a connection on which nobody has asked for long: uvicorn has a timer for that with each answer."""
+        since = self._resting_since
+        if since is not None and self.loop.time() - since > self.timeout_keep_alive:
+            self.transport.close()
+        else:
+            super()._look()
 
     def _plain_place(self) -> Place | None:
         """Where a request leads whose body will come whole and soon; None for every other."""

@@ -43,6 +43,7 @@ ROTATE_BYTES = 100 << 20
 ROTATE_KEEP = 5
 FLUSH_SECONDS = 0.25
 FLUSH_LINES = 500
+VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "rendered"}
@@ -209,8 +210,7 @@ class Exchange:
 def new_id() -> str:
     """A request's id: a UUID of version 4, as uuid.uuid4 would have it, for less than half of its time."""
     digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 class Bunch:
@@ -260,9 +260,10 @@ def _text_line(now: float, client: str, request: str, status: int, seconds: floa
         return line
     line += f" model={escape(exchange.model)} version={escape(exchange.version or '')}"
     trace = exchange.trace
-    if trace.batch_size is not None:
-        line += f" batch={trace.batch_size} queue={_ms(trace.queue)} inference={_ms(trace.inference)}"
-    return line
+    if trace.batch_size is None or trace.queue is None or trace.inference is None:
+        return line
+    queue, inference = round(trace.queue * 1000, 3), round(trace.inference * 1000, 3)
+    return f"{line} batch={trace.batch_size} queue={queue} inference={inference}"
 
 
 def _json_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:

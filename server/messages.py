@@ -1,4 +1,7 @@
-"""What crosses the border between the server and its workers: plain data, importable on both sides."""
+"""What crosses the border between the server and its workers: plain data, importable on both sides.
+
+Nobody changes it once it is made. What is made for each request is not frozen all the same: that takes thrice as long.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """One named piece of a request's body.
 
@@ -28,7 +31,7 @@ class Trace:
     inference: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferenceRequest:
     """What a client asked; a raw body is one part named "body". No parts at all become an empty row.
 
@@ -56,7 +59,7 @@ class Pieces(Protocol):
         """Read no more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferenceResponse:
     """What a handler answered to one request; `content_type` is None unless it is known.
 
@@ -177,7 +180,7 @@ class LoadReport:
     signature: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchReport:
     """What a worker says beside the answers of a batch; `seconds` were spent in the handler, for so many `requests`.
 

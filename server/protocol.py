@@ -143,6 +143,9 @@ class CarefulProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_since is not None and self._unfinished > UNFINISHED_BYTES and not self.transport.is_closing():
             self.send_400_response("")
+        if self._guard.flooded() and not self._answer_begun():
+            self.door.refuse("body")
+            self._refuse(413, "ContentTooLargeException", "The body's chunks hold too little for their size.")
 
     def on_message_begin(self) -> None:
         """Count anew for this request."""
@@ -156,8 +159,7 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._head_count += 1
-        self._count(len(name) + len(value))
+        self._count(len(name) + len(value), 1)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -202,10 +204,11 @@ class CarefulProtocol(HttpToolsProtocol):
     def _end_head(self) -> None:
         self._head_since = None
         self._unfinished = 0
-        self._guard.receiving = True
+        self._guard.begin()
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, headers: int = 0) -> None:
         self._head_bytes += size
+        self._head_count += headers
         if self._head_bytes > HEADER_BYTES or self._head_count > HEADER_COUNT:
             raise HeadTooLarge
 

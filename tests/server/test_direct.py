@@ -7,7 +7,7 @@ import io
 import re
 
 import pytest
-from numserve.server import direct, logs
+from numserve.server import direct, logs, protocol
 from numserve.server.address import Address
 from numserve.server.listeners import HttpServer, bind
 
@@ -369,6 +369,18 @@ async def test_a_request_under_way_is_answered_before_the_listener_ends(two_ways
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 200") and answer.count(b"\r\nconnection: close\r\n") == 1
     writer.close()
+
+
+async def test_a_connection_that_rests_is_closed(two_ways, monkeypatch):
+    monkeypatch.setattr(protocol, "LOOK_SECONDS", 0.02)
+    for server in two_ways["servers"]:
+        server.config.timeout_keep_alive = 0.1
+    for way in (True, False):
+        reader, writer = await asyncio.open_connection("127.0.0.1", two_ways[way].port)
+        writer.write(SHORT["text"])
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+    assert len(two_ways["went"]) == 1
 
 
 async def test_this_uvicorn_has_what_the_short_way_needs(two_ways):
