@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+RENEWAL = "renewal"
+
 
 def main(settings: Settings, detached: bool = False) -> int:
     """Serve until told to stop; returns the exit code.
@@ -175,7 +177,7 @@ class Server:
         self._descriptors = raise_descriptors()
 
     async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
-        """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up. SIGHUP: see `_look_anew`."""
+        """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up. SIGHUP: see `_renew`."""
         signals = StopSignals()
         metrics = self._metrics
         registry = ModelRegistry(self._settings, metrics)
@@ -196,7 +198,7 @@ class Server:
             helpers.append(asyncio.create_task(metrics.watch_system(self._settings.metric_time_interval)))
         if self._certificates:
             helpers.append(asyncio.create_task(self._certificates.watch()))
-        signals.on_hang_up(partial(self._look_anew, folder))
+        signals.on_hang_up(partial(self._renew, registry, helpers, folder))
         try:
             done, _ = await asyncio.wait({stopping, starting, *serving}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -215,6 +217,13 @@ class Server:
             _speak_to_file(folder)
         if self._certificates:
             self._certificates.renew()
+
+    def _renew(self, registry: ModelRegistry, helpers: list[asyncio.Task[object]], folder: Path | None) -> None:
+        """Look anew, and replace all workers one by one unless that is under way; `helpers` end with the server."""
+        self._look_anew(folder)
+        if not registry.stopping and not any(task.get_name() == RENEWAL and not task.done() for task in helpers):
+            logger.info("all workers are replaced")
+            helpers.append(asyncio.create_task(registry.renew(), name=RENEWAL))
 
     def _door(self, bound: Bound) -> Door:
         """What a listener grants its clients, held to what the process may open."""
