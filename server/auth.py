@@ -248,8 +248,10 @@ def _read_tokens(text: str, where: str) -> Iterable[Grant]:
         pairs = [scope.partition(":") for scope in words[0].split(",")]
         scopes, models = {name for name, _, _ in pairs}, {model for _, _, model in pairs if model}
         if not scopes <= set(SCOPES) or (models and scopes != {"predict"}):
+            token = len(words[0]) >= LEAST_CHARACTERS and not scopes & set(SCOPES)
+            met = "no such words" if token else words[0]
             raise InvalidConfiguration(
-                f"{place}: scopes are {words[0]}; expected {', '.join(SCOPES)}, or predict:NAME alone"
+                f"{place}: scopes are {met}; expected {', '.join(SCOPES)}, or predict:NAME alone"
             )
         if models and not all(model for _, _, model in pairs):
             models = set()  # predict, and predict:NAME: all of them

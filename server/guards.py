@@ -21,6 +21,8 @@ DESCRIPTORS = 65536
 OF_PREDICTIONS, OF_OPERATORS = 5 / 8, 1 / 16
 """The shares of the descriptors that connections of a listener may take: a flood of one leaves the others theirs, and
 the workers a fifth."""
+WIRE_BYTES_OF_A_BYTE, SLACK_BYTES = 8, 1 << 20
+"""A body in chunks of a byte comes as six times its size; this is what chunks may take at most."""
 WINDOW_SECONDS = 15.0
 """In each of these, what is under way must move by `rate` bytes a second."""
 LINGER_SECONDS = 1.0
@@ -37,12 +39,14 @@ REFUSAL = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a listener grants: connections in all and to one address (0 = as many), bytes a second, bytes unread."""
+    """What a listener grants: connections in all and to one address (0 = as many), bytes a second, bytes unread, and
+    bytes that a body may come as, in chunks with all that is around them."""
 
     connections: int = 10_000
     per_peer: int = 0
     rate: int = 240
     unread: int = 1 << 30
+    body: int = 1 << 40
 
 
 def raise_descriptors() -> int:
@@ -133,6 +137,7 @@ class Connection:
         self._loop = loop
         self._coming, self._going = Pace(door.limits.rate), Pace(door.limits.rate)
         self._received = self._taken = self._left = 0
+        self._body_from = 0
         self.receiving = False
         """Whether a body is under way."""
         self.ended = False
@@ -140,9 +145,18 @@ class Connection:
         self.parting = False
         """Whether the last answer is out, and what still comes is dropped."""
 
+    def begin(self) -> None:
+        """A body is under way from now on."""
+        self.receiving = True
+        self._body_from = self._received
+
     def heard(self, size: int) -> None:
         """The client has sent some bytes."""
         self._received += size
+
+    def flooded(self) -> bool:
+        """Whether a body comes as more bytes than any that is not made of chunks without content."""
+        return self.receiving and not self.parting and self._received - self._body_from > self._door.limits.body
 
     def look(self, now: float, reading: bool) -> str | None:
         """What is too slow now, `body` or `reader`; `reading` says whether we take what the client sends."""

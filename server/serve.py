@@ -24,7 +24,7 @@ from .api.listener import App, Listener
 from .auth import Authority
 from .certificates import Certificates
 from .grpc import INSTALL, asked_for, installed, served
-from .guards import OF_OPERATORS, OF_PREDICTIONS, Door, Limits, raise_descriptors
+from .guards import OF_OPERATORS, OF_PREDICTIONS, SLACK_BYTES, WIRE_BYTES_OF_A_BYTE, Door, Limits, raise_descriptors
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
 from .listeners import Bound, CannotBind, HttpServer, bind
 from .metrics import Metrics, choice_of
@@ -237,6 +237,7 @@ class Server:
             self._settings.max_connections_per_peer,
             self._settings.min_transfer_rate,
             self._settings.max_unread_size,
+            WIRE_BYTES_OF_A_BYTE * self._settings.max_request_size + SLACK_BYTES,
         )
         return Door(limits, self._metrics.request_rejected)
 

@@ -74,6 +74,8 @@ def _lenient_json(body: bytes | bytearray) -> Any:
     """
     try:
         return json.loads(body)
+    except RecursionError as error:
+        raise InvalidRequest("The body is JSON that is nested too deeply.") from error
     except ValueError as error:
         if len(body) <= LENIENT_BYTES and body.lstrip().startswith(b"{"):
             with suppress(yaml.YAMLError, ValueError, RecursionError):

@@ -32,6 +32,7 @@ def settings(tmp_path, monkeypatch):
         ("predict short", "line 1: the token is too short"),
         (f"manage:m {TOKEN}", "line 1: scopes are manage:m"),
         (f"predict:m,manage {TOKEN}", "line 1: scopes are predict:m,manage"),
+        (f"{TOKEN} predict", "line 1: scopes are no such words"),
         ("# none", "holds no token"),
     ],
 )
