@@ -24,6 +24,10 @@ class Certificates:
     def __init__(self, chain: Path, key: Path) -> None:
         """Read both files. Raises: CannotBind naming what is wrong with them."""
         self._chain, self._key = chain, key
+        self._seen: tuple[int, ...] | None
+        self._met: tuple[int, ...] | None
+        self._newest: ssl.SSLContext
+        self._pem: tuple[bytes, bytes]
         self._read()
         self.context = self._newest
         """What listeners are made with; it leads each handshake to the newest, whose key may be of another kind."""
