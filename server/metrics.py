@@ -100,7 +100,9 @@ class Metrics:
             "numserve_worker_restarts_total", "Workers started again after a death", (*MODEL, "cause")
         )
         self.scalings = self._counter(
-            "numserve_worker_scalings_total", "Changes of a model's number of workers by its load", (*MODEL, "direction")
+            "numserve_worker_scalings_total",
+            "Changes of a model's number of workers by its load",
+            (*MODEL, "direction"),
         )
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")

@@ -49,7 +49,7 @@ async def children(forks: Forks, load: Load, count: int, environment: dict[str, 
 
 
 async def ended(child: Child) -> str:
-    return await asyncio.wait_for(asyncio.shield(child.ended), 10)
+    return (await asyncio.wait_for(asyncio.shield(child.ended), 10)).how
 
 
 async def test_a_forked_worker_is_our_own_child_and_ends_when_we_hang_up(forks, load):
