@@ -28,6 +28,7 @@ from pathlib import Path
 
 from .errors import EnvironmentFailed, ServingError
 from .workers.environment import environment_of
+from .workers.orphans import OURS
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,7 @@ class Environments:
                 env=environment_of(os.environ, self._hidden),
                 start_new_session=True,
             )
+            OURS.add(process.pid)
             try:
                 code = await process.wait()
             except asyncio.CancelledError:
@@ -137,6 +139,8 @@ class Environments:
                     os.killpg(process.pid, signal.SIGKILL)
                 await asyncio.shield(process.wait())
                 raise
+            finally:
+                OURS.discard(process.pid)
         if code:
             raise EnvironmentFailed(failure, _end_of(log))
 

@@ -93,7 +93,7 @@ class Lock:
 
     def publish(self, state: State) -> None:
         """Tell where the server is to be found; whole or not at all."""
-        draft = self._state_file.with_suffix(f".{os.getpid()}")
+        draft = self._state_file.with_suffix(".draft")  # of whoever has the lock
         draft.write_text(json.dumps(asdict(state)))
         draft.replace(self._state_file)
 

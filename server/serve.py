@@ -29,11 +29,13 @@ from .listeners import Bound, CannotBind, HttpServer, bind
 from .metrics import Metrics, choice_of
 from .properties import InvalidConfiguration
 from .registry import ModelRegistry
+from .scratch import sweep
 from .settings import Settings
 from .snapshot import Snapshots
 from .startup import load_startup_models
 from .stopping import StopSignals
 from .workers.environment import environment_of
+from .workers.orphans import bury, end_all
 from .workers.zygote import FORKS
 from .workflows import WorkflowRegistry
 
@@ -192,7 +194,7 @@ class Server:
         serving = [asyncio.create_task(server.run_until_told()) for server in servers]
         stopping = asyncio.create_task(signals.asked())
         starting = asyncio.create_task(self._start(registry, servers, snapshots, ready, folder))
-        helpers: list[asyncio.Task[object]] = [stopping, starting]
+        helpers: list[asyncio.Task[object]] = [stopping, starting, asyncio.create_task(bury())]
         if not self._settings.disable_system_metrics:
             helpers.append(asyncio.create_task(metrics.watch_system(self._settings.metric_time_interval)))
         if self._certificates:
@@ -208,6 +210,7 @@ class Server:
                 snapshots.write("shutdown")
             await self._shut_down(signals, registry, servers, serving, helpers)
             workflows.close()
+            end_all()
 
     def _look_anew(self, folder: Path | None) -> None:
         """Go on with the certificate and the log files that are there now."""
@@ -295,6 +298,7 @@ class Server:
             logger.info("configuration: %s", self._settings.ts_config)
         changed = self._settings.changed()
         logger.info("numserve %s, %s", __version__, ", ".join(f"{key}={value}" for key, value in changed.items()))
+        await asyncio.to_thread(sweep, self._settings.temp_dir)
         for name, bound in self._bound.items():
             logger.info("%s API bind to: %s", name.capitalize(), bound.address)
             if not bound.address.loopback and not (self._authority and self._authority.guards(name)):

@@ -7,7 +7,6 @@ import errno
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from ..archiver import Manifest, unpack
 from .download import Downloads
 from .errors import DownloadFailed, ModelNotFound, ServingError
+from .scratch import Scratch
 
 SCHEMES = ("file", "http", "https")
 
@@ -58,7 +58,7 @@ class Store(Generic[M]):
         self._what = what
         self._missing = missing
         self._downloads = Downloads(allowed_urls)
-        self._scratch = Path(tempfile.mkdtemp(prefix="numserve-", dir=temp_dir))
+        self._scratch = Scratch(temp_dir)
 
     async def fetch(self, url: str) -> Unpacked[M]:
         """Find what `url` names and unpack it; a folder is used in place.
@@ -73,10 +73,10 @@ class Store(Generic[M]):
 
     def close(self) -> None:
         """Remove everything that was unpacked."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.close()
 
     def _fetch(self, url: str) -> Unpacked[M]:
-        folder = self._scratch / secrets.token_hex(16)
+        folder = self._scratch.path / secrets.token_hex(16)
         folder.mkdir(0o700)
         try:
             source = self._find(url, folder)

@@ -16,6 +16,7 @@ from typing import IO, Any
 from .base import Load
 from .deaths import OOM_KILLS, Death, death_of
 from .environment import environment_of
+from .orphans import OURS
 from .zygote import Forked, Zygote
 
 GRACE = 2.0
@@ -43,6 +44,7 @@ class Child:
             self._process = (
                 _fork(zygote, load, theirs.fileno(), seen) if zygote else _start(load, theirs.fileno(), seen)
             )
+            OURS.add(self._process.pid)
             undo.callback(self._abandon)
             self._pidfd = os.pidfd_open(self._process.pid)
             undo.pop_all()
@@ -100,6 +102,7 @@ class Child:
         os.close(self._pidfd)
         self.signal(signal.SIGKILL)
         self.ended.set_result(death_of(self._process.wait(), OOM_KILLS))
+        OURS.discard(self.pid)
         self._reap_others()
 
     def _reap_others(self) -> None:
@@ -115,6 +118,7 @@ class Child:
         """End a process that cannot be watched."""
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        OURS.discard(self._process.pid)
         if self._process.stdout:
             self._process.stdout.close()
 

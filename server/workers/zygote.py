@@ -21,6 +21,7 @@ from typing import IO
 
 from .environment import THREAD_VARIABLES
 from .orders import READY, Order, send_order, unpack_number
+from .orphans import OURS
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Zygote:
                 start_new_session=True,
             )
             undo.pop_all()
+        OURS.add(self._process.pid)
         self._control.settimeout(FORK_WAIT)
         self._ready = False
 
@@ -127,6 +129,7 @@ class Zygote:
         self._control.close()
         self._process.kill()
         self._process.wait()
+        OURS.discard(self._process.pid)
 
 
 class Forks:
