@@ -24,10 +24,13 @@ class Line:
         self._step = step
         self._again: deque[Job] = deque()
         self._levels: list[deque[Job]] = [deque() for _ in range(levels)]
+        self._only = self._levels[0] if levels == 1 else None
         self._look_at = 0.0
 
     def __len__(self) -> int:
         """How many wait, with those who have left and were not met yet."""
+        if self._only is not None:
+            return len(self._again) + len(self._only)
         return len(self._again) + sum(map(len, self._levels))
 
     def __iter__(self) -> Iterator[Job]:
@@ -98,6 +101,10 @@ class Line:
 
     def _next(self) -> deque[Job] | None:
         """Where the next one stands, whoever has left before it is taken out."""
+        if self._only is not None and not self._again:
+            while self._only and self._only[0].answer.done():
+                self._left(self._only.popleft())
+            return self._only or None
         found, least = None, 0.0
         for number, jobs in enumerate((self._again, *self._levels)):
             while jobs and jobs[0].answer.done():

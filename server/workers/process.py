@@ -61,7 +61,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._due = self._look_at = 0.0
         self._told_to_stop = False
         self._memory_bytes = 0
         self._memory: Memory | None = None
@@ -109,7 +109,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
             return
         self._batch, self._told_to_stop = batch, False
         self._due = self._loop.time() + self._load.response_timeout
-        self._look_later()
+        if self._timer is None or self._due < self._look_at:
+            self._look_later()
         if self._memory:
             self._memory.rewind()
         self._write(through(self._memory, buffers))
@@ -169,7 +170,6 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def _answered(self, batch: Batch, frame: Frame) -> None:
         outcomes, report = unpack_answers(frame, len(batch.requests))
-        self._stop_timer()
         if self._memory and self._memory.used:
             self._keep_memory()
         self._batch, self._memory_bytes = None, report.memory_bytes
@@ -192,13 +192,21 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def _look_later(self) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(max(0, min(LOOK_SECONDS, self._due - self._loop.time())), self._look)
+        now = self._loop.time()
+        self._look_at = min(now + LOOK_SECONDS, max(now, self._due))
+        self._timer = self._loop.call_at(self._look_at, self._look)
 
     def _look(self) -> None:
-        """See to a batch that takes its time: whether it has taken too much, and whether anybody still waits."""
+        """See to a batch that takes its time: whether it has taken too much, and whether anybody still waits.
+
+        One timer serves many quick batches: it rings for nothing then, and once more when there are none.
+        """
+        self._timer = None
+        if self._batch is None:
+            return
         if self._loop.time() >= self._due:
             self._response_late()
-        elif self._batch:
+        else:
             self._stop_abandoned(self._batch)
             self._look_later()
 

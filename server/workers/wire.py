@@ -59,7 +59,7 @@ class Kind(IntEnum):
     MEMORY = 11
 
 
-KINDS = frozenset(Kind)
+KINDS: dict[int, Kind] = {kind.value: kind for kind in Kind}
 
 
 class Frame(NamedTuple):
@@ -120,16 +120,17 @@ class FrameReader:
         Raises: WireError
         """
         self._have += count
-        start = 0
-        while (end := self._end(start)) and start + end <= self._have:
+        start = end = 0
+        while self._have - start >= HEAD.size:
+            end = self._end(start)
+            if start + end > self._have:
+                break
             yield self._cut(start)
-            start += end
+            start, end = start + end, 0
         self._keep(start, end)
 
     def _end(self, start: int) -> int:
-        """How long the frame at `start` is, as far as can be told yet; 0 where nothing can."""
-        if self._have - start < HEAD.size:
-            return 0
+        """How long the frame at `start` is, as far as can be told yet."""
         kind, meta, blobs = HEAD.unpack_from(self._buffer, start)
         if kind & ~SHARED not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
             raise WireError(f"not a frame: kind {kind}, {meta} bytes of meta, {blobs} blobs")
@@ -151,13 +152,13 @@ class FrameReader:
         try:
             meta = orjson.loads(view[at : at + meta_size])
         except orjson.JSONDecodeError as error:
-            raise WireError(f"{Kind(kind & ~SHARED).name}: meta is no JSON: {error}") from error
+            raise WireError(f"{KINDS[kind & ~SHARED].name}: meta is no JSON: {error}") from error
         lengths = self._lengths(start, count)
         if self.memory and kind & ~SHARED == Kind.BATCH:
             self.memory.rewind()
         if kind & SHARED:
-            return Frame(Kind(kind & ~SHARED), meta, self._shared(lengths))
-        return Frame(Kind(kind), meta, split(view[at + meta_size :], lengths))
+            return Frame(KINDS[kind & ~SHARED], meta, self._shared(lengths))
+        return Frame(KINDS[kind], meta, split(view[at + meta_size :], lengths))
 
     def _shared(self, lengths: Sequence[int]) -> list[memoryview]:
         if self.memory is None:
@@ -220,7 +221,10 @@ def unpack_loaded(frame: Frame) -> LoadReport | LoadFailure:
 
 def pack_batch(requests: Sequence[InferenceRequest]) -> list[Buffer]:
     """Server → worker: answer these."""
-    meta = [[r.id, dict(r.headers), [[part.name, part.content_type] for part in r.parts]] for r in requests]
+    meta = [
+        [r.id, r.headers if type(r.headers) is dict else dict(r.headers), [[p.name, p.content_type] for p in r.parts]]
+        for r in requests
+    ]
     return pack(Kind.BATCH, meta, [part.body for request in requests for part in request.parts])
 
 
@@ -236,8 +240,8 @@ def unpack_batch(frame: Frame) -> list[InferenceRequest]:
 def pack_answers(outcome: Sequence[Outcome] | Failure, report: BatchReport) -> list[Buffer]:
     """Worker → server: the answers in the requests' order, or the one failure of all."""
     if isinstance(outcome, Failure):
-        return pack(Kind.BATCH_FAILED, {"failure": outcome, "report": report})
-    return pack(Kind.ANSWERS, {"answers": _heads(outcome), "report": report}, _bodies(outcome))
+        return pack(Kind.BATCH_FAILED, {"failure": outcome, "report": _told(report)})
+    return pack(Kind.ANSWERS, {"answers": _heads(outcome), "report": _told(report)}, _bodies(outcome))
 
 
 def pack_pieces(pieces: Sequence[InferenceResponse]) -> list[Buffer]:
@@ -247,7 +251,8 @@ def pack_pieces(pieces: Sequence[InferenceResponse]) -> list[Buffer]:
 
 def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchReport]:
     """An outcome for each of `count` requests, and what the worker reports."""
-    report = BatchReport(**_report(frame.meta["report"]))
+    seconds, memory, emitted, engine, requests = frame.meta["report"]
+    report = BatchReport(seconds, memory, tuple([Emitted(*value) for value in emitted]), engine, requests)
     if frame.kind is Kind.BATCH_FAILED:
         return [Failure(**frame.meta["failure"])] * count, report
     return _outcomes(frame, count), report
@@ -297,6 +302,12 @@ def _outcome(head: Any, body: memoryview) -> Outcome:
         return Failure(**head)
     status, phrase, kind, headers = head
     return InferenceResponse(status, phrase, kind, headers, bytes(body))
+
+
+def _told(report: BatchReport) -> list[Any]:
+    """The fields of a report and of its metrics without their names, which would come again with each batch."""
+    emitted = [[e.name, e.kind, e.value, e.unit, e.labels, e.request] for e in report.emitted]
+    return [report.seconds, report.memory_bytes, emitted, report.engine, report.requests]
 
 
 def _report(said: dict[str, Any]) -> dict[str, Any]:
