@@ -29,6 +29,12 @@ THIRD_PARTY = {
     "plugins": set[str](),
 }  # fmt: skip
 
+EXECUTING = {
+    "_pickle", "cloudpickle", "dill", "hickle", "joblib", "jsonpickle", "klepto", "marshal", "multiprocess",
+    "multiprocessing", "pickle", "pickletools", "shelve", "xmlrpc",
+}  # fmt: skip
+"""Modules that run code when they read bytes, or send objects by one that does. The engine reads pickles on its own."""
+
 
 def modules() -> dict[str, Path]:
     """Dotted name under the root → file, for all that is shipped."""
@@ -93,6 +99,43 @@ def test_imports_go_only_where_they_may(name: str) -> None:
 
     assert {folder_of(target) for target in first_party(name)} <= allowed
     assert third_party(name) <= THIRD_PARTY[folder_of(name)]
+
+
+def loaders_of_code(source: str) -> set[str]:
+    """What in a module could read bytes that run: imports, names that could be imported by text, permissive arguments."""
+    tree, found = ast.parse(source), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] in EXECUTING}
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] in EXECUTING:
+            found.add(node.module or "")
+        elif isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
+            if (node.arg, node.value.value) in (("allow_pickle", True), ("weights_only", False)):
+                found.add(f"{node.arg}={node.value.value}")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__", "resolve")):
+            texts = [text.value for text in ast.walk(node) if isinstance(text, ast.Constant)]
+            found |= {text for text in texts if isinstance(text, str) and text.split(":")[0].split(".")[0] in EXECUTING}
+    return found
+
+
+def test_nothing_that_is_received_can_run() -> None:
+    """No pickle, and no relative of it, on a wire, in an archive or in a cache: neither ours nor by another's hand."""
+    assert {name: found for name, path in MODULES.items() if (found := loaders_of_code(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "def f():\n    from multiprocessing.connection import Client",
+        "import marshal as m",
+        "importlib.import_module('cloudpickle')",
+        "np.load(file, allow_pickle=True)",
+        "torch.load(file, weights_only=False)",
+    ],
+)
+def test_what_runs_is_found(source: str) -> None:
+    assert loaders_of_code(source)
 
 
 def test_the_package_is_imported_relatively() -> None:
