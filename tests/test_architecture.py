@@ -102,7 +102,7 @@ def test_imports_go_only_where_they_may(name: str) -> None:
 
 
 def loaders_of_code(source: str) -> set[str]:
-    """What in a module could read bytes that run: imports, names that could be imported by text, permissive arguments."""
+    """What in a module could read bytes that run: imports, names to import by, permissive arguments."""
     tree, found = ast.parse(source), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
