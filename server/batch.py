@@ -47,6 +47,43 @@ class Watch(Protocol):
         """The first piece of an answer in pieces is on its way."""
 
 
+class Answer(asyncio.Future[InferenceResponse]):
+    """An answer-to-be that tells one listener at once; a callback would have to wait for the loop to turn."""
+
+    _listener: Callable[[asyncio.Future[InferenceResponse]], None] | None = None
+
+    def tell(self, listener: Callable[[asyncio.Future[InferenceResponse]], None]) -> None:
+        """Call this when it is done, whoever does it, from within; what it raises is for the loop's handler."""
+        self._listener = listener
+        if self.done():
+            self._tell()
+
+    def set_result(self, result: InferenceResponse) -> None:
+        """Be answered."""
+        super().set_result(result)
+        self._tell()
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        """Be refused."""
+        super().set_exception(exception)
+        self._tell()
+
+    def cancel(self, msg: object = None) -> bool:
+        """Be left."""
+        if cancelled := super().cancel(msg):
+            self._tell()
+        return cancelled
+
+    def _tell(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        try:
+            listener(self)
+        except Exception as error:  # a border: who settles a batch has others to answer, too
+            self.get_loop().call_exception_handler({"message": "an answer could not be sent", "exception": error})
+
+
 class Job:
     """A request and the future its client waits on. A job whose answer is done has left, whoever settled it.
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .batch import STREAM_LIMIT, Batch, Job, Sender, Watch, refuse
+from .batch import STREAM_LIMIT, Answer, Batch, Job, Sender, Watch, refuse
 from .batch_size import BatchSize, FixedSize
 from .company import Company
 from .errors import NoWorkers, QueueFull, ServingError, too_late
@@ -136,7 +136,7 @@ class Batcher:
         if self._max_wait and (wait := self._line.before(level) * self._pace) > self._max_wait:
             text = f"the wait would be {wait:.3f} seconds; maxQueueWait allows {self._max_wait:g}"
             raise self._refused("wait_expected", text, wait - self._max_wait)
-        job = Job(request, self._loop.create_future(), now, now + self._timeout, alone, version_given)
+        job = Job(request, Answer(loop=self._loop), now, now + self._timeout, alone, version_given)
         self.enqueue(job, level)
         return job.answer
 

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from .api.direct import Direct, Place, Whole, find_place, header_lines
 from .api.listener import client_name
 from .api.responses import Headers
+from .batch import Answer
 from .guards import Door
 from .messages import InferenceResponse, Pieces
 from .protocol import CarefulProtocol, Joined
@@ -246,7 +247,10 @@ class Prediction:
         except Exception as error:
             self._send(self.protocol.direct.refused(error, self.place, self.exchange))
         else:
-            self.answer.add_done_callback(self._answered)
+            if isinstance(self.answer, Answer):
+                self.answer.tell(self._answered)
+            else:
+                self.answer.add_done_callback(self._answered)
 
     def leave(self) -> None:
         """The client has hung up."""
@@ -256,14 +260,19 @@ class Prediction:
             self._left()
 
     def _answered(self, answer: asyncio.Future[InferenceResponse]) -> None:
+        direct = self.protocol.direct
         if answer.cancelled():
             self._left()
-        elif error := answer.exception():
-            self._send(self.protocol.direct.refused(error, self.place, self.exchange))
-        elif (response := answer.result()).further is not None:
-            self.protocol.send_pieces(self, response, response.further)
-        else:
-            self._send(self.protocol.direct.answered(response))
+            return
+        try:
+            response = answer.result()
+            if response.further is not None:
+                self.protocol.send_pieces(self, response, response.further)
+                return
+            whole = direct.answered(response)
+        except Exception as error:
+            whole = direct.refused(error, self.place, self.exchange)
+        self._send(whole)
 
     def _send(self, answer: Whole) -> None:
         direct, status = self.protocol.direct, answer[0]

@@ -86,13 +86,13 @@ class Direct:
         """A handler's answer, which must not be in pieces."""
         return to_response(response)
 
-    def refused(self, error: BaseException, place: Place, exchange: Exchange) -> Whole:
+    def refused(self, error: Exception, place: Place, exchange: Exchange) -> Whole:
         """The answer to a request that has none."""
         if isinstance(error, EXPECTED):
             self._dispatcher.count_refusal(error)
             return error_response(error, False, place.path)
         logger.error("request %s failed", exchange.id, exc_info=error)
-        return error_response(error if isinstance(error, Exception) else Exception(), False, place.path)
+        return error_response(error, False, place.path)
 
     def goes_on(self, status: int) -> bool:
         """Whether the connection may be used again after an answer."""

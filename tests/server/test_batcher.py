@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batch import Batch
+from numserve.server.batch import Answer, Batch
 from numserve.server.batcher import Batcher
 from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, ResponseTimeout, ServingError, WorkerDied
 from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse
@@ -23,6 +23,15 @@ class Clock:
 
     def create_future(self):
         return self.loop.create_future()
+
+    def get_debug(self):
+        return self.loop.get_debug()
+
+    def call_soon(self, *called, **named):
+        return self.loop.call_soon(*called, **named)
+
+    def call_exception_handler(self, context):
+        self.loop.call_exception_handler(context)
 
     def call_later(self, delay, callback):
         timer = Timer()
@@ -498,3 +507,35 @@ def test_every_job_is_settled_once_in_order_and_in_batches_that_fit(steps, size,
 
 def succeeded(answer: asyncio.Future) -> bool:
     return not answer.cancelled() and answer.exception() is None
+
+
+RESPONSE = InferenceResponse(200, "", None, {}, b"")
+
+
+@pytest.mark.parametrize(
+    ("how", "given"), [("set_result", (RESPONSE,)), ("set_exception", (QueueFull("x"),)), ("cancel", ())]
+)
+async def test_an_answer_tells_its_listener_at_once_and_once(how, given):
+    answer, told = Answer(), []
+    answer.tell(told.append)
+    getattr(answer, how)(*given)
+    assert told == [answer] and answer.done()
+    answer.cancel()
+    assert told == [answer]
+    late = []
+    answer.tell(late.append)
+    assert late == [answer]
+    assert how != "set_exception" or answer.exception() is given[0]
+
+
+async def test_whoever_settles_an_answer_is_not_told_what_its_listener_raises():
+    raised = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context["exception"]))
+    answer = Answer()
+
+    def fail(_):
+        raise OSError("no socket")
+
+    answer.tell(fail)
+    answer.set_result(RESPONSE)
+    assert answer.result() is RESPONSE and [str(error) for error in raised] == ["no socket"]

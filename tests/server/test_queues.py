@@ -29,6 +29,15 @@ class Clock:
     def create_future(self) -> asyncio.Future[Any]:
         return self.loop.create_future()
 
+    def get_debug(self) -> bool:
+        return self.loop.get_debug()
+
+    def call_soon(self, *called: Any, **named: Any) -> Any:
+        return self.loop.call_soon(*called, **named)
+
+    def call_exception_handler(self, context: Any) -> None:
+        self.loop.call_exception_handler(context)
+
     def call_later(self, delay: float, callback: Any, *arguments: Any) -> Any:
         timer = Timer()
         self.timers.append((self.now + delay, callback, arguments, timer))
