@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -73,20 +74,38 @@ class Downloads:
 
 
 class _Checked(http.client.HTTPConnection):
-    """Looks at the address a name has led to before it says anything there: no second look-up can lead elsewhere."""
+    """Looks a name up once, and at what it leads to before anything is sent there."""
 
     def connect(self) -> None:
+        self._create_connection = _connection
         super().connect()
-        peer = ip_address(self.sock.getpeername()[0].partition("%")[0])
-        if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
-            peer = peer.ipv4_mapped
-        if peer.is_link_local or peer.is_multicast or peer.is_unspecified:
-            self.close()
-            raise URLError(f"{self.host} is {peer}, where a machine's own services are, and never archives")
 
 
 class _CheckedTls(http.client.HTTPSConnection, _Checked):
-    """The same by TLS: the address is looked at before the handshake."""
+    """The same by TLS."""
+
+
+def _connection(place: tuple[str, int], timeout: float, source: object = None) -> socket.socket:
+    """As socket.create_connection; with a name that leads to addresses of a machine's own services, nowhere."""
+    host, port = place
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for *_, address in found:
+        peer = ip_address(str(address[0]).partition("%")[0])
+        if isinstance(peer, IPv6Address) and peer.ipv4_mapped:
+            peer = peer.ipv4_mapped
+        if peer.is_link_local or peer.is_multicast or peer.is_unspecified:
+            raise URLError(f"{host} is {peer}, where a machine's own services are, and never archives")
+    failed: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in found:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(address)
+            return connection
+        except OSError as error:
+            connection.close()
+            failed = error
+    raise failed
 
 
 class _Http(urllib.request.HTTPHandler):

@@ -34,7 +34,8 @@ __all__ = ["Model", "ModelRegistry", "ModelStatus", "QueueStatus", "Registration
 logger = logging.getLogger(__name__)
 
 FIRST_WORKER = 9000
-NAME = re.compile(r"[^/\x00-\x1f\x7f]{1,256}")
+NAME = re.compile(r"(?!\.*\Z)(?!\s)[^/\\%\x00-\x1f\x7f-\x9f\u2028\u2029]{1,256}(?<!\s)")
+"""What a path, a log line or a page takes for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,9 @@ class ModelRegistry:
         manifest = files.manifest
         name = registration.model_name or manifest.model.name or files.stem
         if not NAME.fullmatch(name):
-            raise InvalidRequest(f"{name!r} cannot be the name of a model: no / and no control characters, at most 256")
+            raise InvalidRequest(
+                f"{name!r} cannot be the name of a model: 1 to 256 characters, no / \\ % or control, not dots alone"
+            )
         self._refuse_twice(name, manifest.model.version)
         manifest = replace(manifest, runtime=registration.runtime or manifest.runtime)
         if manifest.runtime == "LSP":

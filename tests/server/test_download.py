@@ -1,6 +1,5 @@
 """Which URLs are fetched, and which never."""
 
-import http.client
 import socket
 from urllib.error import URLError
 
@@ -49,24 +48,37 @@ def test_a_pattern_matches_the_whole_url(pattern, url, allowed):
     assert Downloads([pattern]).allows(url) is allowed
 
 
-class Peer(socket.socket):
-    """A socket that says whom it leads to."""
+@pytest.mark.parametrize("peer", ["169.254.169.254", "fe80::1%lo", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1"])
+@pytest.mark.parametrize("kind", [download._Checked, download._CheckedTls])
+def test_where_a_machine_keeps_its_own_services_nothing_is_asked(monkeypatch, peer, kind):
+    asked = []
+    own = socket.getaddrinfo
 
-    def __init__(self, peer):
-        super().__init__()
-        self.peer = peer
+    def look_up(host, *more, **named):
+        asked.append(host)
+        return own("127.0.0.1", *more, **named) + [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (peer, 80))]
 
-    def getpeername(self):
-        return (self.peer, 80)
-
-
-@pytest.mark.parametrize("peer", ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1"])
-def test_where_a_machine_keeps_its_own_services_nothing_is_asked(monkeypatch, peer):
-    connection = download._Checked("allowed.example.org", timeout=1)
-    monkeypatch.setattr(http.client.HTTPConnection, "connect", lambda self: setattr(self, "sock", Peer(peer)))
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("somebody is asked"))
     with pytest.raises(URLError, match="a machine's own services"):
+        kind("allowed.example.org", timeout=1).connect()
+    assert asked == ["allowed.example.org"]
+
+
+def test_of_a_names_addresses_the_first_that_answers_is_taken(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        nobody = gone.getsockname()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        places = [nobody, listening.getsockname()]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        connection = download._Checked("allowed.example.org", timeout=30)
         connection.connect()
-    assert connection.sock is None
+        assert connection.sock.getpeername() == listening.getsockname()
+        connection.close()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found[:1])
+        with pytest.raises(ConnectionRefusedError):
+            connection.connect()
 
 
 def test_a_redirection_to_a_file_is_not_followed():

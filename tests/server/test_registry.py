@@ -216,9 +216,16 @@ async def test_the_registrations_word_comes_first_then_the_archives_then_the_set
     assert config.document["mine"] == {"a": 1}
 
 
-async def test_a_name_a_path_cannot_hold_is_refused(registry, archives):
+@pytest.mark.parametrize("name", ["a/b", "..", ".", "a\\b", "%2e", " a", "a ", "a\n", "a\x85", "n" * 257])
+async def test_a_name_a_path_cannot_hold_is_refused(registry, archives, name):
     with pytest.raises(InvalidRequest, match="cannot be the name of a model"):
-        await register(registry, archives.make(), model_name="a/b")
+        await register(registry, archives.make(), model_name=name)
+
+
+@pytest.mark.parametrize("name", ["a", "a.b-c_1", "mod\u00e8le", "a b", ".a", "n" * 256])
+async def test_a_name_may_be_of_any_language(registry, archives, name):
+    await register(registry, archives.make(), model_name=name)
+    assert registry.names() == [name]
 
 
 async def test_an_archive_without_a_handler_gets_the_servers_or_is_refused(make, archives):
