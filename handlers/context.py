@@ -17,7 +17,7 @@ _UNSAFE = re.compile(r"[\r\n\0]")
 _CONTENT_TYPE = "content-type"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseParts:
     """What the handler decided about one response beside its body."""
 
@@ -82,6 +82,8 @@ class RequestProcessor:
 
     def parts(self) -> ResponseParts:
         """What was decided, with the content type apart from the other headers."""
+        if not self._response:
+            return ResponseParts(self._code, self._phrase, None, {})
         headers = {name: value for name, value in self._response.items() if name.lower() != _CONTENT_TYPE}
         kinds = [value for name, value in self._response.items() if name.lower() == _CONTENT_TYPE]
         return ResponseParts(self._code, self._phrase, kinds[-1] if kinds else None, headers)

@@ -55,7 +55,7 @@ class Dimension:
         return f"{self.name}:{self.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emitted:
     """One value of one metric, on its way to the server; `request` are the ids of the requests it is about."""
 

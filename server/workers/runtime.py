@@ -132,26 +132,26 @@ class Runtime:
     def infer(self, requests: Sequence[InferenceRequest]) -> tuple[list[Outcome] | Failure, BatchReport]:
         """Answer a batch; what the handler raises becomes the failure of all, a returned PredictionException of one."""
         assert self._handler is not None, "load() comes first"
-        began = time.perf_counter()
+        began, context = time.perf_counter(), self._context
         try:
             rows = [{part.name: self._value(part) for part in request.parts} for request in requests]
-            self._context.begin([request.id for request in requests], [_headers(request) for request in requests])
+            context.begin([request.id for request in requests], [_headers(request) for request in requests])
             if self._spec.metric_ids:
-                self._context.metrics.request_ids = dict(enumerate(request.id for request in requests))
-            self._context.intermediate = partial(self._send_pieces, len(requests))
-            self._context.nobody_waits, self._left = self._cancelled, False
+                context.metrics.request_ids = dict(enumerate(request.id for request in requests))
+            context.intermediate = partial(self._send_pieces, len(requests))
+            context.nobody_waits, self._left = self._cancelled, False
             if self._spec.sequence_headers:
                 self._name_sequences(len(requests))
-            answers = self._handler.handle(rows, self._context)
+            answers = self._handler.handle(rows, context)
             seconds = time.perf_counter() - began
-            if self._context.stopping_criteria and isinstance(answers, list):
-                ask_stopping_criteria(answers[: len(requests)], self._context)
+            if context.stopping_criteria and isinstance(answers, list):
+                ask_stopping_criteria(answers[: len(requests)], context)
             outcome = self._encoded(answers, len(requests))
         except BaseException as error:
             seconds = time.perf_counter() - began
             outcome = error.failure if isinstance(error, _Refused) else replace(self._failure(error), raised=True)
         finally:
-            self._context.intermediate = self._context.nobody_waits = None
+            context.intermediate = context.nobody_waits = None
         emitted = self._emitted()
         if not isinstance(outcome, Failure):
             ids = ",".join(request.id for request in requests) if self._spec.metric_ids else ""
@@ -237,9 +237,7 @@ class Runtime:
             return self._failure(answer)
         parts = self._context.response(index)
         body, content_type = _encode(answer)
-        return InferenceResponse(
-            parts.status, parts.phrase, parts.content_type or content_type, dict(parts.headers), body
-        )
+        return InferenceResponse(parts.status, parts.phrase, parts.content_type or content_type, parts.headers, body)
 
     def _refuse(self, message: str, detail: str, code: int = 503) -> Failure:
         logger.error("%s %s", message, detail)
@@ -273,9 +271,8 @@ class Runtime:
 
     def _emitted(self) -> tuple[Emitted, ...]:
         """What the handler has measured since the last time, as messages of the server's."""
-        return tuple(
-            Emitted(e.name, e.kind, e.value, e.unit, e.labels, e.request) for e in self._context.metrics.drain()
-        )
+        drained = self._context.metrics.drain()
+        return tuple([Emitted(e.name, e.kind, e.value, e.unit, e.labels, e.request) for e in drained])
 
     def _engine_news(self) -> dict[str, Any] | None:
         """What the engine says of the model, where it is not what it said the last time."""
@@ -306,8 +303,10 @@ def resident_bytes() -> int:
 
 def _headers(request: InferenceRequest) -> Mapping[str, Any]:
     """The request's headers, with the type of each part under the part's name."""
-    types = {part.name: {"content-type": part.content_type or ""} for part in request.parts}
-    return {**request.headers, **types}
+    headers: dict[str, Any] = {**request.headers}
+    for part in request.parts:
+        headers[part.name] = {"content-type": part.content_type or ""}
+    return headers
 
 
 def _lenient(body: bytes | bytearray | memoryview) -> Any:

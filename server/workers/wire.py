@@ -120,45 +120,37 @@ class FrameReader:
         Raises: WireError
         """
         self._have += count
-        start = end = 0
+        start = needed = 0
         while self._have - start >= HEAD.size:
-            end = self._end(start)
-            if start + end > self._have:
+            kind, meta, blobs = HEAD.unpack_from(self._buffer, start)
+            if kind & ~SHARED not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
+                raise WireError(f"not a frame: kind {kind}, {meta} bytes of meta, {blobs} blobs")
+            at = start + HEAD.size + 8 * blobs
+            end = at + meta
+            if self._have >= at:
+                lengths = struct.unpack_from(f"<{blobs}Q", self._buffer, start + HEAD.size)
+                total = sum(lengths)
+                if total > self._limit:
+                    raise WireError(f"{total} bytes in one message; {self._limit} are allowed")
+                end += 0 if kind & SHARED else total
+            if self._have < max(at, end):
+                needed = end - start
                 break
-            yield self._cut(start)
-            start, end = start + end, 0
-        self._keep(start, end)
+            yield self._cut(kind, at, meta, lengths)
+            start = end
+        self._keep(start, needed)
 
-    def _end(self, start: int) -> int:
-        """How long the frame at `start` is, as far as can be told yet."""
-        kind, meta, blobs = HEAD.unpack_from(self._buffer, start)
-        if kind & ~SHARED not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
-            raise WireError(f"not a frame: kind {kind}, {meta} bytes of meta, {blobs} blobs")
-        size = int(HEAD.size + 8 * blobs)
-        if self._have - start < size:
-            return size + int(meta)
-        total = sum(self._lengths(start, blobs))
-        if total > self._limit:
-            raise WireError(f"{total} bytes in one message; {self._limit} are allowed")
-        return size + int(meta) + (0 if kind & SHARED else total)
-
-    def _lengths(self, start: int, blobs: int) -> tuple[int, ...]:
-        return struct.unpack_from(f"<{blobs}Q", self._buffer, start + HEAD.size)
-
-    def _cut(self, start: int) -> Frame:
-        kind, meta_size, count = HEAD.unpack_from(self._buffer, start)
+    def _cut(self, kind: int, at: int, size: int, lengths: Sequence[int]) -> Frame:
+        """The frame with so many bytes of meta at `at`, and blobs of these lengths."""
         view = memoryview(self._buffer)
-        at = start + HEAD.size + 8 * count
+        name = KINDS[kind & ~SHARED]
         try:
-            meta = orjson.loads(view[at : at + meta_size])
+            meta = orjson.loads(view[at : at + size])
         except orjson.JSONDecodeError as error:
-            raise WireError(f"{KINDS[kind & ~SHARED].name}: meta is no JSON: {error}") from error
-        lengths = self._lengths(start, count)
-        if self.memory and kind & ~SHARED == Kind.BATCH:
+            raise WireError(f"{name.name}: meta is no JSON: {error}") from error
+        if self.memory and name is Kind.BATCH:
             self.memory.rewind()
-        if kind & SHARED:
-            return Frame(KINDS[kind & ~SHARED], meta, self._shared(lengths))
-        return Frame(KINDS[kind], meta, split(view[at + meta_size :], lengths))
+        return Frame(name, meta, self._shared(lengths) if kind & SHARED else split(view[at + size :], lengths))
 
     def _shared(self, lengths: Sequence[int]) -> list[memoryview]:
         if self.memory is None:
@@ -171,6 +163,9 @@ class FrameReader:
     def _keep(self, start: int, needed: int) -> None:
         """Move what is left to the front of a buffer that has room for the frame that it begins."""
         left = self._have - start
+        if not left and len(self._buffer) <= LARGE_BUFFER:
+            self._have = 0
+            return
         size = max(MIN_BUFFER, needed, left + 1)
         if size > len(self._buffer) or size * 4 < len(self._buffer) > LARGE_BUFFER:
             buffer = bytearray(size)
