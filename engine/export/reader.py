@@ -13,6 +13,7 @@ from ..formats.mapping import FilePath, map_file
 from ..formats.results import RawTensor, to_tensor
 from ..formats.storage import Storage, TensorRecord
 from ..formats.zip import Archive
+from ..garbage import without_collections
 from ..nn.parameter import Parameter
 from ..tensor import Tensor
 from .graphs import GraphCompiler
@@ -39,7 +40,8 @@ class ExportArchive:
     def load(self, path: FilePath) -> ExportedProgram:
         """The program that was saved."""
         try:
-            return _Reader(Archive(map_file(path), self._limits)).program()
+            with without_collections():
+                return _Reader(Archive(map_file(path), self._limits)).program()
         except FormatError as error:
             raise type(error)(f"torch.export: {error}") from error
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..aten import find
 from ..errors import FormatError, MissingOperatorsError
 from ..formats.limits import quote
+from ..garbage import without_collections
 from .compiler import compile_function, parameters_of
 from .expressions import literal
 from .functions import Function
@@ -174,18 +173,6 @@ class Program:
                 raise FormatError(f"{file}:{part.lineno}: {type(part).__name__} in a class")
         if cls.kind == "tuple":
             cls.tuple_type = tuple_type(name, tuple(cls.types), tuple(defaults))
-
-
-@contextmanager
-def without_collections() -> Iterator[None]:
-    """Trees of code are many objects of which none is garbage until the end; looking for it takes half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _declare(cls: ScriptClass, node: ast.AnnAssign, file: str, defaults: list[Any]) -> None:

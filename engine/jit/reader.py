@@ -13,10 +13,11 @@ from ..formats.detection import TORCHSCRIPT, detect
 from ..formats.limits import DEFAULT, Limits, quote
 from ..formats.mapping import FilePath, map_file
 from ..formats.zip import Archive
+from ..garbage import without_collections
 from ..tensor import Tensor
 from .index import Index, Opened
 from .module import ScriptModule
-from .program import Program, without_collections
+from .program import Program
 from .unpickling import Objects
 
 _CODE, _SUFFIX = "code/", ".py"

@@ -11,6 +11,7 @@ from ..errors import FormatError, MissingOperatorsError
 from ..formats.detection import ONNX, detect
 from ..formats.limits import quote
 from ..formats.mapping import FilePath, map_file
+from ..garbage import without_collections
 from .elements import element
 from .evaluation import graphs_of
 from .external import Folder
@@ -42,7 +43,8 @@ def load(path: FilePath) -> OnnxModel:
     operators that are missing.
     """
     try:
-        return read(memoryview(map_file(path)), Path(path).parent)
+        with without_collections():
+            return read(memoryview(map_file(path)), Path(path).parent)
     except FormatError as error:
         if str(path) in str(error):
             raise
