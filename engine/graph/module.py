@@ -34,7 +34,7 @@ class Imported(Module):
             if array.dtype.kind in "fc":
                 parameter = Parameter(array, requires_grad=False)
                 parameter.borrow(array)
-                home.register_parameter(last, parameter)
+                home._parameters[last] = parameter  # the name is free: _home() has looked
             else:
                 home.register_buffer(last, Tensor(array if array.flags.writeable else array.copy()))
             self._places[name] = (home, last)
