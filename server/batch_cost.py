@@ -6,21 +6,26 @@ RECENT = 0.2
 """Weight of the last batch in what those of its size take."""
 FADING = 0.99
 """What is left of the weight of a size with each batch of another size."""
+FORGETTING = 0.5
+"""The same, with each batch that takes twice as long as expected, or half as long."""
 OUTLIER = 3.0
-"""Times what batches of a size take: what takes longer counts as if it had taken that long."""
+"""Times what batches of a size take: one that takes longer counts as if it had taken that long."""
+OFTEN = 3
+"""Such batches in a row, after which what was known of the size is forgotten."""
 
 
 class _Size:
     """Batches of about one size: how many requests they have, and seconds they take, on average."""
 
-    __slots__ = ("met", "rows", "seconds", "weight")
+    __slots__ = ("met", "rows", "seconds", "slow", "weight")
 
     def __init__(self) -> None:
-        self.met, self.weight = 0, 0.0
+        self.met, self.slow, self.weight = 0, 0, 0.0
         self.rows = self.seconds = 0.0
 
     def note(self, rows: int, seconds: float) -> None:
-        if self.met < 2:  # the first of a size makes plans and takes memory that the others find
+        self.slow = self.slow + 1 if seconds > OUTLIER * self.seconds else 0
+        if self.met < 2 or self.slow >= OFTEN:  # the first of a size makes plans and takes memory that the others find
             self.rows, self.seconds = rows, seconds
         else:
             self.rows += RECENT * (rows - self.rows)
@@ -45,11 +50,18 @@ class BatchCost:
         """The seconds that a batch of so many requests takes, as far as is known."""
         return self.start + self.each * rows
 
+    @property
+    def known(self) -> bool:
+        """Whether batches of more than one size were met: else what they cost is a guess."""
+        return len(self._sizes) > 1
+
     def note(self, rows: int, seconds: float) -> None:
         """Learn from a batch."""
+        seconds, expected = max(seconds, 1e-9), self(rows)
+        fading = FADING if expected < 2 * seconds < 4 * expected else FORGETTING
         for size in self._sizes.values():
-            size.weight *= FADING
-        self._sizes.setdefault((rows - 1).bit_length(), _Size()).note(rows, max(seconds, 1e-9))
+            size.weight *= fading
+        self._sizes.setdefault((rows - 1).bit_length(), _Size()).note(rows, seconds)
         self.start, self.each = self._line()
 
     def _line(self) -> tuple[float, float]:

@@ -23,7 +23,9 @@ GROWTH = 2
 MOST = 64
 """Requests of a batch at most, unless told otherwise."""
 FIRST, LATER = 64, 8
-"""So many batches are looked at each, and then one of so many."""
+"""So many batches are looked at each, and then one of so many, and all others that are not as usual."""
+USUAL = 0.5
+"""By how much of what was expected a batch may take longer or shorter."""
 
 
 class BatchSize(Protocol):
@@ -40,7 +42,7 @@ class BatchSize(Protocol):
         """Whether there is anything to be learnt from batches."""
 
     def most(self, waiting: int) -> int:
-        """How many, where so many wait."""
+        """How many, where so many wait, or are about to come."""
 
     def allow(self, apart: bool) -> None:
         """Take note of whether all workers are certain to answer a batch as its requests alone."""
@@ -136,7 +138,7 @@ class AdaptiveSize:
         """Learn what batches cost, and how large they may be."""
         self._met, self._largest = max(self._met, rows), max(self._largest, largest)
         self._noted += 1
-        if self._noted > FIRST and self._noted % LATER:
+        if self._noted > FIRST and self._noted % LATER and abs(seconds / self.cost(rows) - 1) < USUAL:
             return
         if self._limit < self._most and self._noted >= self._trial:
             self._limit = min(self._most, self._limit * GROWTH)

@@ -76,7 +76,7 @@ class Batcher:
         self._idle: deque[Sender] = deque()
         self._apart: dict[Sender, bool] = {}
         self._deadlines: deque[Job] = deque()
-        self._flying = 0
+        self._flying = self._busy = 0  # requests, workers
         self._pace, self._landed_at = 0.0, 0.0  # seconds from one request to the next while others wait
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
@@ -202,7 +202,7 @@ class Batcher:
         now = self._clock()
         self._expire(now)
         while self._idle and (first := self._line.first()):
-            most = self._sizing.most(len(self._line))
+            most = self._sizing.most(max(len(self._line), self._company.expected - self._flying))
             if not self._ripe(first, now, most):
                 break
             worker = self._idle.popleft()
@@ -212,6 +212,7 @@ class Batcher:
 
     def _send(self, worker: Sender, jobs: list[Job], now: float) -> None:
         self._flying += len(jobs)
+        self._busy += 1
         self._watch.batch_sent([now - job.queued_at for job in jobs])
         again = self._take_back if self._isolate else None
         worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit, again))
@@ -248,7 +249,8 @@ class Batcher:
         waiting = len(self._line)
         if self._fixed_delay:
             return waiting >= most or now >= first.queued_at + self._delay
-        return not self._company.is_awaited(now, waiting, self._flying, most)
+        workers = len(self._idle) + self._busy
+        return not self._company.is_awaited(now, waiting, self._flying, workers, most)
 
     def _take(self, now: float, most: int) -> list[Job]:
         """The next batch's jobs, oldest first, without those that have left; the first in the queue has not."""
@@ -286,6 +288,7 @@ class Batcher:
     def _landed(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         """Count jobs that are over, with the outcomes that their worker has sent, if any."""
         self._flying -= len(jobs)
+        self._busy -= 1
         self._note_pace(len(jobs))
         if jobs and self._sizing.learns:
             self._note_cost(jobs, outcomes)
@@ -297,7 +300,8 @@ class Batcher:
         sizes = [len(outcome.body) for outcome in outcomes if isinstance(outcome, InferenceResponse)]
         if len(sizes) == len(jobs) and jobs[0].stream is None and not jobs[0].alone:
             self._sizing.note(len(jobs), now - jobs[0].batched_at, max(sizes))
-        patience = min(self._sizing.patience, self._sizing.cost.start)
+        cost = self._sizing.cost
+        patience = min(self._sizing.patience, cost.start) if cost.known else 0.0
         self._company.answered(now, len(jobs) + len(self._line) + self._flying, patience)
 
     def _note_pace(self, count: int) -> None:

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numserve.server.batch import Answer, Batch
+from numserve.server.batch_size import AdaptiveSize
 from numserve.server.batcher import Batcher
 from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, ResponseTimeout, ServingError, WorkerDied
+from numserve.server.line import LOOK_EACH
 from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse
+from numserve.server.priority import Priorities
 
 REPORT = BatchReport(0.001, 0)
 
@@ -408,6 +411,204 @@ def test_outcomes_may_differ_within_a_batch(make):
     assert bad.exception().code == 418
 
 
+def test_an_idle_worker_takes_what_is_there(make, clock):
+    batcher, hand = make(batch_size=3, max_delay=60, fixed_delay=False), Hand()
+    batcher.idle(hand)
+    for name in "abc":
+        batcher.submit(request(name))
+    assert hand.ids() == [["a"]] and clock.pending() == 0
+    hand.answer()
+    batcher.idle(hand)
+    assert hand.ids() == [["b", "c"]]
+
+
+def crowd(make, clock, **options):
+    """A batcher whose batches take 1 s + 1 s for each request, and whose four clients have just been answered."""
+    batcher, hand = make(batch_size=4, fixed_delay=False, **options), Hand()
+    for names in ("a", "a", "abcd", "abcd"):
+        for name in names:
+            batcher.submit(request(name))
+        batcher.idle(hand)
+        clock.advance(1 + len(names))
+        hand.answer()
+    batcher.idle(hand)
+    return batcher, hand
+
+
+def test_who_has_just_been_answered_is_waited_for(make, clock):
+    batcher, hand = crowd(make, clock, max_delay=60)
+    for name in "efgh":
+        assert hand.ids() == []
+        batcher.submit(request(name))
+        clock.advance(0.2)
+    assert hand.ids() == [["e", "f", "g", "h"]]
+
+
+def test_one_more_is_waited_for_no_longer_than_it_saves(make, clock):
+    batcher, hand = crowd(make, clock, max_delay=60)
+    batcher.submit(request("e"))
+    clock.advance(0.5)
+    batcher.submit(request("f"))
+    clock.advance(0.4)
+    assert hand.ids() == []
+    clock.advance(0.1)
+    assert hand.ids() == [["e", "f"]] and clock.pending() == 0
+
+
+@pytest.mark.parametrize(("delay", "waits"), [(60, 1), (0.3, 0.3)])
+def test_nobody_waits_long_for_who_does_not_come(make, clock, delay, waits):
+    batcher, hand = crowd(make, clock, max_delay=delay)
+    batcher.submit(request("e"))
+    clock.advance(waits - 0.01)
+    assert hand.ids() == []
+    clock.advance(0.02)
+    assert hand.ids() == [["e"]] and clock.pending() == 0
+    hand.answer()
+    batcher.idle(hand)
+    batcher.submit(request("f"))
+    assert hand.ids() == [["f"]], "it is alone, as the one before was"
+
+
+def test_a_request_that_comes_later_is_not_company_for_anybody(make, clock):
+    batcher, hand = crowd(make, clock, max_delay=60)
+    clock.advance(1.01)
+    batcher.submit(request("e"))
+    assert hand.ids() == [["e"]]
+
+
+def test_a_late_answer_frees_no_worker_but_its_own(make):
+    batcher, hands = make(batch_size=2, fixed_delay=False), [Hand(), Hand()]
+    for name in "abcd":
+        batcher.submit(request(name))
+    for hand in hands:
+        batcher.idle(hand)
+    assert [hand.ids() for hand in hands] == [[["a", "b"]], [["c", "d"]]]
+
+
+def at_a_pace(make, clock, max_wait, **options):
+    """A batcher whose queue moves on by one request each half second."""
+    batcher, hand = make(max_wait=max_wait, **options), Hand()
+    answers = [batcher.submit(request(name)) for name in range(3)]
+    batcher.idle(hand)
+    for _ in range(2):
+        clock.advance(0.5)
+        hand.answer()
+        batcher.idle(hand)
+    assert [answer.done() for answer in answers] == [True, True, False]
+    return batcher, hand
+
+
+def test_who_would_wait_too_long_is_refused_at_once(make, clock, log):
+    batcher, _ = at_a_pace(make, clock, max_wait=1.4)
+    for name in range(3):
+        batcher.submit(request(name))
+    assert batcher.expected_wait == pytest.approx(1.5)
+    with pytest.raises(QueueFull, match=r"the wait would be 1\.500 seconds; maxQueueWait allows 1\.4") as caught:
+        batcher.submit(request("d"))
+    assert caught.value.retry_after == pytest.approx(0.1) and log.reasons == ["wait_expected"]
+
+
+def test_who_has_waited_too_long_is_refused(make, clock, log):
+    batcher, hand = at_a_pace(make, clock, max_wait=1.2)
+    early = batcher.submit(request("early"))
+    clock.advance(0.6)
+    late = batcher.submit(request("late"))
+    assert batcher.oldest_wait == pytest.approx(0.6)
+    clock.advance(0.6)
+    with pytest.raises(QueueFull, match=r"has waited 1\.200 seconds; maxQueueWait allows 1\.2"):
+        early.result()
+    assert not late.done() and log.reasons == ["wait_exceeded"]
+    hand.answer()
+    batcher.idle(hand)
+    clock.advance(9)
+    assert hand.ids() == [["late"]] and not late.done(), "who is with a worker waits no more"
+    assert batcher.oldest_wait == 0 and clock.pending() == 0
+
+
+def test_the_status_of_who_is_refused_may_be_another(make):
+    batcher = make(limit=1, overload_status=429)
+    batcher.submit(request("a"))
+    with pytest.raises(QueueFull) as caught:
+        batcher.submit(request("b"))
+    assert caught.value.code == 429
+
+
+def asks(name, priority):
+    return InferenceRequest(name, (), {"x-request-priority": str(priority)})
+
+
+def test_a_high_priority_goes_first_but_nobody_starves(make, clock):
+    batcher, hand = make(priorities=Priorities(3, 2, step=1)), Hand()
+    batcher.submit(asks("low", 3))
+    order = []
+    for number in range(4):
+        batcher.submit(asks(f"high {number}", 1))
+        batcher.idle(hand)
+        order += hand.ids()[0]
+        clock.advance(0.8)
+        hand.answer()
+    assert order == ["high 0", "high 1", "high 2", "low"], "high 3 came more than two steps after it"
+
+
+def test_each_priority_has_places_of_its_own(make):
+    batcher = make(limit=2, priorities=Priorities(2, 2))
+    assert batcher.limit == 4
+    for name in "ab":
+        batcher.submit(asks(name, 2))
+    with pytest.raises(QueueFull):
+        batcher.submit(asks("c", 2))
+    batcher.submit(asks("d", 1))
+    assert len(batcher) == 3
+
+
+def test_the_expected_wait_counts_those_who_go_before(make, clock):
+    batcher, _ = at_a_pace(make, clock, max_wait=1.4, priorities=Priorities(2, 2))
+    for name in "abc":
+        batcher.submit(asks(name, 2))
+    with pytest.raises(QueueFull):
+        batcher.submit(asks("d", 2))
+    batcher.submit(asks("e", 1))
+
+
+def test_to_refuse_takes_no_longer_the_more_wait(make, clock):
+    batcher = make(limit=10_000)
+    looked = []
+
+    class Watched:
+        """An answer that tells when it is looked at."""
+
+        def done(self):
+            looked.append(self)
+            return False
+
+    for job in range(10_000):
+        batcher.submit(request(job))
+    for job in batcher._line:
+        job.answer = Watched()
+    for _ in range(100):
+        with pytest.raises(QueueFull):
+            batcher.submit(request("one too many"))
+    assert len(looked) == 10_000, "once, not each time"
+    clock.advance(10_000 * LOOK_EACH)
+    with pytest.raises(QueueFull):
+        batcher.submit(request("one too many"))
+    assert len(looked) == 20_000
+
+
+def test_batches_are_allowed_while_all_workers_are_certain(make):
+    sizing = AdaptiveSize("m")
+    batcher, hands = make(sizing=sizing), [Hand(), Hand()]
+    allowed = []
+    for hand, engine in ((0, None), (0, {"answers_apart": True}), (1, None), (1, {"answers_apart": True})):
+        batcher.learn(hands[hand], engine)
+        allowed.append(sizing.learns)
+    batcher.learn(hands[1], {"answers_apart": False})
+    assert not sizing.learns
+    batcher.forget(hands[1])
+    batcher.learn(hands[0], {"answers_apart": True})
+    assert allowed == [False, True, False, True] and sizing.learns
+
+
 async def test_drained_waits_for_the_queue_and_for_what_is_under_way(log):
     batcher = Batcher(asyncio.get_running_loop(), log, batch_size=1, max_delay=0, limit=10)
     batcher.open()
@@ -437,13 +638,22 @@ STEPS = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(STEPS, max_size=60), st.integers(1, 4), st.sampled_from([0, 0.1]), st.sampled_from([0, 0.5]), st.booleans()
+    st.lists(STEPS, max_size=60),
+    st.integers(1, 4),
+    st.sampled_from([0, 0.1]),
+    st.sampled_from([0, 0.5]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0, 0.3]),
 )
-def test_every_job_is_settled_once_in_order_and_in_batches_that_fit(steps, size, delay, timeout, isolate):
+def test_every_job_is_settled_once_in_order_and_in_batches_that_fit(
+    steps, size, delay, timeout, isolate, fixed, max_wait
+):
     clock, log = Clock(), Log()
     batcher = Batcher(
-        clock, log, batch_size=size, max_delay=delay, limit=8, client_timeout=timeout, isolate=isolate, clock=clock.time
-    )
+        clock, log, batch_size=size, max_delay=delay, fixed_delay=fixed, limit=8, client_timeout=timeout,
+        max_wait=max_wait, isolate=isolate, clock=clock.time,
+    )  # fmt: skip
     batcher.open()
     sent: list[str] = []
     answers: list[asyncio.Future] = []
