@@ -46,10 +46,16 @@ LOCAL = re.compile(r"^\s*(\.|-e|--editable|file:)|@\s*file:", re.MULTILINE)
 class Environments:
     """Makes environments under a folder, or finds them there."""
 
-    def __init__(self, root: Path, timeout: float, hidden_variables: str | None = None) -> None:
-        """Making one may take `timeout` seconds; pip does not see `hidden_variables`."""
+    def __init__(
+        self, root: Path, timeout: float, hidden_variables: str | None = None, only_pinned: bool = False
+    ) -> None:
+        """Making one may take `timeout` seconds; pip does not see `hidden_variables`.
+
+        `only_pinned` packages: wheels whose version and hash the requirements name, with all that these need.
+        """
         self._root, self._timeout = root, timeout
         self._hidden = hidden_variables
+        self._only_pinned = only_pinned
 
     async def python_for(self, model: str, model_dir: Path, requirements: str) -> Path:
         """The interpreter of an environment with what a file of the model's folder asks for.
@@ -57,7 +63,7 @@ class Environments:
         Raises: EnvironmentFailed with the end of pip's output, ServingError where the folder is not ours alone.
         """
         self._claim()
-        key = key_of(model_dir, requirements)
+        key = key_of(model_dir, requirements) + "-pinned" * self._only_pinned
         python = self._root / key / "bin" / "python"
         async with self._locked(key):
             if not python.exists():
@@ -101,6 +107,7 @@ class Environments:
         log.unlink(missing_ok=True)
         python = str(partial / "bin" / "python")
         pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        pip += ["--require-hashes", "--only-binary", ":all:"] if self._only_pinned else []
         made = f"Virtual environment creation failed for model {model}"
         installed = f"Custom pip package installation failed for model {model}"
         try:

@@ -77,7 +77,10 @@ class ModelRegistry:
         self._names: dict[str, _Versions] = {}
         self._store = ModelStore(settings.model_store, settings.temp_dir, settings.allowed_urls)
         self._environments = Environments(
-            settings.environments, settings.model_environment_timeout, settings.blacklist_env_vars
+            settings.environments,
+            settings.model_environment_timeout,
+            settings.blacklist_env_vars,
+            settings.require_package_hashes,
         )
         self._autoscaler = Autoscaler() if settings.autoscaling else None
         self._numbers = itertools.count(FIRST_WORKER)

@@ -234,6 +234,9 @@ class Settings(BaseSettings):
     install_py_dep_per_model: Flag = Field(
         False, description="install what an archive's requirements file asks for, for its model alone"
     )
+    require_package_hashes: Flag = Field(
+        False, description="install wheels alone whose version and hash the requirements name"
+    )
     model_environments: Path | None = Field(
         None, description="folder of what was installed, kept for the next time; none = in the user's cache"
     )

@@ -288,8 +288,18 @@ def test_every_difference_names_the_test_that_holds_it():
             assert re.search(r"\| `[\w/]+\.py::test_\w+`(, `[\w/]+\.py::test_\w+`)* \|$", row), row
 
 
+REFERENCES = re.compile(r"`([\w/]+\.py::test_\w+)`")
+
+
+def test_every_attack_names_the_test_that_holds_it_off():
+    for head, _, *rows in tables("docs/security.md"):
+        for row in rows if head.endswith("| test |") else ():
+            assert row.endswith(("` |", "matter | |")), row
+
+
 @pytest.mark.parametrize(
-    "reference", sorted(set(re.findall(r"`([\w/]+\.py::test_\w+)`", prose("docs/compatibility.md"))))
+    "reference",
+    sorted({each for page in ("compatibility", "security") for each in REFERENCES.findall(prose(f"docs/{page}.md"))}),
 )
 def test_a_test_that_the_docs_name_is_there(reference):
     path, name = reference.split("::")

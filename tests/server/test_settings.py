@@ -105,6 +105,7 @@ SAMPLES = {
     "cors_allowed_headers": ("x", "x"),
     "worker_backend": ("inline", "inline"),
     "install_py_dep_per_model": ("true", True),
+    "require_package_hashes": ("true", True),
     "model_environments": ("/e", Path("/e")),
     "model_environment_timeout": ("9.5", 9.5),
     "log_format": ("json", "json"),

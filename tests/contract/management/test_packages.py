@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import importlib.util
 import json
 import logging
@@ -200,3 +201,26 @@ def test_what_would_be_installed_names_the_environment(tmp_path, model_dir):
     (model_dir / "part").mkdir()
     (model_dir / "part" / "setup.py").write_text("")
     assert len({key, local, key_of(model_dir, "needs.txt")}) == 3
+
+
+@pytest.mark.parametrize(
+    "line", ["greeting", "greeting==1.0", "-e .", "-e /tmp", "git+https://127.0.0.1/x.git", "./greeting-1.0.tar.gz"]
+)
+async def test_where_hashes_are_asked_for_nothing_else_is_installed(tmp_path, line):
+    made = archive(tmp_path, "m", f"{FOUND_HERE}{line}\n")
+    maker = Environments(tmp_path / "root", 120, only_pinned=True)
+    with pytest.raises(EnvironmentFailed):
+        await maker.python_for("m", made, "needs.txt")
+    assert not [path for path in (tmp_path / "root").iterdir() if path.is_dir()]
+
+
+async def test_a_package_with_its_hash_is_installed(tmp_path):
+    made = archive(tmp_path, "m", "")
+    digest = hashlib.sha256((made / "greeting-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    (made / "needs.txt").write_text(f"{FOUND_HERE}greeting==1.0 --hash=sha256:{digest}\n")
+    python = await Environments(tmp_path / "root", 120, only_pinned=True).python_for("m", made, "needs.txt")
+    assert (packages_of(python.parent.parent) / "greeting.py").is_file()
+    (made / "needs.txt").write_text(f"{FOUND_HERE}greeting==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(EnvironmentFailed) as caught:
+        await Environments(tmp_path / "root", 120, only_pinned=True).python_for("m", made, "needs.txt")
+    assert "hash" in caught.value.detail.lower()
