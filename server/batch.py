@@ -158,7 +158,7 @@ class Batch:
         now = self._clock()
         self._watch.batch_done(report, now - self.sent_at)
         self._trace(now)
-        returned = self._give_back() if any(isinstance(o, Failure) and o.raised for o in outcomes) else ()
+        returned = self._give_back() if [o for o in outcomes if isinstance(o, Failure) and o.raised] else ()
         for job, outcome in zip(self._jobs, outcomes, strict=True):
             if job not in returned:
                 self._finish(job, outcome, now)

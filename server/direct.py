@@ -19,7 +19,7 @@ from .api.responses import Headers
 from .batch import Answer
 from .guards import Door
 from .messages import InferenceResponse, Pieces
-from .protocol import CarefulProtocol, Joined
+from .protocol import HEADER_BYTES, HEADER_COUNT, CarefulProtocol, HeadTooLarge, Joined
 
 JOINED = 1 << 16
 """Bytes up to which a body is copied behind its head: sending two pieces costs more than that."""
@@ -90,7 +90,10 @@ class DirectProtocol(CarefulProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._count(len(name) + len(value), 1)
+        self._head_count += 1
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEADER_BYTES or self._head_count > HEADER_COUNT:
+            raise HeadTooLarge
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import logging.config
-import os
 import re
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from random import getrandbits
 from typing import Any, TextIO
 
 import orjson
@@ -208,8 +208,8 @@ class Exchange:
 
 
 def new_id() -> str:
-    """A request's id: a UUID of version 4, as uuid.uuid4 would have it, for less than half of its time."""
-    digits = os.urandom(16).hex()
+    """A request's id: a UUID of version 4 like uuid.uuid4's, but for nobody who needs a secret, at a fifth of its cost."""
+    digits = f"{getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 

@@ -159,7 +159,8 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._count(len(name) + len(value), 1)
+        self._head_count += 1
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -206,9 +207,8 @@ class CarefulProtocol(HttpToolsProtocol):
         self._unfinished = 0
         self._guard.begin()
 
-    def _count(self, size: int, headers: int = 0) -> None:
+    def _count(self, size: int) -> None:
         self._head_bytes += size
-        self._head_count += headers
         if self._head_bytes > HEADER_BYTES or self._head_count > HEADER_COUNT:
             raise HeadTooLarge
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import lru_cache
 from math import inf
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -87,11 +88,17 @@ def to_response(response: InferenceResponse) -> tuple[int, Headers, bytes | byte
     """Status, headers and body of a handler's answer; a status that HTTP cannot carry becomes 500."""
     if response.status in WITHOUT_BODY:
         return response.status, sendable(response.headers), b""
-    headers = sendable(response.headers)
+    headers = sendable(response.headers) if response.headers else []
     if response.content_type:
-        headers += [(b"content-type", value) for _, value in sendable({"x": response.content_type})]
+        headers.append((b"content-type", _content_type(response.content_type)))
     headers.append((b"content-length", b"%d" % len(response.body)))
     return (response.status if 200 <= response.status <= 599 else 500), headers, response.body
+
+
+@lru_cache(64)
+def _content_type(said: str) -> bytes:
+    [(_, value)] = sendable({"x": said})
+    return value
 
 
 def _seconds(said: str) -> float:
@@ -103,13 +110,18 @@ def _seconds(said: str) -> float:
 
 
 def _parts(content_type: str | None, body: bytes | bytearray) -> tuple[Part, ...]:
-    media, _, _ = (content_type or "").partition(";")
-    kind = media.strip().lower().encode("latin-1")
+    kind = _kind(content_type)
     if kind == FORM:
         return _last_wins(_fields(bytes(body)))
     if kind == MULTIPART and (boundary := parse_options_header(content_type)[1].get(b"boundary")):
         return _last_wins(_multipart(boundary, bytes(body)))
     return (Part("body", content_type, body),)
+
+
+@lru_cache(64)
+def _kind(content_type: str | None) -> bytes:
+    media, _, _ = (content_type or "").partition(";")
+    return media.strip().lower().encode("latin-1")
 
 
 def _fields(encoded: bytes) -> list[Part]:

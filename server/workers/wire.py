@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -39,6 +40,8 @@ BLOBS_LIMIT = 1 << 20
 MIN_BUFFER = 1 << 16
 LARGE_BUFFER = 16 << 20
 SHARED = 0x80
+SMALL = 1 << 12
+"""Bytes of blobs below which copying them behind their head costs less than to send two pieces."""
 SHARED_FROM = 1 << 16
 """Bytes of blobs from which on they go through shared memory: below, a socket is as quick."""
 
@@ -58,6 +61,9 @@ class Kind(IntEnum):
     PONG = 10
     MEMORY = 11
 
+
+lengths_of = lru_cache(64)(lambda blobs: struct.Struct(f"<{blobs}Q"))
+"""How the lengths of so many blobs are packed."""
 
 KINDS: dict[int, Kind] = {kind.value: kind for kind in Kind}
 
@@ -83,16 +89,18 @@ def pack(kind: Kind, meta: Any, blobs: Sequence[Buffer] = ()) -> list[Buffer]:
         text = orjson.dumps(meta)
     except TypeError as error:
         raise WireError(f"{kind.name}: {error}") from error
-    lengths = struct.pack(f"<{len(blobs)}Q", *map(len, blobs))
+    lengths = lengths_of(len(blobs)).pack(*map(len, blobs))
     return [HEAD.pack(kind, len(text), len(blobs)) + lengths + text, *blobs]
 
 
 def through(memory: Memory | None, frame: list[Buffer]) -> list[Buffer]:
-    """A frame with its blobs in memory, where they are large and there is room; otherwise as it is."""
-    head, *blobs = frame
-    size = sum(map(len, blobs))
+    """A frame with its blobs in memory, where they are large and there is room; in one piece, where they are small."""
+    size = sum(map(len, frame)) - len(frame[0])
+    if size < SMALL:
+        return [b"".join(frame)]
     if memory is None or size < SHARED_FROM:
         return frame
+    head, *blobs = frame
     try:
         memory.put(blobs, size)
     except OSError:  # none left
@@ -125,32 +133,33 @@ class FrameReader:
             kind, meta, blobs = HEAD.unpack_from(self._buffer, start)
             if kind & ~SHARED not in KINDS or meta > META_LIMIT or blobs > BLOBS_LIMIT:
                 raise WireError(f"not a frame: kind {kind}, {meta} bytes of meta, {blobs} blobs")
-            at = start + HEAD.size + 8 * blobs
-            end = at + meta
-            if self._have >= at:
-                lengths = struct.unpack_from(f"<{blobs}Q", self._buffer, start + HEAD.size)
-                total = sum(lengths)
-                if total > self._limit:
-                    raise WireError(f"{total} bytes in one message; {self._limit} are allowed")
-                end += 0 if kind & SHARED else total
-            if self._have < max(at, end):
-                needed = end - start
+            at = HEAD.size + 8 * blobs
+            needed = at + meta
+            if self._have - start < at:
                 break
-            yield self._cut(kind, at, meta, lengths)
-            start = end
+            lengths = lengths_of(blobs).unpack_from(self._buffer, start + HEAD.size)
+            total = sum(lengths)
+            if total > self._limit:
+                raise WireError(f"{total} bytes in one message; {self._limit} are allowed")
+            needed += 0 if kind & SHARED else total
+            if self._have - start < needed:
+                break
+            yield self._cut(kind, start + at, meta, lengths)
+            start, needed = start + needed, 0
         self._keep(start, needed)
 
-    def _cut(self, kind: int, at: int, size: int, lengths: Sequence[int]) -> Frame:
-        """The frame with so many bytes of meta at `at`, and blobs of these lengths."""
-        view = memoryview(self._buffer)
-        name = KINDS[kind & ~SHARED]
+    def _cut(self, kind: int, at: int, meta_size: int, lengths: Sequence[int]) -> Frame:
+        """The frame whose meta is at `at`, with its blobs behind it."""
+        view, end = memoryview(self._buffer), at + meta_size
         try:
-            meta = orjson.loads(view[at : at + size])
+            meta = orjson.loads(view[at:end])
         except orjson.JSONDecodeError as error:
-            raise WireError(f"{name.name}: meta is no JSON: {error}") from error
-        if self.memory and name is Kind.BATCH:
+            raise WireError(f"{KINDS[kind & ~SHARED].name}: meta is no JSON: {error}") from error
+        if self.memory and kind & ~SHARED == Kind.BATCH:
             self.memory.rewind()
-        return Frame(name, meta, self._shared(lengths) if kind & SHARED else split(view[at + size :], lengths))
+        if kind & SHARED:
+            return Frame(KINDS[kind & ~SHARED], meta, self._shared(lengths))
+        return Frame(KINDS[kind], meta, split(view[end:], lengths))
 
     def _shared(self, lengths: Sequence[int]) -> list[memoryview]:
         if self.memory is None:
