@@ -208,7 +208,7 @@ class Exchange:
 
 
 def new_id() -> str:
-    """A request's id: a UUID of version 4 like uuid.uuid4's, but for nobody who needs a secret, at a fifth of its cost."""
+    """A request's id: a UUID of version 4, quickly made, and so no secret: whoever knows many may guess the next."""
     digits = f"{getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
