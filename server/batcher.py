@@ -255,6 +255,9 @@ class Batcher:
     def _take(self, now: float, most: int) -> list[Job]:
         """The next batch's jobs, oldest first, without those that have left; the first in the queue has not."""
         taken: list[Job] = []
+        if most == 1 and (job := self._line.take()):
+            job.batched_at = now
+            return [job]
         while len(taken) < most and (job := self._line.first()):
             if taken and (job.alone or taken[0].alone):
                 break
@@ -316,7 +319,7 @@ class Batcher:
             self._landed_at = 0.0
 
     def _tell_drained(self) -> None:
-        if not self._flying and not len(self._line):
+        if self._drained and not self._flying and not len(self._line):
             for waiter in self._drained:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -324,6 +327,8 @@ class Batcher:
 
     def _set_timer(self, now: float) -> None:
         """One, for whichever is first: the next batch, or the oldest deadline. Ringing early does no harm."""
+        if not (self._idle or self._deadlines or self._max_wait):
+            return
         moments = []
         if self._idle and (first := self._line.first()):
             moments.append(first.queued_at + self._delay if self._fixed_delay else self._company.until)
