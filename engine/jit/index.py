@@ -229,15 +229,23 @@ class _IndexedProgram(Program):
 
     def declare(self, name: str, outline: Sequence[Any]) -> ScriptClass:
         """A class by what is known of it before its code is read."""
-        kind, parameters, buffers, pre_hooks, hooks, constants, methods = outline
-        if kind not in _KINDS:
-            raise ValueError(f"a class of kind {kind!r}")
+        kind, *lists, constants, methods = outline
+        if kind not in _KINDS or type(name) is not str:
+            raise ValueError("a class of no kind or name")
         cls = self.declared[name] = ScriptClass(name, kind)
-        cls.parameters, cls.buffers, cls.pre_hooks, cls.hooks = map(tuple, (parameters, buffers, pre_hooks, hooks))
+        cls.parameters, cls.buffers, cls.pre_hooks, cls.hooks = map(_names, lists)
         cls.constants.update((constant, _literal(told)) for constant, told in constants.items())
-        for method, names in methods.items():
-            cls.methods[method] = Function(f"{name}.{method}", names, self.complete)
+        for method, parameters in methods.items():
+            cls.methods[method] = Function(f"{name}.{method}", _names(parameters), self.complete)
+        if not cls.methods.keys() >= {*cls.pre_hooks, *cls.hooks}:
+            raise ValueError(f"{name} has hooks that are not there")
         return cls
+
+
+def _names(told: Any) -> tuple[str, ...]:
+    if type(told) is not list or not all(type(name) is str for name in told):
+        raise ValueError("no list of names")
+    return tuple(told)
 
 
 def _literal(told: Any) -> Any:
@@ -250,6 +258,8 @@ def _literal(told: Any) -> Any:
 
 def _opened(content: Mapping[str, Any], data: mmap, read: Callable[[], Mapping[str, bytes]]) -> Opened:
     """What an index says there is."""
+    if type(content["version"]) is not int:
+        raise ValueError("no version")
     program = _IndexedProgram(content["version"], read)
     classes = [program.declare(name, content["outlines"][place]) for name, place in content["classes"]]
     made: list[Any] = []
@@ -263,14 +273,14 @@ def _opened(content: Mapping[str, Any], data: mmap, read: Callable[[], Mapping[s
             element, offset, shape, strides, grad = told
             if offset < 0:  # NumPy checks all else
                 raise ValueError("a tensor lies before the file")
-            made.append(Tensor(np.ndarray(shape, _ELEMENTS[element], data, offset, strides), grad))
+            made.append(Tensor(np.ndarray(shape, _ELEMENTS[element], data, offset, strides), grad is True))
         elif kind == "object":
             cls, state = told
             made.append(instance_of(classes[cls], made[state[0]], shared))
         elif kind == "dict":
             made.append(dict(zip(items(told[0]), items(told[1]), strict=True)))
         elif kind == "empty":
-            made.append(Tensor(np.empty(told[1], _ELEMENTS[told[0]]), told[2]))
+            made.append(Tensor(np.empty((0,), _ELEMENTS[told[0]]).reshape(told[1]), told[2] is True))
         else:
             made.append(_SEQUENCES[kind](items(told[0])))
     constants = items(content["constants"])

@@ -85,6 +85,8 @@ class ScriptModule(Module):
                 value = value if value is None else _parameter(value, shared, cls, name)
             elif name in cls.buffers:
                 home = "_buffers"
+                if value is not None and not isinstance(value, Tensor):
+                    raise FormatError(f"buffer {quote(name)} of {cls.name} is {quote(value)}; expected a tensor")
             if name == "training":
                 self.training = bool(value)
             else:

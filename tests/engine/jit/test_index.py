@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numserve.engine import FormatError, MissingOperatorsError, ScriptError, jit, ones, tensor
+from numserve.engine import EngineError, FormatError, MissingOperatorsError, ScriptError, jit, ones, tensor
 from numserve.engine.jit import program as programs
 from numserve.engine.sharing import share_in
 
@@ -290,3 +291,62 @@ def test_processes_may_write_an_index_at_the_same_time(folder: Path, tmp_path: P
     assert [worker.returncode for worker in workers] == [0, 0]
     assert [file.name for file in folder.iterdir()] == ["m.pt.json"]
     assert jit.load(path)(ones(2)).tolist() == [3, 4]
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    7,
+    1 << 40,
+    -(1 << 40),
+    1 << 70,
+    0.5,
+    float("nan"),
+    "",
+    "<f8",
+    "|O",
+    [],
+    [0],
+    [-1],
+    [[1 << 40]],
+    {},
+)
+
+
+def places(item: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to everything inside of a content."""
+    parts = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
+    for key, part in parts:
+        yield (*path, key)
+        yield from places(part, (*path, key))
+
+
+def at(content: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        content = content[key]
+    return content
+
+
+@pytest.mark.parametrize("name", ["parts", "stateful"])
+def test_whatever_an_index_says_a_module_or_its_error_comes_of_it(name: str, folder: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copyfile(path_of(name), tmp_path / "m.pt"))
+    jit.load(path)
+    whole, dice = (folder / "m.pt.json").read_bytes(), np.random.default_rng(0)
+    paths = list(places(json.loads(whole.partition(b"\n")[2])))
+    for _ in range(150):
+        chosen = paths[dice.integers(len(paths))]
+        (folder / "m.pt.json").write_bytes(whole)
+        changed(
+            folder / "m.pt.json",
+            lambda content, chosen=chosen: at(content, chosen[:-1]).__setitem__(
+                chosen[-1], ODD[dice.integers(len(ODD))]
+            ),
+        )
+
+        module = jit.load(path)
+
+        for array in module.state_dict().values():
+            array.array.tobytes()
+        with contextlib.suppress(EngineError):
+            module(*RESULTS[name]["in"][0])
