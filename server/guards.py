@@ -12,9 +12,11 @@ import select
 import sys
 import termios
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
 
 DESCRIPTORS = 65536
 """Open files and sockets that the server asks the system for, where that allows them."""
@@ -231,6 +233,23 @@ class Connection:
             self._transport.abort()
         else:
             self._loop.call_later(pause, self._probe, answering, False, min(2 * pause, 5.0))
+
+
+class Flow(FlowControl):
+    """Reads on only when no request waits for the one before it: a client that does not wait for answers waits itself.
+
+    uvicorn reads on with each answer, by more requests than that one.
+    """
+
+    def __init__(self, transport: asyncio.Transport, waiting: Collection[Any]) -> None:
+        """Look at the requests that are `waiting`."""
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless somebody waits."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class TurnedAway(asyncio.Protocol):

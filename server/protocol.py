@@ -9,7 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .api.responses import pretty
-from .guards import Connection, Door, TurnedAway, peer_of
+from .guards import Connection, Door, Flow, TurnedAway, peer_of
 
 HEADER_BYTES = 65536
 HEADER_COUNT = 200
@@ -103,6 +103,7 @@ class CarefulProtocol(HttpToolsProtocol):
             return
         self._guard = Connection(self.door, transport, self.loop)
         super().connection_made(Joined(transport, self.loop, self._guard.part))  # type: ignore[arg-type]
+        self.flow = Flow(self.transport, self.pipeline)
         self._head_bytes = self._head_count = self._unfinished = 0
         self._head_since: float | None = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
