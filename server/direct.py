@@ -100,7 +100,9 @@ class DirectProtocol(CarefulProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Take the short way or the long one."""
+        """Take the short way or the long one; or none, behind an answer that has ended the connection."""
+        if self.cycle is not None and self.cycle.response_complete and self.transport.is_closing():
+            return
         if place := self._plain_place():
             self._end_head()
             self.scope = HEAD_OF_DIRECT

@@ -270,6 +270,15 @@ async def test_requests_behind_each_other_are_answered_in_their_order(two_ways):
             assert went == 1, (first, then)  # those behind it wait, and are uvicorn's
 
 
+async def test_what_is_behind_an_answer_that_ends_the_connection_is_not_served(two_ways):
+    for first in ("no such model", "waits for no number"):
+        two_ways["went"].clear()
+        two_ways[True].closes = two_ways[False].closes = True
+        _, went = await compare(two_ways, SHORT[first] + SHORT["text"])
+        assert went == 1, first
+    assert two_ways["client"].registry.get("m")._batcher.flying == 0
+
+
 async def test_a_request_may_come_byte_by_byte(two_ways):
     sent = SHORT["json"]
     _, went = await compare(two_ways, *(sent[i : i + 1] for i in range(len(sent))))
