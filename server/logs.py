@@ -131,11 +131,13 @@ def set_up(
     terminal: TextIO | None = None,
     of_metrics: Path | None = None,
     config: Mapping[str, Any] | None = None,
+    dropped: Callable[[int], None] = lambda lines: None,
 ) -> Callable[[], None]:
     """Send our loggers to files in `folder`, or to the terminal where it is None; returns what undoes it.
 
     The files of metrics are in `of_metrics`, where that is given. Loggers that `config` names are as it says, which is
-    for `logging.config.dictConfig`. Raises: InvalidConfiguration where that refuses it.
+    for `logging.config.dictConfig`. `dropped` is told how many lines could not be written, as on a full disk.
+    Raises: InvalidConfiguration where that refuses the configuration, or a folder cannot be made.
     """
     if config:
         try:
@@ -148,7 +150,8 @@ def set_up(
     undoing = []
     for file, names in FILES.items():
         place = of_metrics if of_metrics and "metrics" in file else folder
-        handler = _file(place / file) if folder and place else logging.StreamHandler(terminal or sys.stdout)
+        handler = _file(place / file) if folder and place else _Terminal(terminal or sys.stdout)
+        handler.dropped = dropped
         handler.setFormatter(_Ready() if FINISHED.issuperset(names) else formatter)
         undoing += [
             _attach(logging.getLogger(name), handler, level if name == ROOT else _least(name))
@@ -191,9 +194,35 @@ def _least(name: str) -> str:
     return "INFO" if name.startswith(ROOT) else "WARNING"
 
 
-def _file(path: Path) -> logging.Handler:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return RotatingFileHandler(path, maxBytes=ROTATE_BYTES, backupCount=ROTATE_KEEP, encoding="utf-8", delay=True)
+class _Dropping(logging.Handler):
+    """Counts the lines that it cannot write, where others print a traceback for each."""
+
+    dropped: Callable[[int], None]
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if isinstance(sys.exc_info()[1], OSError):
+            self.dropped(self.format(record).count("\n") + 1)
+        else:
+            super().handleError(record)
+
+
+class _File(_Dropping, RotatingFileHandler):
+    """A file that is turned over."""
+
+
+class _Terminal(_Dropping, logging.StreamHandler[TextIO]):
+    """Standard output, or what stands for it."""
+
+
+def _file(path: Path) -> _File:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"Invalid configuration: the folder {path.parent} cannot be made: {error.strerror}; log_location and "
+            "metrics_location name others"
+        ) from error
+    return _File(path, maxBytes=ROTATE_BYTES, backupCount=ROTATE_KEEP, encoding="utf-8", delay=True)
 
 
 @dataclass(slots=True)

@@ -107,6 +107,9 @@ class Metrics:
         self._rejected = self._counter(
             "numserve_requests_rejected_total", "Requests that reached no handler", ("model_name", "reason")
         )
+        self._dropped = self._counter(
+            "numserve_log_lines_dropped_total", "Lines of logs that could not be written", ()
+        ).labels()
         self._workflows = self._histogram(
             "numserve_workflow_duration_seconds",
             "A workflow from request to answer, by outcome",
@@ -144,6 +147,10 @@ class Metrics:
     def request_rejected(self, reason: str, model: str = UNKNOWN_MODEL) -> None:
         """A request reached no handler; leave `model` out unless such a model is registered."""
         self._reject(model, reason).inc()
+
+    def lines_dropped(self, lines: int) -> None:
+        """Lines of logs could not be written."""
+        self._dropped.inc(lines)
 
     def worker_loaded(self, worker: str, seconds: float) -> None:
         """A worker has loaded its model, `seconds` after it was asked for."""

@@ -59,6 +59,7 @@ def main(settings: Settings, detached: bool = False) -> int:
             certificates, authority = _certificates(settings), Authority.of(settings)
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
+            metrics = Metrics(choice=choice_of(settings))
             stack.callback(
                 logs.set_up(
                     settings.log_format,
@@ -66,9 +67,9 @@ def main(settings: Settings, detached: bool = False) -> int:
                     folder,
                     of_metrics=settings.metrics_location,
                     config=logs.read_config(settings.log_config),
+                    dropped=metrics.lines_dropped,
                 )
             )
-            metrics = Metrics(choice=choice_of(settings))
             grpc = _bind_grpc(settings, stack)
             if settings.worker_backend == "process":
                 FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))  # to be ready when it is needed
