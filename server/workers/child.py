@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from ..heap import HEAP
 from ..messages import Failure, LoadFailure, ModelSpec
 from .memory import Buffer, Memory
 from .runtime import Runtime
@@ -77,14 +78,16 @@ def serve(connection: socket.socket) -> None:
     runtime.send_pieces = lambda pieces: send(connection, pack_pieces(pieces))
     runtime.nobody_waits = incoming.asks_to_stop
     for frame in incoming:
-        if frame.kind is Kind.STOP:  # it has come too late: the batch was done
-            continue
         if frame.kind is Kind.PING:
             send(connection, pack_pong())
-            continue
-        send(connection, through(incoming.memory, answer(runtime, frame)))
-        if runtime.leaving:
-            return
+        elif frame.kind is Kind.RELEASE:
+            HEAP.give_back()
+        elif frame.kind is not Kind.STOP:  # one that comes here has come too late: the batch was done
+            send(connection, through(incoming.memory, answer(runtime, frame)))
+            if incoming.memory and incoming.memory.used:
+                HEAP.keep()
+            if runtime.leaving:
+                return
 
 
 def answer(runtime: Runtime, frame: Frame) -> list[Buffer]:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from ..batch import Batch
 from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied, WorkerOutOfMemory
+from ..heap import HEAP
 from ..messages import BatchReport, Failure, LoadFailure
 from .base import LEAST_SECONDS, Idle, Load
 from .deaths import OUT_OF_MEMORY, Death
@@ -27,6 +28,7 @@ from .wire import (
     pack_batch,
     pack_load,
     pack_ping,
+    pack_release,
     pack_stop,
     through,
     unpack_answers,
@@ -179,6 +181,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def _keep_memory(self) -> None:
         """Have the pages given back some time after they were last used."""
+        HEAP.keep()
         self._large_at = self._loop.time()
         if not self._keeper:
             self._keeper = self._loop.call_later(KEEP_SECONDS, self._release_memory)
@@ -189,6 +192,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._keeper = self._loop.call_later(KEEP_SECONDS, self._release_memory)
         elif self._memory:
             self._memory.release()
+            self._write(pack_release())
+            HEAP.give_back()
 
     def _look_later(self) -> None:
         self._stop_timer()

@@ -60,6 +60,7 @@ class Kind(IntEnum):
     PING = 9
     PONG = 10
     MEMORY = 11
+    RELEASE = 12
 
 
 lengths_of = lru_cache(64)(lambda blobs: struct.Struct(f"<{blobs}Q"))
@@ -265,6 +266,11 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
 def pack_stop() -> list[Buffer]:
     """Server → worker: nobody waits for the rest of these answers any more."""
     return pack(Kind.STOP, None)
+
+
+def pack_release() -> list[Buffer]:
+    """Server → worker: no large bodies come any more, for which memory is kept."""
+    return pack(Kind.RELEASE, None)
 
 
 def pack_ping() -> list[Buffer]:

@@ -215,6 +215,23 @@ async def test_where_no_memory_can_be_shared_bodies_go_by_the_socket(asked, monk
     assert await asked(ECHO).ask(body) == body
 
 
+async def test_a_workers_heap_is_kept_while_large_bodies_come_and_given_back_then(asked, monkeypatch):
+    monkeypatch.setattr(process, "KEEP_SECONDS", 0.05)
+    source = """
+        import sys
+        def handle(data, context):
+            heap = sys.modules["numserve.server.heap"].HEAP
+            return [str(heap.kept) if row["body"] == b"kept?" else row["body"] for row in data or []]
+    """
+    worker = asked(source)
+    assert await worker.ask(b"kept?") == b"False"
+    assert len(await worker.ask(bytes(1_000_000))) == 1_000_000
+    assert await worker.ask(b"kept?") == b"True"
+    async with asyncio.timeout(30):
+        while await worker.ask(b"kept?") == b"True":
+            await asyncio.sleep(0.01)
+
+
 LIAR = """
     import os, struct, sys, time
 
