@@ -255,7 +255,7 @@ class Model:
         )
         name = f"W-{number}-{self.name}_{self.version}"
         limits = config.startup_timeout, config.response_timeout
-        return number, Load(spec, name, *limits, settings.blacklist_env_vars, self._python)
+        return number, Load(spec, name, *limits, settings.blacklist_env_vars, self._python, settings.worker_heartbeat)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something to its end, whether or not anybody waits for it; the pool logs what goes wrong."""

@@ -231,6 +231,9 @@ class Settings(BaseSettings):
         "process",
         description="where models run: `process`, forked; `spawn`, a Python each; `inline`, in the server itself",
     )
+    worker_heartbeat: float = Field(
+        5, ge=0, lt=1 << 31, description="seconds between two looks at whether a worker still runs; 0 = none"
+    )
     install_py_dep_per_model: Flag = Field(
         False, description="install what an archive's requirements file asks for, for its model alone"
     )

@@ -17,7 +17,8 @@ LEAST_SECONDS = 0.001
 class Load:
     """What a worker is asked to run, and how long it may take.
 
-    `name` is what the log calls it, `python` the interpreter of an environment of the model's own.
+    `name` is what the log calls it, `python` the interpreter of an environment of the model's own; every `heartbeat`
+    seconds it is seen to whether it still runs (0: never).
     """
 
     spec: ModelSpec
@@ -26,6 +27,7 @@ class Load:
     response_timeout: float = 120
     hidden_variables: str | None = None
     python: str | None = None
+    heartbeat: float = 0
 
 
 class Worker(Protocol):

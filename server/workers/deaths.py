@@ -9,11 +9,11 @@ from ..control_group import ControlGroup
 
 CRASHES = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
 """Signals by which the kernel, or its own runtime, ends a process for what it has done."""
-OUT_OF_MEMORY = "out_of_memory"
+OUT_OF_MEMORY, UNRESPONSIVE = "out_of_memory", "unresponsive"
 
 
 class Death(NamedTuple):
-    """`how` follows on the words "the process"; `cause` is killed, crashed, exited, out_of_memory or died."""
+    """`how` follows on the words "the process"; `cause` is one of model_metrics.CAUSES."""
 
     how: str
     cause: str = "died"

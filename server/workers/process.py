@@ -14,8 +14,9 @@ from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingEr
 from ..heap import HEAP
 from ..messages import BatchReport, Failure, LoadFailure
 from .base import LEAST_SECONDS, Idle, Load
-from .deaths import OUT_OF_MEMORY, Death
+from .deaths import OUT_OF_MEMORY, UNRESPONSIVE, Death
 from .environment import environment_of
+from .heartbeat import Heartbeat, state_of
 from .memory import Buffer, Memory
 from .output import WorkerOutput
 from .spawn import Child, finish
@@ -63,6 +64,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._heartbeat: Heartbeat | None = None
         self._due = self._look_at = 0.0
         self._told_to_stop = False
         self._memory_bytes = 0
@@ -168,7 +170,22 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._finish(ModelLoadFailed(self._load.spec.name, self._load.spec.version, outcome))
             return
         self._loaded = True
+        self._begin_to_beat()
         self._idle(self, outcome)
+
+    def _begin_to_beat(self) -> None:
+        pid = self.pid
+        if pid is None or not self._load.heartbeat:
+            return
+        self._heartbeat = Heartbeat(
+            self._loop,
+            self._load.heartbeat,
+            lambda: state_of(pid),
+            busy=lambda: self._batch is not None,
+            ping=self.ping,
+            heard_at=lambda: self.heard_at or 0.0,
+            lost=lambda how: self._finish(self._death(Death(how, UNRESPONSIVE))),
+        )
 
     def _answered(self, batch: Batch, frame: Frame) -> None:
         outcomes, report = unpack_answers(frame, len(batch.requests))
@@ -263,6 +280,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
     def _let_go(self, error: ServingError | None = None) -> None:
         """Settle the batch in hand; a worker that is stopped has no error of its own."""
         self._stop_timer()
+        if self._heartbeat:
+            self._heartbeat.stop()
         batch, self._batch = self._batch, None
         if batch:
             batch.fail(error or WorkerDied(DIED, "the worker was stopped"))

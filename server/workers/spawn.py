@@ -71,6 +71,7 @@ class Child:
             if self.ended.done():
                 return
             self.signal(number)
+            self.signal(signal.SIGCONT)  # one that is stopped would not notice
             try:
                 await asyncio.wait([self.ended], timeout=patience)
             except asyncio.CancelledError:

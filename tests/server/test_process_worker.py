@@ -409,6 +409,44 @@ async def test_a_handler_that_asks_whether_to_stop_says_that_it_is_there(start):
     await running.report()
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_worker_that_is_stopped_is_ended(start, busy):
+    source = "import time\ndef handle(data, context):\n    if data: time.sleep(600)\n"
+    running = await loaded(await start(source, limits={"heartbeat": 0.2}))
+    answers = running.send(b"") if busy else []
+    os.kill(running.worker.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied) as caught:
+        await running.task
+    assert (caught.value.cause, caught.value.reason) == ("unresponsive", "the process was stopped by a signal")
+    for answer in answers:
+        assert isinstance(answer.exception(), WorkerDied)
+
+
+async def test_a_worker_whose_interpreter_hangs_while_it_has_nothing_to_do_is_ended(start):
+    source = """
+        import ctypes, threading
+
+        def handle(data, context):
+            if data:  # C that never lets go of the interpreter, once the answer is on its way
+                threading.Timer(0.2, ctypes.PyDLL(None).sleep, [600]).start()
+            return ["bye"] * len(data or [])
+    """
+    running = await loaded(await start(source, limits={"heartbeat": 1.0}))
+    assert await running.ask(b"") == [b"bye"]
+    with pytest.raises(WorkerDied, match="Worker died") as caught:
+        await running.task
+    assert caught.value.cause == "unresponsive" and "did not answer" in caught.value.detail
+
+
+async def test_a_worker_that_answers_the_heartbeat_stays(start):
+    running = await loaded(await start(ECHO, limits={"heartbeat": 1.0}))
+    since = running.worker.heard_at
+    for _ in range(2):
+        await heard(running, since)
+        since = running.worker.heard_at
+    assert await running.ask(b"a") == [b"a"]
+
+
 async def test_a_worker_does_not_outlive_the_server(tmp_path):
     (tmp_path / "handler.py").write_text("import time\ndef handle(data, context):\n    time.sleep(60)\n")
     script = f"""

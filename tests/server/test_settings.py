@@ -104,6 +104,7 @@ SAMPLES = {
     "cors_allowed_methods": ("GET", "GET"),
     "cors_allowed_headers": ("x", "x"),
     "worker_backend": ("inline", "inline"),
+    "worker_heartbeat": ("2", 2),
     "install_py_dep_per_model": ("true", True),
     "require_package_hashes": ("true", True),
     "model_environments": ("/e", Path("/e")),
