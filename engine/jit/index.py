@@ -24,7 +24,7 @@ import numpy as np
 
 from ... import __version__
 from ..aten import OPERATORS
-from ..dtype import DTYPES
+from ..dtype import DTYPES, Array
 from ..errors import EngineError
 from ..formats.limits import Limits
 from ..formats.mapping import FilePath
@@ -256,6 +256,16 @@ def _literal(told: Any) -> Any:
     return _SEQUENCES[kind](map(_literal, items))
 
 
+def _mapped(data: mmap, element: str, offset: int, shape: Sequence[int], strides: Sequence[int] | None) -> Array:
+    """A window on the file. Raises: ValueError where it reaches out of it, or shows bytes as bools that are none."""
+    if offset < 0:  # NumPy checks where it ends
+        raise ValueError("a tensor lies before the file")
+    array = np.ndarray(shape, _ELEMENTS[element], data, offset, strides)
+    if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
+        raise ValueError("a tensor of bools that are none")
+    return array
+
+
 def _opened(content: Mapping[str, Any], data: mmap, read: Callable[[], Mapping[str, bytes]]) -> Opened:
     """What an index says there is."""
     if type(content["version"]) is not int:
@@ -270,10 +280,8 @@ def _opened(content: Mapping[str, Any], data: mmap, read: Callable[[], Mapping[s
 
     for kind, *told in content["values"]:
         if kind == "tensor":
-            element, offset, shape, strides, grad = told
-            if offset < 0:  # NumPy checks all else
-                raise ValueError("a tensor lies before the file")
-            made.append(Tensor(np.ndarray(shape, _ELEMENTS[element], data, offset, strides), grad is True))
+            *place, grad = told
+            made.append(Tensor(_mapped(data, *place), grad is True))
         elif kind == "object":
             cls, state = told
             made.append(instance_of(classes[cls], made[state[0]], shared))

@@ -207,6 +207,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a shape too large": lambda c: tensor_of(c).__setitem__(3, [1 << 40]),
     "strides out of it": lambda c: tensor_of(c).__setitem__(4, [1 << 30]),
     "strides before it": lambda c: tensor_of(c).__setitem__(4, [-(1 << 20)]),
+    "bytes as bools": lambda c: tensor_of(c).__setitem__(slice(1, 4), ["|b1", tensor_of(c)[2], [8]]),
     "objects as elements": lambda c: tensor_of(c).__setitem__(1, "|O"),
     "values that are not there": lambda c: c["values"].append(["list", [[999]]]),
     "an unknown kind": lambda c: c["values"].append(["code", "import os"]),
