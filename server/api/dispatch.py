@@ -18,15 +18,13 @@ from .encoding import CONTENT_ENCODING, decoded
 from .errors import EXPECTED, NoRoute, TooLarge
 from .listener import EXCHANGE, App, send_error, send_whole
 from .pieces import send_in_pieces
-from .responses import JSON, Headers, error_body
+from .responses import Headers
 from .targets import Target, find_target
 
 WATCH_AFTER = 0.01
 """Seconds before a waiting request is worth a look at whether its client is still there."""
 IN_THREAD = 1 << 14
 """Bytes of a compressed body above which the event loop does not unpack it itself."""
-DRAIN_SECONDS = 1.0
-"""How long an oversized body is read on, so that its sender gets to see the answer."""
 
 
 class Dispatcher:
@@ -57,16 +55,15 @@ class Dispatcher:
             return
         try:
             await self._serve(target, scope, receive, send)
-        except TooLarge as error:
-            self._metrics.request_rejected("too_large")
-            await _refuse_and_drain(error, scope, receive, send)
         except EXPECTED as error:
             self.count_refusal(error)
             await send_error(error, False, scope, send)
 
     def count_refusal(self, error: Exception) -> None:
-        """Count a request for what no model is; all others are counted as their model's."""
-        if isinstance(error, ModelNotFound):
+        """Count a request that came to no model; all others are counted as their model's."""
+        if isinstance(error, TooLarge):
+            self._metrics.request_rejected("too_large")
+        elif isinstance(error, ModelNotFound):
             self._metrics.request_rejected("unknown_model")
             self._metrics.prediction_answered(UNKNOWN_MODEL, "", 404)
 
@@ -155,16 +152,3 @@ async def _cancel_when_left(answer: asyncio.Future[InferenceResponse], receive: 
     while (await receive())["type"] != "http.disconnect":
         continue
     answer.cancel()
-
-
-async def _refuse_and_drain(error: TooLarge, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once, then read on a little: closing a socket with unread bytes in it would discard the answer."""
-    status, body = error_body(error, False, scope["path"])
-    headers = [JSON, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while (await receive()).get("more_body"):
-                continue
-    await send({"type": "http.response.body", "body": b""})

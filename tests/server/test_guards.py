@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +19,7 @@ import uvloop
 from numserve.server import guards, protocol
 from numserve.server.address import Address
 from numserve.server.guards import Door, Limits, Pace, raise_descriptors
-from numserve.server.listeners import Bound, HttpServer, bind
+from numserve.server.listeners import Bound, HttpServer, bind, tls_context
 
 LIMIT = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -313,3 +316,39 @@ async def test_who_goes_on_sending_after_a_refusal_is_cut_off(room, monkeypatch)
                 await loop.sock_sendall(client, bytes(2000))
                 await asyncio.sleep(0.01)
     client.close()
+
+
+# by TLS
+
+
+@pytest.fixture
+async def sealed(tmp_path):
+    """A listener by TLS that grants one connection; it is given with the context that trusts it."""
+    names = ("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "chain.pem"), "-subj", "/CN=localhost")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *names]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    bound = bind("inference_address", Address("127.0.0.1", 0))
+    inn = Room(bound.address.port, Door(Limits(connections=1)), [])
+    server = HttpServer(inn, bound, tls_context(tmp_path / "chain.pem", tmp_path / "key.pem"), inn.door)
+    running = asyncio.create_task(server.run_until_told())
+    await server.up.wait()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    yield inn, context
+    server.finish()
+    server.give_up()
+    await running
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_a_refusal_is_seen_by_tls_too(sealed):
+    inn, context = sealed
+    async with asyncio.timeout(LIMIT):
+        reader, writer = await asyncio.open_connection("127.0.0.1", inn.port, ssl=context)
+        writer.write(POST.replace(b" / ", b" /refused ") + bytes(900_000))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
+        other, turned_away = await asyncio.open_connection("127.0.0.1", inn.port, ssl=context)
+        assert (await other.read()).startswith(b"HTTP/1.1 503 ")
+        for each in (writer, turned_away):
+            each.close()
+    await until(lambda: inn.door._inside == 0)
