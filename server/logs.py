@@ -199,7 +199,7 @@ class _Dropping(logging.Handler):
 
     dropped: Callable[[int], None]
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exc_info()[1], OSError):
             self.dropped(self.format(record).count("\n") + 1)
         else:
