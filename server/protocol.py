@@ -41,7 +41,9 @@ class Joined:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send, at the latest when the loop turns."""
+        """Send, at the latest when the loop turns; nothing more once it is closed."""
+        if self._closed:
+            return
         held, self._held = self._held, None
         if held is not None:
             self._transport.writelines((held, data))
@@ -53,6 +55,8 @@ class Joined:
 
     def write_whole(self, *pieces: bytes | bytearray | memoryview) -> None:
         """Send an answer that is all there, behind what is held."""
+        if self._closed:
+            return
         held, self._held = self._held, None
         if held is not None:
             pieces = (held, *pieces)

@@ -71,6 +71,24 @@ async def test_closing_sends_what_is_held_first(wire, joined):
     assert wire.calls == [b"last words", "closed"]
 
 
+async def test_nothing_is_sent_behind_last_words(wire, joined):
+    joined.write(b"last words")
+    joined.close()
+    joined.write(b"too")
+    joined.write(b"late")
+    joined.write_whole(b"much")
+    await asyncio.sleep(0)
+    assert wire.calls == [b"last words", "closed"]
+
+
+async def test_a_whole_answer_is_sent_behind_what_is_held(wire, joined):
+    joined.write_whole(b"one")
+    joined.write(b"held ")
+    joined.write_whole(b"head ", b"body")
+    await asyncio.sleep(0)
+    assert wire.calls == [b"one", b"held head body"]
+
+
 async def test_nothing_is_sent_to_who_has_gone(wire, joined):
     joined.write(b"too late")
     wire.closing = True
