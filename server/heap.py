@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h
-UNBOUNDED = (1 << 31) - 1
-KEEPING = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: UNBOUNDED}
+KEEPING = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 256 << 20}
+"""No piece has a mapping of its own, and so much may be free at the heap's end."""
 USUAL = {M_MMAP_MAX: 1 << 16, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
 """Where the library's own rules end up in a process that has freed large pieces."""
 
