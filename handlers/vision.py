@@ -50,9 +50,11 @@ class VisionHandler(RowwiseHandler):
     def preprocess(self, data: Any) -> Any:
         """The pictures of the batch as one tensor."""
         images = self.images(data)
-        shapes = {tuple(image.shape) for image in images}
-        if len(shapes) > 1:
-            raise PredictionException(f"the pictures of a batch have different shapes: {sorted(shapes)}", 503)
+        kinds = {f"{tuple(image.shape)} of {image.dtype}" for image in images}
+        if len(kinds) > 1:
+            raise PredictionException(
+                f"the pictures of a batch are of different shapes: {', '.join(sorted(kinds))}", 503
+            )
         return convert(library_of(images[0]).stack(images), self.library)
 
     def images(self, data: Any) -> list[Any]:

@@ -90,7 +90,7 @@ def test_what_is_no_picture(row, message) -> None:
 def test_pictures_of_different_shapes_cannot_be_a_batch() -> None:
     other = {"body": encoded(Image.new("RGB", (3, 3)))}
 
-    with pytest.raises(PredictionException, match=r"different shapes: \[\(3, 1, 2\), \(3, 3, 3\)\]"):
+    with pytest.raises(PredictionException, match=r"different shapes: \(3, 1, 2\) of \S*float32, \(3, 3, 3\) of"):
         Plain().preprocess([{"body": PNG}, other])
 
 
@@ -137,3 +137,17 @@ def test_pictures_of_different_shapes_are_answered_one_by_one(context) -> None:
     context.begin(["a", "b"], [{}, {}])
     other = {"body": encoded(Image.new("RGB", (3, 3)))}
     assert Shaped().handle([{"body": PNG}, other], context) == [[3, 1, 2], [3, 3, 3]]
+
+
+def test_pictures_of_different_dtypes_are_answered_one_by_one(context) -> None:
+    class Typed(Shaped):
+        def image_processing(self, image):
+            tensor = ToTensor()(image)
+            return tensor.double() if image.getpixel((0, 0))[0] else tensor
+
+        def postprocess(self, data):
+            return [str(each.dtype).rpartition(".")[2] for each in data]
+
+    context.begin(["a", "b"], [{}, {}])
+    black = {"body": encoded(Image.new("RGB", (2, 1)))}
+    assert Typed().handle([{"body": PNG}, black], context) == ["float64", "float32"]

@@ -212,6 +212,13 @@ def test_the_clients_deadline_is_the_requests(client, obedient, ordered, refused
     assert busy.result().prediction
 
 
+def test_a_handler_over_its_time_is_a_deadline(client, obedient, ordered, refused):
+    obedient("overdue", responseTimeout=1)
+    with refused("DEADLINE_EXCEEDED", "seconds; responseTimeout allows 1"):
+        client.predict("overdue", **ordered(sleep=60))
+    assert client.predict("overdue", **ordered(answer="back"))
+
+
 def test_a_request_is_dropped_when_its_client_leaves(client, obedient, ordered):
     busy = hold(client, obedient, ordered, "left")
     call = client.inference.Predictions.future(client.request("left", **ordered(answer="for nobody")))
