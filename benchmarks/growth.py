@@ -32,7 +32,7 @@ from numserve.server.bench.report import machine
 from numserve.server.bench.style import DRAWING
 from numserve.server.bench.table import milliseconds, plain
 from numserve.server.bench.wire import request_bytes
-from serving import ECHO, archive
+from served import ECHO, archive
 
 CONFIG = "enable_model_api=true\nmax_request_size=200000000\nmax_response_size=200000000\njob_queue_size=1000\n"
 LEVELS = {

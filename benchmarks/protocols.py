@@ -24,7 +24,7 @@ from numserve.server.bench import Point
 from numserve.server.bench.point import Record, Spent, summarize
 from numserve.server.bench.report import machine
 from numserve.server.bench.table import milliseconds
-from serving import archive, measure, serving
+from served import archive, measure, serving
 
 HANDLER = "def handle(rows, context):\n    return rows and [bytes(next(iter(row.values()))) for row in rows]\n"
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"

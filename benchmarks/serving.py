@@ -1,137 +1,153 @@
-"""Requests a second and latency of three models through a server of its own on loopback.
+"""numserve beside LitServe, BentoML, MLServer, Ray Serve and TorchServe: the same models, one worker each, in turns.
 
-    python benchmarks/serving.py [--seconds 5] [--clients 1 8 64] [--models echo digits resnet18]
+    python benchmarks/serving.py [--peers NAME...] [--models echo mlp resnet18] [--rounds 2] [--seconds 1.5] [--quick]
+                                 [--json FILE] [--markdown benchmarks/README.md]
 
-echo answers with the body it got (1 KB), digits is the example model on an 8x8 PNG, resnet18 classifies a 224x224 JPEG.
-One worker a model, batch size 1. Closed loop: every client sends its next request when it has the answer to the last.
+benchmarks/peers/install makes the peers' environments; one that is not there is left out. echo takes 1 KB, mlp is
+784-128-10 in NumPy from JSON and from bytes, resnet18 classifies a 224x224 JPEG: by the engine's native executor here,
+by torch in all others. Batches of one, as many threads as cores. A server is started for each model and round, alone,
+and asked over loopback by the closed loop of `numserve bench`; the best of the rounds counts. Then the only worker of
+echo is killed under the load of 8 clients, and 512 clients ask for a model that sleeps 50 ms. The exit code is 1 where
+a target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import io
 import json
 import os
 import platform
-import subprocess
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from numserve.server.bench import Load, Point, Target, bench
-from numserve.server.bench.connections import Door
 from numserve.server.bench.report import machine
-from numserve.server.bench.table import milliseconds
+from peers import figures as tables
+from peers.figures import Figures
+from peers.measures import overload, point, recovery
+from peers.peer import PEERS, Peer
+from peers.running import NoAnswer, Running, adopt, running
+from peers.workloads import SLOW, WORKLOADS, Workload, make_store
 
-ROOT = Path(__file__).resolve().parent.parent
-DIGITS = ROOT / "examples" / "digits"
-BIN = Path(sys.executable).parent
-
-ECHO = "def handle(rows, context):\n    return rows and [bytes(row['body']) for row in rows]\n"
-RESNET = "from numserve.engine.models.resnet import BasicBlock, ResNet\n\n\nclass Model(ResNet):\n" + (
-    "    def __init__(self):\n        super().__init__(BasicBlock, [2, 2, 2, 2])\n"
-)
-
-
-def archive(store: Path, name: str, *arguments: str | Path) -> None:
-    subprocess.run(
-        [BIN / "model-archiver", "--model-name", name, "--version", "1.0", "--export-path", store, *arguments],
-        check=True,
-    )
+MODELS = tuple(dict.fromkeys(workload.model for workload in WORKLOADS.values()))
+CROWD_SECONDS = 5.0
+BEGIN, END = "<!-- serving.py: begin -->\n", "<!-- serving.py: end -->\n"
 
 
-def make_echo(work: Path, store: Path) -> bytes:
-    (work / "echo.py").write_text(ECHO)
-    archive(store, "echo", "--handler", work / "echo.py")
-    return os.urandom(1024)
+class Comparison:
+    """Peers in turns, and what was measured of them."""
+
+    def __init__(self, peers: Sequence[Peer], store: Path, seconds: float) -> None:
+        self.figures = Figures()
+        self._peers, self._store, self._seconds = peers, store, seconds
+
+    def round(self, model: str) -> None:
+        """Start each peer with a model, and put it under load."""
+        workloads = {name: workload for name, workload in WORKLOADS.items() if workload.model == model}
+        for peer, server in self._running(next(iter(workloads.values()))):
+            if model == "echo":
+                self.figures.add("echo: cold start s", peer.name, server.cold_start)
+                time.sleep(1)
+                self.figures.add("echo: idle PSS MB", peer.name, server.pss() / 1e6)
+            for name, workload in workloads.items():
+                request = peer.request(model, workload.given)
+                for clients in workload.levels:
+                    warmup = min(0.5, self._seconds) if clients < 64 or model != "resnet18" else 0
+                    found = point(server, request, clients, self._seconds, warmup)
+                    self.figures.point(name, peer.name, clients, found)
+                if name == "echo" and peer.ours:
+                    front = point(server, request, 64, self._seconds, 0, front=True)
+                    self.figures.add("echo: CPU µs of the front, c=64", peer.name, 1e6 * (front.server["cpu"] or 0))
+
+    def kill(self) -> None:
+        """Kill the only worker of each."""
+        for peer, server in self._running(WORKLOADS["echo"]):
+            self.figures.recovery(peer.name, recovery(server, peer.request("echo", WORKLOADS["echo"].given)))
+
+    def crowd(self) -> None:
+        """Too many clients for each."""
+        for peer, server in self._running(SLOW):
+            self.figures.overload(peer.name, overload(server, peer.request("slow", SLOW.given), CROWD_SECONDS))
+
+    def _running(self, workload: Workload) -> Iterator[tuple[Peer, Running]]:
+        """Each peer, started with the model, and its first answer looked at."""
+        for peer in self._peers:
+            began = time.perf_counter()
+            try:
+                with running(peer, workload.model, workload.given, self._store) as server:
+                    if not workload.right(server.answer):
+                        self.figures.remarks.append(f"{workload.model}, {peer.name}: wrong: {server.answer[:200]!r}")
+                    yield peer, server
+            except NoAnswer as error:
+                self.figures.remarks.append(f"no answer: {error}")
+            print(f"{workload.model}, {peer.name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
-def make_digits(work: Path, store: Path) -> bytes:
-    archive(
-        store, "digits", "--handler", DIGITS / "handler.py", "--model-file", DIGITS / "model.py",
-        "--serialized-file", DIGITS / "digits.pth", "--extra-files", DIGITS / "index_to_name.json",
-    )  # fmt: skip
-    return min((DIGITS / "samples").glob("*.png")).read_bytes()
+def report(figures: Figures, peers: Sequence[Peer], rounds: int, seconds: float) -> str:
+    """All tables, as Markdown."""
+    names = [peer.name for peer in peers]
+    told = machine()
+    versions = ", ".join(f"{peer.name} {peer.version}" for peer in peers)
+    head = f"{told['cpu']}, {told['cores']} cores, Python {platform.python_version()}, {rounds} rounds of {seconds:g} s"
+    parts = [f"{head}; {versions}. The load generator took at most {figures.generator:.0%} of a core."]
+    parts += [
+        tables.of_load(figures, name, names, workload.levels)
+        for name, workload in WORKLOADS.items()
+        if any(key.startswith(f"{name}:") for key in figures.values)
+    ]
+    parts += [tables.of_life(figures, names), tables.of_targets(figures)]
+    parts += ["\n".join(f"- {remark}" for remark in figures.remarks)] if figures.remarks else []
+    return "\n\n".join(parts) + "\n"
 
 
-def make_resnet18(work: Path, store: Path) -> bytes:
-    make = "from numserve import engine; from numserve.engine import models; import sys\n"
-    make += "engine.manual_seed(0); engine.save(models.resnet18().state_dict(), sys.argv[1])"
-    subprocess.run([sys.executable, "-c", make, work / "resnet18.pth"], check=True)
-    (work / "resnet.py").write_text(RESNET)
-    archive(
-        store, "resnet18", "--handler", "image_classifier", "--model-file", work / "resnet.py",
-        "--serialized-file", work / "resnet18.pth",
-    )  # fmt: skip
-    from PIL import Image
-
-    picture = io.BytesIO()
-    Image.effect_mandelbrot((224, 224), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(picture, "JPEG")
-    return picture.getvalue()
-
-
-MODELS = {"echo": make_echo, "digits": make_digits, "resnet18": make_resnet18}
-
-
-@contextmanager
-def serving(work: Path, store: Path, of_grpc: str = "enable_grpc=false\n") -> Iterator[dict[str, str]]:
-    """A server over the store, on ports of its own; gives their addresses."""
-    config = work / "config.properties"
-    listeners = ("inference", "management", "metrics")
-    config.write_text(
-        f"default_workers_per_model=1\n{of_grpc}" + "".join(f"{n}_address=http://127.0.0.1:0\n" for n in listeners)
-    )
-    (work / "tmp").mkdir()
-    env = os.environ | {"TEMP": str(work / "tmp"), "LOG_LOCATION": str(work / "logs")}
-
-    def numserve(*arguments: str | Path) -> str:
-        return subprocess.run(
-            [BIN / "numserve", *arguments], env=env, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
-
-    numserve("--start", "--ncs", "--model-store", store, "--models", "all", "--ts-config", config)
-    try:
-        yield json.loads(numserve("status", "--json"))["addresses"]
-    finally:
-        numserve("--stop")
-
-
-async def measure(address: str, request: bytes, clients: int, seconds: float, warmup: float = 0) -> Point:
-    """One point of a closed loop, by the generator of `numserve bench`."""
-    parts = urlsplit(address)
-    target = Target(Door(parts.hostname or "", parts.port), [request])
-    return [point async for point in bench(target, [Load(clients, seconds=seconds, warmup=warmup)])][0]
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="numserve is always there")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each point")
+    parser.add_argument("--quick", action="store_true", help="one round of half a second")
+    parser.add_argument("--json", type=Path, help="write all rounds there")
+    parser.add_argument("--markdown", type=Path, help="put the tables between the two marks of this page")
     given = parser.parse_args()
+    rounds, seconds = (1, 0.5) if given.quick else (given.rounds, given.seconds)
+    peers = []
+    for name, peer in PEERS.items():
+        if not peer.ours and name not in given.peers:
+            continue
+        if peer.absent:
+            print(peer.absent, file=sys.stderr)
+        else:
+            peers.append(peer)
+    adopt()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is ended, too
     with tempfile.TemporaryDirectory() as folder:
-        work, store = Path(folder), Path(folder) / "store"
-        store.mkdir()
-        bodies = {name: MODELS[name](work, store) for name in given.models}
-        about = f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        print(f"{about}, {given.seconds:g} s a row\n")
-        print("| model | clients | requests/s | p50 ms | p99 ms | not 200 |\n|---|---|---|---|---|---|")
-        with serving(work, store) as addresses:
-            address = addresses["inference"]
-            for name, body in bodies.items():
-                head = f"PUT /predictions/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-                request = head.encode() + body
-                for clients in given.clients:
-                    point = asyncio.run(measure(address, request, clients, given.seconds, min(1, given.seconds)))
-                    latency = (milliseconds(point.latency[share]) for share in ("p50", "p99"))
-                    print(
-                        f"| {name} | {clients} | {point.throughput:.0f} |", " | ".join(latency), f"| {point.failed} |"
-                    )
+        make_store(Path(folder), {*given.models, "slow"})
+        comparison = Comparison(peers, Path(folder), seconds)
+        for _ in range(rounds):
+            for model in given.models:
+                comparison.round(model)
+        if "echo" in given.models:
+            comparison.kill()
+            comparison.crowd()
+    figures = comparison.figures
+    told = report(figures, peers, rounds, seconds)
+    print(told)
+    if given.json:
+        kept = {
+            "machine": machine(),
+            "versions": {peer.name: peer.version for peer in peers},
+            "figures": figures.values,
+        }
+        given.json.write_text(json.dumps(kept, indent=1) + os.linesep)
+    if given.markdown:
+        before, _, rest = given.markdown.read_text().partition(BEGIN)
+        given.markdown.write_text(before + BEGIN + told + END + rest.partition(END)[2])
+    return bool(figures.missed())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

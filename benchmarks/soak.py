@@ -35,7 +35,7 @@ from numserve.server.bench.own import own_server
 from numserve.server.bench.report import machine
 from numserve.server.bench.wire import Answer, ResponseParser, request_bytes
 from PIL import Image
-from serving import archive
+from served import archive
 
 HANDLER = '''
 import io, json, os, signal, time

@@ -18,7 +18,7 @@ import urllib.request
 from pathlib import Path
 
 from numserve.server.bench.report import machine
-from serving import BIN, archive, measure, serving
+from served import BIN, archive, measure, serving
 
 ECHO = "def handle(rows, context):\n    return rows and [bytes(next(iter(row.values()))) for row in rows]\n"
 CONFIG = "enable_grpc=false\nenable_model_api=true\n"
