@@ -51,9 +51,9 @@ class Memory:
 
         Raises: OSError where there is no more memory.
         """
-        start = self._used
-        self._used = _aligned(start + size)
-        self._reserve(self._used)
+        start, end = self._used, _aligned(self._used + size)
+        self._reserve(end)
+        self._used = end
         for blob in blobs:
             self._view[start : start + len(blob)] = blob
             start += len(blob)

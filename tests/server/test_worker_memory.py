@@ -111,7 +111,7 @@ def test_a_frame_without_memory_or_room_goes_by_the_socket(ends, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert through(server, frame) is frame
+    assert through(server, frame) is frame and server.used == 0
 
 
 @settings(deadline=None, max_examples=30)
@@ -204,6 +204,21 @@ async def test_pages_are_given_back_when_no_large_body_comes(asked, monkeypatch)
         async with asyncio.timeout(30):
             while os.fstat(worker.worker._memory.descriptor).st_blocks:
                 await asyncio.sleep(0.01)
+
+
+async def test_while_the_server_has_no_memory_its_bodies_go_by_the_socket_alone(asked, monkeypatch):
+    worker = asked(ECHO)
+    body = os.urandom(200_000)
+    assert await worker.ask(b"") == b""
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as without:
+        without.setattr(os, "posix_fallocate", full)
+        assert await worker.ask(body) == body
+        assert worker.worker._memory.used >= len(body), "the worker, which has some, answers through it"
+    assert await worker.ask(body + body) == body + body
 
 
 async def test_where_no_memory_can_be_shared_bodies_go_by_the_socket(asked, monkeypatch):
