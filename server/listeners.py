@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,6 +153,29 @@ class HttpServer(uvicorn.Server):
         self.force_exit = True
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more; who has connected already is served, though nobody may have noticed yet."""
+        late = {asyncio.create_task(self._serve(connection)) for connection in self._connected()}
+        await super().shutdown(sockets)
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _connected(self) -> Iterator[socket.socket]:
+        """Those whom the kernel has let in: it would hang up on them when the socket is closed."""
+        with contextlib.suppress(OSError):
+            while True:
+                yield self._bound.socket.accept()[0]
+
+    async def _serve(self, connection: socket.socket) -> None:
+        """Serve one request of such a one."""
+        connection.setblocking(False)
+        make = self.config.http_protocol_class
+        _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state),
+            connection,
+            ssl=self._tls,
+        )
+        protocol.shutdown()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, and say so."""

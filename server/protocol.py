@@ -17,6 +17,8 @@ UNFINISHED_BYTES = 1 << 20
 """What may arrive before a head is complete: the parser keeps an unfinished header to itself."""
 HEADER_SECONDS = 10.0
 LOOK_SECONDS = 5.0
+LAST_CALL_SECONDS = 0.5
+"""How long a connection without a request stays open when the server stops: one may be on its way."""
 
 
 class HeadTooLarge(Exception):
@@ -123,6 +125,13 @@ class CarefulProtocol(HttpToolsProtocol):
         """The client sends no more; it still gets the answers it waits for."""
         probing = self.scope is not None and self.scope["http_version"] == "1.1"
         return self._guard.end(self.answering(), self.answering, probing and not self._answer_begun())
+
+    def shutdown(self) -> None:
+        """The server stops: end with the answer that is due, or soon where none is."""
+        if self.answering():
+            super().shutdown()
+        else:
+            self.loop.call_later(LAST_CALL_SECONDS, super().shutdown)
 
     def pause_writing(self) -> None:
         """The client reads too slowly for now."""
