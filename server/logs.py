@@ -118,7 +118,8 @@ def read_config(path: Path | None) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidConfiguration(f"Invalid configuration: log_config {path} cannot be read: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InvalidConfiguration(f"Invalid configuration: log_config {path} cannot be read: {reason}") from error
     if not isinstance(found, dict):
         raise InvalidConfiguration(f"Invalid configuration: log_config {path}: expected a mapping")
     return {"version": 1, "disable_existing_loggers": False} | found

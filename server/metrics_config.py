@@ -72,7 +72,8 @@ def read_metrics_config(path: Path) -> tuple[tuple[DeclaredMetric, ...], tuple[D
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidConfiguration(f"Invalid configuration: metrics_config {path} cannot be read: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InvalidConfiguration(f"Invalid configuration: metrics_config {path} cannot be read: {reason}") from error
     try:
         if not isinstance(document, dict):
             raise ValueError("expected a mapping with ts_metrics and model_metrics")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from .. import __version__
+from ..plugins import PluginNotFound, resolve
 from . import logs
 from .address import Address
 from .api import Combined, inference_app, management_app, metrics_app
@@ -34,6 +35,7 @@ from .settings import Settings
 from .snapshot import Snapshots
 from .startup import load_startup_models
 from .stopping import StopSignals
+from .workers import BUILTIN
 from .workers.environment import environment_of
 from .workers.orphans import bury, end_all
 from .workers.zygote import FORKS
@@ -54,6 +56,7 @@ def main(settings: Settings, detached: bool = False) -> int:
     """
     folder = settings.log_location if detached else None
     try:
+        resolve("workers", settings.worker_backend, BUILTIN)
         with Lock(settings.temp_dir) as lock, contextlib.ExitStack() as stack:
             bound = _bind_all(settings, stack)
             certificates, authority = _certificates(settings), Authority.of(settings)
@@ -78,6 +81,9 @@ def main(settings: Settings, detached: bool = False) -> int:
             uvloop.run(server.run(lambda state: _announce(lock, state, folder), folder))
     except AlreadyRunning:
         print(RUNNING)
+        return 1
+    except PluginNotFound as error:
+        print(f"Invalid configuration: worker_backend: {error}", file=sys.stderr)
         return 1
     except (CannotBind, InvalidConfiguration) as error:
         print(error, file=sys.stderr)

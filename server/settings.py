@@ -35,13 +35,18 @@ def _items(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
 
 
+def _pattern(value: object) -> object:
+    try:
+        re.compile(value if isinstance(value, str) else "")
+    except re.error as error:
+        raise ValueError(f"{str(value)!r} is no regular expression: {error}") from error
+    return value
+
+
 def _patterns(value: object) -> object:
     items = _items(value)
     for pattern in items if isinstance(items, tuple) else ():
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        _pattern(pattern)
     return items
 
 
@@ -205,7 +210,9 @@ class Settings(BaseSettings):
     disable_system_metrics: Flag = Field(False, description="do not measure CPU, memory and disk")
     allowed_urls: Patterns = Field((), description="comma list of regular expressions; archives come from nowhere else")
     use_env_allowed_urls: Flag = Field(False, description="let TS_ALLOWED_URLS override allowed_urls")
-    blacklist_env_vars: str | None = Field(None, description="regular expression; variables workers do not see")
+    blacklist_env_vars: Annotated[str | None, BeforeValidator(_pattern)] = Field(
+        None, description="regular expression; variables workers do not see"
+    )
     enable_envvars_config: Flag = Field(False, description="let TS_<KEY> variables override file and command line")
     enable_model_api: Flag = Field(False, description="allow registering and unregistering over HTTP")
     disable_token_authorization: Flag | None = Field(

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from numserve.server import client, lifecycle
+from numserve.server.serve import main
+from numserve.server.settings import Settings
 
 EPHEMERAL = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in ("inference", "management", "metrics"))
 SECONDS = 60
@@ -289,3 +291,17 @@ def test_workers_do_not_outlive_a_killed_server(server, archives):
     assert processes
     assert not any(process.exists() for process in processes)
     assert server.run("--stop").stdout == "Removing orphan pid file.\nnumserve is not currently running.\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["worker_backend=none", "log_config=torn.yaml", "metrics_config=torn.yaml", "inference_address=unix:/none/x.sock"],
+)
+def test_what_keeps_a_server_from_starting_is_one_line(tmp_path, monkeypatch, capsys, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.yaml").write_text("a: [1\nb: 2\n")
+    addresses = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in ("inference", "management", "metrics"))
+    (tmp_path / "config.properties").write_text(f"enable_grpc=false\n{addresses}{line}\n")
+    assert main(Settings.load(temp_dir=tmp_path)) == 1
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1 and line.partition("=")[0] in said.err

@@ -206,6 +206,7 @@ def test_no_key_is_served_and_unserved():
         ("inference_address=ftp://h", "expected http://host:port, https://host:port or unix:/path"),
         ("inference_address=8080", "expected http://host:port, https://host:port or unix:/path"),
         ("allowed_urls=(", "is no regular expression"),
+        ("blacklist_env_vars=(", "is no regular expression"),
         ("models=[1]", "expected JSON such as"),
         ("service_envelope=soap", "'kservev2'"),
         ("default_response_timeout=1e99", "default_response_timeout = '1e99' .*: Input should be less than 2147483648"),

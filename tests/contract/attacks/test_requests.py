@@ -248,3 +248,14 @@ def test_nobody_writes_the_log_or_the_terminal(victim):
     for file in (victim.contract.server.folder / "logs").glob("*.log"):
         text = file.read_text()
         assert "\x1b" not in text and not any(line.startswith("2026-01-01") for line in text.splitlines()), file
+
+
+@pytest.mark.parametrize("path", [b"/models", b"/workflows"])
+def test_management_reads_no_body_beyond_the_limit(victim, path):
+    memory = victim.bytes()
+    head = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % path
+    told = victim.raw(head + b"Content-Length: 2147483648\r\n\r\n", *[bytes(1 << 20)] * 100, listener="management")
+    assert status(told) == 413
+    chunks = [b"10000\r\n" + b" " * 65536 + b"\r\n"] * 2000
+    told = victim.raw(head + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, listener="management")
+    assert status(told) == 413 and victim.bytes() - memory < 64 << 20
