@@ -156,7 +156,7 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more; who has connected already is served, though nobody may have noticed yet."""
-        late = {asyncio.create_task(self._serve(connection)) for connection in self._connected()}
+        late = {asyncio.create_task(self._serve_late(connection)) for connection in self._connected()}
         await super().shutdown(sockets)
         await asyncio.gather(*late, return_exceptions=True)
 
@@ -166,7 +166,7 @@ class HttpServer(uvicorn.Server):
             while True:
                 yield self._bound.socket.accept()[0]
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _serve_late(self, connection: socket.socket) -> None:
         """Serve one request of such a one."""
         connection.setblocking(False)
         make = self.config.http_protocol_class
