@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numserve.server.address import Address
+from numserve.server.batch_size import MOST
 from numserve.server.model_config import MILLISECONDS
 from numserve.server.properties import InvalidConfiguration, parse
 from numserve.server.settings import ModelConfig, Settings
@@ -435,3 +436,33 @@ def test_environments_lie_in_the_users_cache_unless_told(monkeypatch, tmp_path):
     monkeypatch.setenv("TEMP", str(tmp_path))
     monkeypatch.setattr("os.getuid", lambda: 7)
     assert Settings.load(temp_dir=tmp_path).environments == tmp_path / "numserve-cache-7" / "numserve" / "environments"
+
+
+ADAPTIVE = {
+    "": True,
+    "batchSize: 1": False,
+    "maxBatchDelay: 5": False,
+    "batching: adaptive\nbatchSize: 8": True,
+    "batching: fixed": False,
+    "continuousBatching: true": False,
+    "sequenceBatching: true\nsequenceMaxIdleMSec: 5": False,
+}
+
+
+@pytest.mark.parametrize("text", ADAPTIVE)
+def test_batches_are_adaptive_where_the_yaml_says_so_or_nothing(tmp_path, text):
+    assert read(tmp_path, f"minWorkers: 1\n{text}\n").adaptive is ADAPTIVE[text]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("", 1), ("batchSize: 8", 8), ("batching: adaptive", MOST), ("batching: adaptive\nbatchSize: 8", 8)],
+)
+def test_a_handler_is_told_how_many_rows_it_may_get(tmp_path, text, rows):
+    assert read(tmp_path, f"minWorkers: 1\n{text}\n").most_rows == rows
+
+
+@pytest.mark.parametrize("batching", [{}, {"batching": "adaptive"}])
+def test_a_snapshot_of_adaptive_batches_restores_adaptive_batches(batching):
+    restored = ModelConfig.from_snapshot({"minWorkers": 2, "batchSize": 1, "maxBatchDelay": 100} | batching)
+    assert restored.adaptive is bool(batching) and restored.min_workers == 2
