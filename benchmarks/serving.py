@@ -7,8 +7,8 @@ benchmarks/peers/install makes the peers' environments; one that is not there is
 784-128-10 in NumPy from JSON and from bytes, resnet18 classifies a 224x224 JPEG: by the engine's native executor here,
 by torch in all others. Batches of one, as many threads as cores. A server is started for each model and round, alone,
 and asked over loopback by the closed loop of `numserve bench`; the best of the rounds counts. Then the only worker of
-echo is killed under the load of 8 clients, and 512 clients ask for a model that sleeps 50 ms. The exit code is 1 where
-a target is missed.
+echo is killed under the load of 8 clients, and 512 clients ask for a model that sleeps 50 ms. The exit code is 1
+where a target is missed, a server does not start, or an answer is wrong.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ class Comparison:
             try:
                 with running(peer, workload.model, workload.given, self._store) as server:
                     if not workload.right(server.answer):
-                        self.figures.remarks.append(f"{workload.model}, {peer.name}: wrong: {server.answer[:200]!r}")
+                        self.figures.failures.append(f"{workload.model}, {peer.name}: wrong: {server.answer[:200]!r}")
                     yield peer, server
             except NoAnswer as error:
-                self.figures.remarks.append(f"no answer: {error}")
+                self.figures.failures.append(f"no answer: {error}")
             print(f"{workload.model}, {peer.name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -99,8 +99,8 @@ def report(figures: Figures, peers: Sequence[Peer], rounds: int, seconds: float)
         if any(key.startswith(f"{name}:") for key in figures.values)
     ]
     parts += [tables.of_life(figures, names), tables.of_targets(figures)]
-    parts += ["\n".join(f"- {remark}" for remark in figures.remarks)] if figures.remarks else []
-    return "\n\n".join(parts) + "\n"
+    parts += ["\n".join(f"- {each}" for each in figures.remarks + figures.failures)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def main() -> int:
@@ -146,7 +146,7 @@ def main() -> int:
     if given.markdown:
         before, _, rest = given.markdown.read_text().partition(BEGIN)
         given.markdown.write_text(before + BEGIN + told + END + rest.partition(END)[2])
-    return bool(figures.missed())
+    return bool(figures.missed() or figures.failures)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class Figures:
     def __init__(self) -> None:
         self.values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.remarks: list[str] = []
+        self.failures: list[str] = []
+        """Servers that did not start, and wrong answers."""
         self.generator = 0.0
         """The largest share of a core that the load generator took."""
 
@@ -46,7 +48,8 @@ class Figures:
     def overload(self, peer: str, seen: Overload) -> None:
         self.add("512 clients: goodput", peer, seen.goodput)
         self.add("512 clients: refused", peer, seen.refused)
-        self.add("512 clients: 503 after ms", peer, 1e3 * seen.refusal)
+        if seen.refused:
+            self.add("512 clients: 503 after ms", peer, 1e3 * seen.refusal)
         self.add("512 clients: left without answer", peer, seen.left)
         self.add("512 clients gone: next answer after ms", peer, 1e3 * seen.fresh)
 
@@ -79,11 +82,8 @@ def of_load(figures: Figures, workload: str, peers: Sequence[str], levels: Seque
 
 def of_life(figures: Figures, peers: Sequence[str]) -> str:
     """Start, memory, a worker's death, and too many clients; a line a figure."""
-    names = [
-        "echo: cold start s",
-        "echo: idle PSS MB",
-        *(name for name in figures.values if name.startswith(("kill", "512"))),
-    ]
+    kinds = ("echo: cold start s", "echo: idle PSS MB", "kill -9", "512 clients")
+    names = [name for name in figures.values if name.startswith(kinds)]
     return _table(["", *peers], ([name, *(_cell(figures.best(name, peer)) for peer in peers)] for name in names))
 
 

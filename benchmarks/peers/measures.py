@@ -108,7 +108,7 @@ class Overload:
     """Answers 200, as a share of what one worker can give."""
     refused: int
     refusal: float
-    """Seconds to a refusal, in the middle; infinite: there was none."""
+    """Seconds to a refusal, in the middle; NaN: there was none."""
     left: int
     """Requests without any answer when the clients left."""
     fresh: float
@@ -146,7 +146,7 @@ async def _overload(server: Running, request: bytes, seconds: float) -> Overload
     good, left = len(crowd.record.latencies), crowd.left
     await pool.close()
     fresh = await _fresh(server.port, request)
-    refusal = statistics.median(crowd.refusals) if crowd.refusals else math.inf
+    refusal = statistics.median(crowd.refusals) if crowd.refusals else math.nan
     return Overload(good * SLOW_SECONDS / seconds, len(crowd.refusals), refusal, left, fresh)
 
 

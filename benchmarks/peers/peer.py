@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,10 +49,12 @@ class Peer:
     @property
     def absent(self) -> str:
         """What to do where it is not installed; empty: it is."""
-        wanted, found = (HERE / self.name / "requirements.txt", HOME / self.name / "installed.txt")
-        if self.ours or (found.exists() and found.read_text() == wanted.read_text()):
-            return ""
-        return f"{self.name} is not installed: benchmarks/peers/install {self.name}"
+        wanted, found = HERE / self.name / "requirements.txt", HOME / self.name / "installed.txt"
+        if not self.ours and (not found.exists() or found.read_text() != wanted.read_text()):
+            return f"{self.name} is not installed: benchmarks/peers/install {self.name}"
+        if self.name == "torchserve" and not shutil.which("java"):
+            return f"{self.name} needs Java 17: apt-get install openjdk-17-jre-headless"
+        return ""
 
     @property
     def version(self) -> str:
