@@ -1,4 +1,4 @@
-"""What a worker costs: its start, its memory, a round trip by size, and what the batcher adds to a request.
+"""What a worker costs: its start, memory, a round trip by size; what the batcher adds to a request, or to refuse one.
 
     python benchmarks/workers.py [--loop uvloop|asyncio] [--rounds 2000]
 
@@ -14,12 +14,14 @@ import platform
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import uvloop
 from numserve.server.batch import Batch
 from numserve.server.batcher import Batcher
+from numserve.server.errors import QueueFull
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Part, Report
 from numserve.server.metrics import Metrics
 from numserve.server.workers.base import Load, Worker
@@ -28,6 +30,7 @@ from numserve.server.workers.process import ProcessWorker, SpawnedWorker
 ECHO = "def handle(data, context):\n    return [b'ok' if len(r['body']) > 4096 else r['body'] for r in data or []]\n"
 SIZES = (1_000, 100_000, 600_000, 10_000_000)
 STARTS = 5
+WAITING = (100, 10_000)
 
 
 class Process:
@@ -88,6 +91,8 @@ async def measure(rounds: int) -> None:
     batcher.open()
     Immediate(batcher)
     await round_trips(batcher, 0, rounds)
+    for waiting in WAITING:
+        refusals(Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=waiting), rounds)
 
 
 async def starts(folder: Path, kind: type[ProcessWorker]) -> None:
@@ -119,6 +124,23 @@ async def round_trips(batcher: Batcher, size: int, rounds: int) -> None:
     times.sort()
     what = f"{size:>10} bytes" if size else "  without a process"
     print(f"{what}: p50 {times[rounds // 2] * 1e6:8.0f} us   p99 {times[int(rounds * 0.99)] * 1e6:8.0f} us")
+
+
+def refusals(batcher: Batcher, rounds: int) -> None:
+    """Print what it takes to be refused by a full queue."""
+    batcher.open()
+    asked, times = request(b""), []
+    answers = [batcher.submit(asked) for _ in range(batcher.limit)]
+    for _ in range(rounds):
+        began = time.perf_counter()
+        with suppress(QueueFull):
+            batcher.submit(asked)
+        times.append(time.perf_counter() - began)
+    for answer in answers:
+        answer.cancel()
+    batcher.close()
+    times.sort()
+    print(f"  refused while {batcher.limit:>6} wait: p50 {times[rounds // 2] * 1e6:.1f} us")
 
 
 def main() -> None:
