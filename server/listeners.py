@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -23,6 +24,8 @@ from .protocol import CarefulProtocol
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+HANDSHAKE_SECONDS, FAREWELL_SECONDS = 10.0, 2.0
+"""How long a client may take to begin with TLS, and to end with it: until then, and from then on, it counts nowhere."""
 KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than the usual load balancer's minute."""
 
@@ -169,23 +172,32 @@ class HttpServer(uvicorn.Server):
     async def _serve_late(self, connection: socket.socket) -> None:
         """Serve one request of such a one."""
         connection.setblocking(False)
-        make = self.config.http_protocol_class
-        _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state),
-            connection,
-            ssl=self._tls,
-        )
+        protocol = self._protocol()
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection, **self._security())
         protocol.shutdown()
+
+    def _protocol(self) -> Any:
+        make: Any = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _security(self) -> dict[str, Any]:
+        """What makes connections speak TLS, where they do."""
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": FAREWELL_SECONDS}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, and say so."""
-        self.config.ssl = self._tls
         if self.short_way and (direct := Direct.of(self.config.app)):
             if missing := missing_in_uvicorn(self.config):
                 logger.warning("predictions take the long way: uvicorn %s has no %s", uvicorn.__version__, missing)
             else:
                 self.config.http_protocol_class = DirectProtocol.by(direct, self._door)
-        await super().startup(sockets)
+        accepting = asyncio.get_running_loop().create_server(
+            self._protocol, sock=self._bound.socket, backlog=BACKLOG, **self._security()
+        )
+        self.servers = [await accepting]
+        self.started = True
         self.up.set()
 
     @contextlib.contextmanager
