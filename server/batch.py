@@ -47,16 +47,52 @@ class Watch(Protocol):
         """The first piece of an answer in pieces is on its way."""
 
 
+class Turn:
+    """Puts off telling what is settled meanwhile: within it, a worker is given its next batch before answers are sent.
+
+    A worker that waits for its batch while answers are written falls asleep, and waking it costs more than all else.
+    """
+
+    def __init__(self) -> None:
+        """Put nothing off."""
+        self._depth = 0
+        self._untold: list[Answer] = []
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self.tell()
+
+    def put_off(self, answer: Answer) -> bool:
+        """Have an answer tell its listener at the end of the turn; False outside of one."""
+        if self._depth:
+            self._untold.append(answer)
+        return self._depth > 0
+
+    def tell(self) -> None:
+        """Tell what was put off: at the end, or before where no batch is to follow."""
+        untold, self._untold = self._untold, []
+        for answer in untold:
+            answer.notify()
+
+
+TURN = Turn()
+"""That of the event loop."""
+
+
 class Answer(asyncio.Future[InferenceResponse]):
     """An answer-to-be that tells one listener at once; a callback would have to wait for the loop to turn."""
 
     _listener: Callable[[asyncio.Future[InferenceResponse]], None] | None = None
 
     def tell(self, listener: Callable[[asyncio.Future[InferenceResponse]], None]) -> None:
-        """Call this when it is done, whoever does it, from within; what it raises is for the loop's handler."""
+        """Call this when it is done, from within whoever does it; what it raises is for the loop's handler."""
         self._listener = listener
         if self.done():
-            self._tell()
+            self.notify()
 
     def set_result(self, result: InferenceResponse) -> None:
         """Be answered."""
@@ -75,6 +111,11 @@ class Answer(asyncio.Future[InferenceResponse]):
         return cancelled
 
     def _tell(self) -> None:
+        if self._listener is not None and not TURN.put_off(self):
+            self.notify()
+
+    def notify(self) -> None:
+        """Tell the listener, unless it was told."""
         listener, self._listener = self._listener, None
         if listener is None:
             return

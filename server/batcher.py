@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .batch import STREAM_LIMIT, Answer, Batch, Job, Sender, Watch, refuse
+from .batch import STREAM_LIMIT, TURN, Answer, Batch, Job, Sender, Watch, refuse
 from .batch_size import BatchSize, FixedSize
 from .company import Company
 from .errors import NoWorkers, QueueFull, ServingError, too_late
@@ -295,6 +295,8 @@ class Batcher:
         self._note_pace(len(jobs))
         if jobs and self._sizing.learns:
             self._note_cost(jobs, outcomes)
+        if not len(self._line):
+            TURN.tell()
         self._tell_drained()
 
     def _note_cost(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from ..batch import Batch
+from ..batch import TURN, Batch
 from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied, WorkerOutOfMemory
 from ..heap import HEAP
 from ..messages import BatchReport, Failure, LoadFailure
@@ -192,9 +192,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
         if self._memory and self._memory.used:
             self._keep_memory()
         self._batch, self._memory_bytes = None, report.memory_bytes
-        batch.settle(outcomes, report)
-        if not _leaving(outcomes):
-            self._idle(self, report)
+        with TURN:
+            batch.settle(outcomes, report)
+            if not _leaving(outcomes):
+                self._idle(self, report)
 
     def _keep_memory(self) -> None:
         """Have the pages given back some time after they were last used."""

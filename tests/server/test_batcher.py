@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batch import Answer, Batch
+from numserve.server.batch import TURN, Answer, Batch
 from numserve.server.batch_size import AdaptiveSize
 from numserve.server.batcher import Batcher
 from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, ResponseTimeout, ServingError, WorkerDied
@@ -749,3 +749,27 @@ async def test_whoever_settles_an_answer_is_not_told_what_its_listener_raises():
     answer.tell(fail)
     answer.set_result(RESPONSE)
     assert answer.result() is RESPONSE and [str(error) for error in raised] == ["no socket"]
+
+
+def test_a_worker_gets_its_next_batch_before_answers_are_sent_but_nobody_waits_for_none(make):
+    batcher, hand, order = make(), Hand(), []
+    batcher.idle(hand)
+    for name in "ab":
+        batcher.submit(request(name)).tell(lambda answer: order.append(answer.result().body))
+    for sent in ("b", None):
+        with TURN:
+            hand.answer()
+            order.append(f"told {len(order)}" if sent is None else "settled")
+            batcher.idle(hand)
+            order.append(hand.ids())
+    assert order == ["settled", [["b"]], b"a", b"b", "told 4", []]
+
+
+def test_turns_may_be_within_each_other(clock):
+    answer, told = Answer(loop=clock), []
+    answer.tell(told.append)
+    with TURN:
+        with TURN:
+            answer.set_result(RESPONSE)
+        assert told == []
+    assert told == [answer]
