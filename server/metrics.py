@@ -39,8 +39,6 @@ OF_MODEL = {
     "queue_capacity": "Requests that may wait for a worker",
     "queue_expected_wait_seconds": "What a request that came now would wait for a worker, at the pace of late",
     "batch_size_limit": "Requests that the next batch may have",
-    "batch_start_seconds": "What a batch takes whatever its size, as far as is known; 0 where nothing is",
-    "batch_each_seconds": "What a batch takes for each request in it beside that",
     "requests_in_flight": "Requests in the hands of workers",
     "model_ready": "Whether a worker of the model is ready, or will be for who asks",
 }

@@ -97,8 +97,6 @@ class Model:
                 "queue_capacity": lambda: self._batcher.limit,
                 "queue_expected_wait_seconds": lambda: self._batcher.expected_wait,
                 "batch_size_limit": lambda: self._batcher.batching.size,
-                "batch_start_seconds": lambda: self._batcher.batching.start,
-                "batch_each_seconds": lambda: self._batcher.batching.each,
                 "requests_in_flight": lambda: self._batcher.flying,
                 "model_ready": lambda: float(self._pool.asleep or self._pool.count("ready") > 0),
             }
