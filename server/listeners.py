@@ -174,7 +174,8 @@ class HttpServer(uvicorn.Server):
         connection.setblocking(False)
         protocol = self._protocol()
         await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection, **self._security())
-        protocol.shutdown()
+        if protocol.transport:  # else it was turned away
+            protocol.shutdown()
 
     def _protocol(self) -> Any:
         make: Any = self.config.http_protocol_class

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from numserve.server import guards, protocol
+from numserve.server import guards, listeners, protocol
 from numserve.server.address import Address
 from numserve.server.guards import Door, Limits, Pace, raise_descriptors
 from numserve.server.listeners import Bound, HttpServer, bind, tls_context
@@ -322,12 +322,14 @@ async def test_who_goes_on_sending_after_a_refusal_is_cut_off(room, monkeypatch)
 
 
 @pytest.fixture
-async def sealed(tmp_path):
-    """A listener by TLS that grants one connection; it is given with the context that trusts it."""
+async def sealed(tmp_path, monkeypatch, request):
+    """A listener by TLS that grants one connection, and the context that trusts it; its parameter, if any, is how long
+    a handshake may take."""
     names = ("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "chain.pem"), "-subj", "/CN=localhost")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *names]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     bound = bind("inference_address", Address("127.0.0.1", 0))
+    monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", getattr(request, "param", LIMIT))
     inn = Room(bound.address.port, Door(Limits(connections=1)), [])
     server = HttpServer(inn, bound, tls_context(tmp_path / "chain.pem", tmp_path / "key.pem"), inn.door)
     running = asyncio.create_task(server.run_until_told())
@@ -352,3 +354,10 @@ async def test_a_refusal_is_seen_by_tls_too(sealed):
         for each in (writer, turned_away):
             each.close()
     await until(lambda: inn.door._inside == 0)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.parametrize("sealed", [0.2], indirect=True)
+async def test_who_does_not_begin_with_tls_is_hung_up_on(sealed):
+    inn, _ = sealed
+    assert await told(inn.dial()) == b"" and not inn.refusals
