@@ -297,9 +297,25 @@ def test_every_attack_names_the_test_that_holds_it_off():
             assert row.endswith(("` |", "matter | |")), row
 
 
+def test_every_fault_names_the_test_that_injects_it():
+    [(_, _, *rows)] = [each for each in tables("docs/faults.md") if each[0].endswith("| test |")]
+    unheld = [row for row in rows if not REFERENCES.search(row)]
+    assert len(unheld) == 1 and "does not apply" in unheld[0]
+    held = set(REFERENCES.findall(prose("docs/faults.md")))
+    for path in sorted((ROOT / "tests" / "faults").glob("test_*.py")):
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE):
+            assert f"faults/{path.name}::{name}" in held, f"docs/faults.md has no row for {name}"
+
+
 @pytest.mark.parametrize(
     "reference",
-    sorted({each for page in ("compatibility", "security") for each in REFERENCES.findall(prose(f"docs/{page}.md"))}),
+    sorted(
+        {
+            each
+            for page in ("compatibility", "faults", "security")
+            for each in REFERENCES.findall(prose(f"docs/{page}.md"))
+        }
+    ),
 )
 def test_a_test_that_the_docs_name_is_there(reference):
     path, name = reference.split("::")

@@ -1,0 +1,62 @@
+"""More requests than can be served, and less time than they take (rows 43, 44)."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+import pytest
+
+STEP = 0.02
+WORKING = f"""
+import time
+
+
+def handle(rows, context):
+    time.sleep({STEP})
+    return rows and [row["body"] for row in rows]
+"""
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_overload_is_refused_at_once_and_what_is_taken_is_served(site, seconds):
+    """Row 43: as much as without it; when it ends, it has ended."""
+    assert site.register("working", WORKING, jobQueueSize=20).status == 200
+    with site.traffic(model="working", clients=8, pause=0) as calm:
+        time.sleep(2)
+        at = calm.outcomes["200"]
+        time.sleep(1)
+        peak = calm.outcomes["200"] - at
+    calm.check()
+    with site.traffic(model="working", clients=80, pause=0.05) as flood:
+        at, began = flood.outcomes["200"], time.monotonic()
+        flood.more(100, "503")
+        refusals = [site.post("/predictions/working", b"x", "text/plain") for _ in range(10)]
+        time.sleep(seconds)
+        goodput = (flood.outcomes["200"] - at) / (time.monotonic() - began)
+    flood.check({"503"})
+    began = time.monotonic()
+    assert site.post("/predictions/working", b"after", "text/plain").body == b"after"
+    assert time.monotonic() - began < 6
+    assert goodput > 0.5 * peak, (goodput, peak)
+    assert median(flood.seconds["503"]) < median(flood.seconds["200"]) / 2
+    waits = [int(refusal["retry-after"]) for refusal in refusals if refusal.status == 503]
+    assert waits and all(1 <= wait <= 60 for wait in waits)
+
+
+def test_a_deadline_ends_the_wait_and_what_is_late_is_never_run(site):
+    """Row 44: 50 ms for what takes longer, and for what would have had to wait for it."""
+    site.obey()
+    limit = {"X-Request-Timeout": "0.05"}
+    with site.traffic() as traffic:
+        began = time.monotonic()
+        late, *never = site.at_once(
+            lambda: site.order(sleep=1, answer="late", headers=limit),
+            *[lambda: time.sleep(0.3) or site.order(answer="never", headers=limit)] * 3,
+        )
+        took = time.monotonic() - began
+        seen = site.order(tell="seen").json()
+    traffic.check()
+    assert [each.error[:2] for each in (late, *never)] == [(504, "RequestTimeoutException")] * 4
+    assert "late" in seen and "never" not in seen
+    assert 0.05 <= took < 30
