@@ -8,6 +8,8 @@ FADING = 0.99
 """What is left of the weight of a size with each batch of another size."""
 FORGETTING = 0.5
 """The same, with each batch that takes twice as long as expected, or half as long."""
+FORGOTTEN = 0.01
+"""The weight below which a size is forgotten: so it is tried again, should it have looked worse than it is."""
 OUTLIER = 3.0
 """Times what batches of a size take: one that takes longer counts as if it had taken that long."""
 OFTEN = 3
@@ -25,7 +27,7 @@ class _Size:
 
     def note(self, rows: int, seconds: float) -> None:
         self.slow = self.slow + 1 if seconds > OUTLIER * self.seconds else 0
-        if self.met < 2 or self.slow >= OFTEN:  # the first of a size makes plans and takes memory that the others find
+        if self.met < 2 or self.slow >= OFTEN:  # the first of a size makes plans that the others find: it never counts
             self.rows, self.seconds = rows, seconds
         else:
             self.rows += RECENT * (rows - self.rows)
@@ -53,21 +55,29 @@ class BatchCost:
     @property
     def known(self) -> bool:
         """Whether batches of more than one size were met: else what they cost is a guess."""
-        return len(self._sizes) > 1
+        return sum(size.met > 1 for size in self._sizes.values()) > 1
+
+    @property
+    def largest(self) -> float:
+        """The largest batch of which what it costs is known."""
+        return max((size.rows for size in self._sizes.values() if size.met > 1), default=1)
 
     def note(self, rows: int, seconds: float) -> None:
         """Learn from a batch."""
         seconds, expected = max(seconds, 1e-9), self(rows)
         fading = FADING if expected < 2 * seconds < 4 * expected else FORGETTING
-        for size in self._sizes.values():
+        for place, size in [*self._sizes.items()]:
             size.weight *= fading
+            if size.weight < FORGOTTEN:
+                del self._sizes[place]
         self._sizes.setdefault((rows - 1).bit_length(), _Size()).note(rows, seconds)
         self.start, self.each = self._line()
 
     def _line(self) -> tuple[float, float]:
         """The line of least squares of what it is wrong by, relative to what was measured; neither part below 0."""
         total = by_rows = by_rows_twice = by_seconds = by_both = 0.0
-        for size in self._sizes.values():
+        certain = [size for size in self._sizes.values() if size.met > 1]
+        for size in certain or self._sizes.values():
             weight = size.weight / (size.seconds * size.seconds)
             total += weight
             by_rows += weight * size.rows

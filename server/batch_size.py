@@ -19,7 +19,7 @@ NOT_CERTAIN = (
     "nothing shows that the handler answers a batch as its requests alone; batching: adaptive says that it does"
 )
 GROWTH = 2
-"""Times the largest batch met so far: what the next one may have at most."""
+"""Times the largest batch of which the cost is known: what the next one may have at most."""
 MOST = 64
 """Requests of a batch at most, unless told otherwise."""
 FIRST, LATER = 64, 8
@@ -112,7 +112,7 @@ class AdaptiveSize:
         self._model, self._most = model, most
         self._longest, self._answer_limit = longest, answer_limit
         self._asked = self.learns = asked
-        self._noted, self._met, self._largest = 0, 1, 1
+        self._noted, self._largest = 0, 1
         self._timely = self._worth = 1
         self._limit, self._trial, self._trial_after = most, 0, TRIAL
 
@@ -136,7 +136,7 @@ class AdaptiveSize:
 
     def note(self, rows: int, seconds: float, largest: int) -> None:
         """Learn what batches cost, and how large they may be."""
-        self._met, self._largest = max(self._met, rows), max(self._largest, largest)
+        self._largest = max(self._largest, largest)
         self._noted += 1
         if self._noted > FIRST and self._noted % LATER and abs(seconds / self.cost(rows) - 1) < USUAL:
             return
@@ -145,7 +145,7 @@ class AdaptiveSize:
             self._trial = self._noted + self._trial_after
         self.cost.note(rows, seconds)
         start, each = self.cost.start, self.cost.each
-        most = int(min(self._limit, GROWTH * self._met, self._answer_limit // self._largest))
+        most = int(min(self._limit, GROWTH * self.cost.largest, self._answer_limit // self._largest))
         most = _fitting(self._longest - start, each, most)
         self._worth = max(1, ceil(min(most, WORTH / (1 - WORTH) * start / each)) if each else most)
         self._timely = max(1, _fitting(self.target / 2 - start, each, self._worth))
