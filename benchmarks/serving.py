@@ -44,6 +44,15 @@ class Comparison:
         self.figures = Figures()
         self._peers, self._store, self._seconds = peers, store, seconds
 
+    def run(self, models: Sequence[str], rounds: int) -> None:
+        """Everything; what takes no rounds comes after the first."""
+        for number in range(rounds):
+            for model in models:
+                self.round(model)
+            if not number and "echo" in models:
+                self.kill()
+                self.crowd()
+
     def round(self, model: str) -> None:
         """Start each peer with a model, and put it under load."""
         workloads = {name: workload for name, workload in WORKLOADS.items() if workload.model == model}
@@ -123,16 +132,14 @@ def main() -> int:
         else:
             peers.append(peer)
     adopt()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what was started is ended, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, too
     with tempfile.TemporaryDirectory() as folder:
         make_store(Path(folder), {*given.models, "slow"})
         comparison = Comparison(peers, Path(folder), seconds)
-        for _ in range(rounds):
-            for model in given.models:
-                comparison.round(model)
-        if "echo" in given.models:
-            comparison.kill()
-            comparison.crowd()
+        try:
+            comparison.run(given.models, rounds)
+        except KeyboardInterrupt:
+            comparison.figures.failures.append("stopped before the end")
     figures = comparison.figures
     told = report(figures, peers, rounds, seconds)
     print(told)
