@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 IMPORT_WAIT = 30.0
 """Seconds it may take to import everything."""
-FORK_WAIT = 5.0
-"""Seconds it may take to fork."""
+FORK_WAIT = 1.0
+"""Seconds it may take to fork, in which the server does nothing else: usually some milliseconds."""
 POLL = 0.005
 """Seconds between two looks at whether it is ready."""
 ATTEMPTS = 3
@@ -105,7 +105,7 @@ class Zygote:
     def fork(self, folder: str, environment: Mapping[str, str], connection: int) -> Forked:
         """A worker in a session of its own, which reads and writes the descriptor `connection`.
 
-        Raises: OSError
+        Raises: OSError; after a TimeoutError, when it hangs or was stopped, it is no more.
         """
         adopt_orphans(True)
         here = self.environment
@@ -118,8 +118,11 @@ class Zygote:
             order = Order(folder, int(threads) if threads.isdecimal() else 1, changes, connection, writing)
             send_order(self._control, order)
             return Forked(unpack_number(self._control.recv(16)), output)
-        except OSError:
+        except OSError as error:
             output.close()
+            if isinstance(error, TimeoutError):
+                self._process.kill()
+                self._process.wait()
             raise
         finally:
             os.close(writing)

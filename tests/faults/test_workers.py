@@ -43,6 +43,20 @@ def test_killed_at_once_they_all_come_back(site):
     assert site.request("GET", "/v2/health/ready").status == 200
 
 
+def test_workers_come_back_though_what_they_are_forked_from_was_stopped(site):
+    """Row 1, with the process that others come from stopped before: it is replaced, too."""
+    [victim, other] = site.workers("steady")
+    [zygote] = [each for each in psutil.Process(site.pid).children() if each.pid not in (victim, other)]
+    with site.traffic() as traffic:
+        zygote.suspend()
+        os.kill(victim, signal.SIGKILL)
+        site.eventually(lambda: len(set(site.workers("steady")) - {victim}) == 2)
+        traffic.more()
+    traffic.check({"500", "503"})
+    assert traffic.outcomes.total() - traffic.outcomes["200"] <= 1
+    assert other in site.workers("steady") and not zygote.is_running()
+
+
 def test_a_handler_that_never_loads_is_ended_while_others_load(site):
     """Row 26: its caller is told why."""
     with site.traffic() as traffic:
