@@ -14,6 +14,7 @@ from .messages import LoadFailure, LoadReport, Report
 from .metrics import Metrics, ModelMetrics
 from .queues import RequestQueue
 from .scaling import Use
+from .seat import FAILED, FAILING, LOADING, READY, STOPPING, Seat, new_outcome
 from .status import WorkerStatus
 from .wear import LASTING, Wear
 from .workers.base import Load, Worker
@@ -28,53 +29,6 @@ PROVEN = 1.0
 
 WAY_OUT = "scale the model, or register it again, to have it tried anew"
 """How a crash loop is left."""
-
-LOADING, READY, FAILING, FAILED, STOPPING = "loading", "ready", "failing", "failed", "stopping"
-
-
-class Seat:
-    """A worker's place: it keeps its number while the processes in it come and go."""
-
-    def __init__(self, number: int, load: Load) -> None:
-        """Be empty."""
-        self.number = number
-        self.load = load
-        self.worker: Worker | None = None
-        self.state = LOADING
-        self.asked_at = time.monotonic()
-        self.started_at = datetime.now(UTC)
-        self.memory_bytes = 0
-        self.served = 0
-        self.replaced = False
-        self.engine: dict[str, Any] | None = None
-        self.error: ServingError | None = None
-        self.failing_since: float | None = None
-        self.ready_since: float | None = None
-        self.attempts = 0
-        self.loop: str | None = None
-        """What there is to say of the crash loop that it was given up for."""
-        self.outcome = _outcome()
-        """Done when the worker here has loaded the model, or failed to; a worker that dies begins a new one."""
-        self.keeper: asyncio.Task[None] | None = None
-
-    def loaded(self) -> None:
-        """Tell who waits that the model is there."""
-        if self.outcome.done():
-            self.outcome = _outcome()
-        self.outcome.set_result(None)
-
-    def failed(self, error: ServingError) -> None:
-        """Tell who waits that it could not be loaded."""
-        if self.outcome.done():
-            self.outcome = _outcome()
-        self.outcome.set_exception(error)
-
-    def status(self) -> WorkerStatus:
-        """What there is to tell."""
-        pid = self.worker.pid if self.worker and self.state in (LOADING, READY, STOPPING) else None
-        error = self.error.explained() if self.error else None
-        engine = self.engine if self.state in (READY, STOPPING) else None
-        return WorkerStatus(str(self.number), pid, self.state, self.started_at, self.memory_bytes, error, engine)
 
 
 class WorkerPool:
@@ -364,7 +318,7 @@ class WorkerPool:
             )
             logger.error("%s is in a %s", seat.load.name, seat.loop)
         if again and isinstance(error, WorkerDied) and seat.outcome.done():
-            seat.outcome = _outcome()
+            seat.outcome = new_outcome()
         else:
             seat.failed(error)
         self._settled()
@@ -390,15 +344,3 @@ class WorkerPool:
 
 async def _all(*waited_for: Awaitable[None]) -> None:
     await asyncio.gather(*waited_for)
-
-
-def _outcome() -> asyncio.Future[None]:
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.add_done_callback(_seen)
-    return future
-
-
-def _seen(future: asyncio.Future[None]) -> None:
-    """Take note of an exception nobody may be waiting for."""
-    if not future.cancelled():
-        future.exception()
