@@ -38,7 +38,7 @@ from .stopping import StopSignals
 from .workers import BUILTIN
 from .workers.environment import environment_of
 from .workers.orphans import bury, end_all
-from .workers.zygote import FORKS
+from .workers.zygote import FORKS, adopt_orphans
 from .workflows import WorkflowRegistry
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class Server:
 
     async def run(self, ready: Callable[[State], None], folder: Path | None) -> None:
         """Start, call `ready`, serve until SIGTERM or SIGINT, then drain and clean up. SIGHUP: see `_renew`."""
+        adopt_orphans(True)
         signals = StopSignals()
         metrics = self._metrics
         registry = ModelRegistry(self._settings, metrics)

@@ -38,14 +38,15 @@ class Server:
     def __init__(self, archives, folder: Path) -> None:
         self.temp, self._folder, self._store = folder / "temp", folder, archives.store
         self.temp.mkdir()
-        (folder / "config.properties").write_text(CONFIG)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, models: str = "all") -> State:
+    def start(self, **config: str) -> State:
+        lines = "".join(f"{name}={value}\n" for name, value in config.items())
+        (self._folder / "config.properties").write_text(CONFIG + lines)
         environment = os.environ | {"TEMP": str(self.temp), "OMP_NUM_THREADS": "1"}
         command = [
             sys.executable, "-P", "-m", "numserve.server.cli", "start", "--ncs", "--foreground", "--enable-model-api",
-            "--models", models, "--model-store", str(self._store),
+            "--models", "all", "--model-store", str(self._store),
             "--ts-config", str(self._folder / "config.properties"),
         ]  # fmt: skip
         with (self._folder / "output").open("wb") as output:
@@ -130,10 +131,11 @@ LEAVES = """
 """
 
 
-def test_what_leaves_a_workers_session_is_buried_and_ends_with_the_server(server, archives, tmp_path):
+@pytest.mark.parametrize("backend", ["process", "spawn"])
+def test_what_leaves_a_workers_session_is_buried_and_ends_with_the_server(server, archives, tmp_path, backend):
     note = tmp_path / "pids"
     archives.make(LEAVES.format(note=str(note)))
-    state = server.start()
+    state = server.start(worker_backend=backend)
     for _ in range(3):
         ask(state, b"0.01")
     eventually(lambda: len(pids(note)) == 6, note.read_text)
