@@ -2,12 +2,15 @@
 
     python benchmarks/soak.py [--minutes 20] [--clients 16] [--faults 0.01] [--seed 0]
 
-A server of its own, two workers. Clients send bodies to be echoed, products to be computed by NumPy from JSON,
-pictures, requests for answers in pieces, and bad requests; some hang up before the answer. One request in a hundred
-makes the handler raise, sleep past the deadline, exit, or be killed. Each answer bears the request's own number and
-is compared with what it must be; only a fault, and a request that was in a worker's hands with it, may fail, and with
-a 5xx. Memory (RSS), descriptors, threads and processes of the server are sampled all the time. The exit code is 1
-where an answer is wrong, missing or doubled, where something grows, or where something stays behind.
+A server of its own with two models of two workers each: `soak` is given one request at a time, `batched` eight.
+Clients send bodies to be echoed, products to be computed by NumPy from JSON, pictures, requests for answers in pieces
+(to `soak`), and bad requests; some hang up before the answer. One request in a hundred makes the handler raise, sleep
+past the deadline, exit, or be killed; now and then a worker, or the process that workers are forked from, is killed or
+stopped (SIGSTOP) from outside. Each answer bears the request's own number and is compared with what it must be; only a
+fault, and a request that was in a worker's hands with it, may fail, and with a 5xx. `/v2/health/live` must be 200
+throughout. Memory (RSS), descriptors, threads and processes of the server are sampled all the time. The exit code is 1
+where an answer is wrong, missing or doubled, where something grows, or where a process, a file or shared memory stays
+behind.
 """
 
 from __future__ import annotations
@@ -19,18 +22,20 @@ import io
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
+from numserve.server import client
 from numserve.server.bench.own import own_server
 from numserve.server.bench.report import machine
 from numserve.server.bench.wire import Answer, ResponseParser, request_bytes
@@ -77,11 +82,21 @@ class Soak:
             os._exit(3)
         os.kill(os.getpid(), signal.SIGKILL)
 '''
-CONFIG = "default_response_timeout=1\njob_queue_size=1000\ndecode_input_request=false\n"
+CONFIG = "default_response_timeout=1\njob_queue_size=1000\ndecode_input_request=false\nenable_model_api=true\n"
+BATCHED = "batchSize: 8\nmaxBatchDelay: 5\n"
+MODELS = ("soak", "batched")
+STRIKES = (signal.SIGKILL, signal.SIGSTOP)
+STRIKE_SECONDS = 10.0
+"""Seconds on the mean between two processes that are struck from outside."""
 FAULTS = ("raise", "sleep", "exit", "kill")
 WEIGHTS = np.random.default_rng(0).standard_normal((64, 10))
 SAMPLE_SECONDS = 2.0
+SETTLE_SECONDS = 5.0
+"""Seconds at the end in which nobody is struck."""
+PROBE_SECONDS = 0.2
 ANSWER_SECONDS = 60.0
+KEPT = ("config.properties", "logs")
+"""What of the server's folder is not its own."""
 RSS_GROWTH = 0.10
 """The share by which the last third's median may exceed the second's."""
 COUNT_GROWTH = 3
@@ -96,6 +111,7 @@ class Question:
     body: bytes
     right: Callable[[Answer], bool]
     fault: bool = False
+    model: str = "soak"
 
 
 @dataclass(frozen=True)
@@ -129,9 +145,12 @@ class Questions:
         number = b"%d" % self._number
         if self._random.random() < self._faults:
             kind = self._random.choice(FAULTS)
-            return Question(kind, b"%b %b -" % (number, kind.encode()), lambda answer: answer.status >= 500, True)
+            body = b"%b %b -" % (number, kind.encode())
+            return Question(kind, body, lambda answer: answer.status >= 500, True, self._random.choice(MODELS))
         maker = self._random.choices(list(self._makers), list(self._makers.values()))[0]
-        return maker(number)
+        question = maker(number)
+        # a piece of a batch is one of each of its answers
+        return question if question.kind in ("pieces", "bad") else replace(question, model=self._random.choice(MODELS))
 
     def hangs_up(self) -> bool:
         """Whether this client leaves before its answer."""
@@ -159,7 +178,7 @@ class Questions:
         return Question("pieces", number + b" pieces -", lambda answer: answer.body == expected)
 
     def _bad(self, number: bytes) -> Question:
-        return Question("bad", b"", lambda answer: answer.status == 404)
+        return Question("bad", b"", lambda answer: answer.status == 404, model="none")
 
 
 class Soak:
@@ -185,12 +204,28 @@ class Soak:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
 
+    async def probe(self, until: float) -> None:
+        """Ask all the time whether the server lives."""
+        while time.monotonic() < until:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    reader, writer = await asyncio.open_connection(self._host, self._port)
+                    writer.write(request_bytes("GET", "/v2/health/live", "localhost", {"Connection": "close"}, b""))
+                    answer = await _answer(reader)
+                    writer.close()
+                told = "right" if answer.status == 200 else f"failed {answer.status}"
+            except (OSError, TimeoutError, EOFError, ValueError) as error:
+                told = f"no answer: {type(error).__name__}"
+            self.outcomes["is it alive", told] += 1
+            if told != "right":
+                self.wrong.append(f"/v2/health/live: {told}")
+            await asyncio.sleep(PROBE_SECONDS)
+
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One question; whether the connection can take another."""
         question = self._questions.draw()
-        model = "none" if question.kind == "bad" else "soak"
         headers = {"Content-Type": "application/octet-stream"}
-        writer.write(request_bytes("POST", f"/predictions/{model}", "localhost", headers, question.body))
+        writer.write(request_bytes("POST", f"/predictions/{question.model}", "localhost", headers, question.body))
         if self._questions.hangs_up():
             self.outcomes[question.kind, "hung up"] += 1
             return False
@@ -247,11 +282,31 @@ async def soak(
     run, samples, began = Soak(address, questions), [], time.monotonic()
     until = began + 60 * given.minutes
     clients = [asyncio.create_task(run.client(until)) for _ in range(given.clients)]
+    others = [
+        asyncio.create_task(run.probe(until)),
+        asyncio.create_task(strike(run, server, until - SETTLE_SECONDS, random.Random(given.seed))),
+    ]
     while not all(client.done() for client in clients):
         await asyncio.wait(clients, timeout=SAMPLE_SECONDS)
         samples.append(sample(server, began, run.answered))
-    await asyncio.gather(*clients)
+    await asyncio.gather(*clients, *others)
     return run, samples
+
+
+async def strike(run: Soak, server: psutil.Process, until: float, draw: random.Random) -> None:
+    """Kill or stop one of the server's processes now and then, as the kernel or an operator may."""
+    while (pause := draw.expovariate(1 / STRIKE_SECONDS)) + time.monotonic() < until:
+        await asyncio.sleep(pause)
+        number = draw.choice(STRIKES)
+        with contextlib.suppress(psutil.Error, IndexError):
+            draw.choice(leaders(server)).send_signal(number)
+            run.outcomes["a process", number.name] += 1
+
+
+def leaders(server: psutil.Process) -> list[psutil.Process]:
+    """The processes that lead a session of their own: workers, and what they are forked from."""
+    children = server.children()
+    return [child for child in children if child.is_running() and os.getsid(child.pid) == child.pid]
 
 
 def growth(samples: list[Sample]) -> list[tuple[str, float, float, bool]]:
@@ -269,8 +324,6 @@ def growth(samples: list[Sample]) -> list[tuple[str, float, float, bool]]:
 
 def of_model(address: str) -> int:
     """Requests that wait for a worker or are in its hands, by the server's own metrics."""
-    from numserve.server import client
-
     _, text = client.ask(address, "GET", "/metrics")
     names = ("numserve_queue_depth", "numserve_requests_in_flight")
     lines = [line for line in text.decode().splitlines() if line.startswith(names)]
@@ -286,6 +339,12 @@ async def settled(ask: Callable[[], Awaitable[bool]]) -> bool:
     return False
 
 
+def await_end(server: psutil.Process) -> None:
+    """Wait until the server has ended; a test of what it leaves behind is of no use before."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        server.wait(60)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20)
@@ -298,9 +357,16 @@ def main() -> None:
         work = Path(folder)
         (work / "soak.py").write_text(HANDLER)
         (work / "config.properties").write_text(CONFIG)
+        (work / "batched.yaml").write_text(BATCHED)
         archive(work, "soak", "--handler", work / "soak.py")
+        archive(work, "batched", "--handler", work / "soak.py", "--config-file", work / "batched.yaml")
         with own_server(work / "soak.mar", "soak", 2, str(work / "config.properties")) as state:
             server = psutil.Process(state.pid)
+            temp = Path(server.environ()["TEMP"])
+            status, said = client.ask(
+                state.management, "POST", "/models?url=batched.mar&initial_workers=2&synchronous=true"
+            )
+            assert status == 200, said
             run, samples = asyncio.run(soak(state.inference, server, given, Questions(given.faults, given.seed)))
 
             async def idle() -> bool:
@@ -308,9 +374,14 @@ def main() -> None:
 
             emptied = asyncio.run(settled(idle))
             family = [server, *server.children(recursive=True)]
+            server.terminate()
+            await_end(server)
+            files = sorted(str(each.relative_to(temp)) for each in temp.iterdir() if each.name not in KEPT)
     orphans = [process.pid for process in family if process.is_running() and process.status() != "zombie"]
     left = sorted(set(os.listdir("/dev/shm")) - shared)
-    raise SystemExit(tell(given, run, samples, {"queue": not emptied, "processes": orphans, "shared memory": left}))
+    raise SystemExit(
+        tell(given, run, samples, {"queue": not emptied, "processes": orphans, "shared memory": left, "files": files})
+    )
 
 
 def tell(given: argparse.Namespace, run: Soak, samples: list[Sample], left: dict[str, object]) -> int:
