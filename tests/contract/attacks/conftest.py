@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-LIMIT = 60.0
+LIMIT = 120.0
 MANAGE, PREDICT = "manage-0123456789abcdef", "predict-0123456789abcdef"
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-LIMIT = 60.0
+LIMIT = 120.0
 SLEEP = b'{"sleep": 1, "answer": "late"}'
 
 
@@ -100,7 +100,7 @@ def test_who_asks_ten_thousand_times_and_reads_nothing_costs_little(victim, dial
     body = b"x" * 10_000
     with contextlib.suppress(TimeoutError):  # the server has stopped reading, too
         connection.sendall(post(b"/predictions/tell", body, "text/plain") * 10_000)
-    assert victim.bytes() - memory < 64 << 20 and victim.seconds() - seconds < 20
+    assert victim.bytes() - memory < 64 << 20 and victim.seconds() - seconds < 30
 
 
 def test_answers_that_nobody_reads_are_bounded(serving, tmp_path):
@@ -133,7 +133,7 @@ def test_headers_that_come_a_byte_at_a_time_end_and_harm_nobody(victim, dial):
     slow = [dial() for _ in range(200)]
     for connection in slow:
         connection.sendall(b"GET /ping HTTP/1.1\r\nX: ")
-    until = time.monotonic() + 30
+    until = time.monotonic() + LIMIT
     for connection in slow:
         connection.setblocking(False)
     left = set(slow)

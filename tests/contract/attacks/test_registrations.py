@@ -148,7 +148,7 @@ def test_an_archive_made_to_do_harm_is_refused_whole(victim, canary, archive):
         assert 400 <= answer.status < 500 or answer.error[1] == "InternalServerException", answer.body
         assert victim.contract.management("GET", "/models/evil").status == 404
         assert sorted(server.temp.rglob("*")) == before
-        assert victim.seconds() - seconds < 5 and victim.bytes() - memory < 128 << 20
+        assert victim.seconds() - seconds < 20 and victim.bytes() - memory < 128 << 20
     finally:
         (server.store / f"evil.{kind}").unlink()
 

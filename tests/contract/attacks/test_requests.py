@@ -20,8 +20,8 @@ PLACES = {
     "metrics": ("/metrics",),
 }
 EVERY_PLACE = [(listener, path) for listener, paths in PLACES.items() for path in paths]
-CPU = 5.0
-"""Seconds that an attack may take of the server, on a machine that is busy; each takes a tenth of it on a quiet one."""
+CPU = 20.0
+"""Seconds that an attack may take of the server, on a machine that is busy; on a quiet one each takes less than one."""
 
 
 class Reduced:
@@ -121,14 +121,14 @@ def test_a_million_chunks_of_a_byte_are_put_together_at_little_cost(victim):
     seconds, memory = victim.seconds(), victim.bytes()
     told = victim.raw(CHUNKED + b"1\r\na\r\n" * 1_000_000 + b"0\r\n\r\n")
     assert status(told) == 200 and b"a" * 1_000_000 in told
-    assert victim.seconds() - seconds < CPU and victim.bytes() - memory < 64 << 20
+    assert victim.seconds() - seconds < CPU and victim.bytes() - memory < 128 << 20
 
 
 def test_a_body_without_a_length_ends_at_the_limit(victim):
     memory = victim.bytes()
     told = victim.raw(CHUNKED, *[b"10000\r\n" + bytes(65536) + b"\r\n"] * 2000)
     assert status(told) == 413 and b"max_request_size" in told
-    assert victim.bytes() - memory < 64 << 20
+    assert victim.bytes() - memory < 128 << 20
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(victim, encoding):
     assert answer.status == 413 and b"max_request_size" in answer.body
     twice = victim.contract.post(path, bomb, "application/json", **{"Content-Encoding": f"{encoding}, {encoding}"})
     assert twice.status == 415
-    assert victim.bytes() - memory < 64 << 20
+    assert victim.bytes() - memory < 128 << 20
 
 
 def test_elsewhere_what_is_packed_stays_packed(victim):
@@ -168,7 +168,7 @@ def test_a_part_beyond_the_limit_is_refused_before_it_is_read(victim):
     head = PREDICT + b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 2147483648\r\n\r\n"
     told = victim.raw(head, *[bytes(1 << 20)] * 200)
     assert status(told) == 413 and b"connection: close" in told
-    assert victim.bytes() - memory < 64 << 20
+    assert victim.bytes() - memory < 128 << 20
 
 
 def test_who_waits_to_be_told_is_told_the_length_is_too_much(victim):
@@ -189,7 +189,7 @@ def test_who_waits_to_be_told_is_told_the_length_is_too_much(victim):
 def test_a_head_without_measure_is_refused(victim, head):
     memory = victim.bytes()
     assert status(victim.raw(head + b" HTTP/1.1\r\n\r\n")) == 431
-    assert victim.bytes() - memory < 64 << 20
+    assert victim.bytes() - memory < 128 << 20
 
 
 def test_a_path_leads_to_no_file(victim):
@@ -258,4 +258,4 @@ def test_management_reads_no_body_beyond_the_limit(victim, path):
     assert status(told) == 413
     chunks = [b"10000\r\n" + b" " * 65536 + b"\r\n"] * 2000
     told = victim.raw(head + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, listener="management")
-    assert status(told) == 413 and victim.bytes() - memory < 64 << 20
+    assert status(told) == 413 and victim.bytes() - memory < 128 << 20

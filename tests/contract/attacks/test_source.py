@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ FLOORS = {"starlette": "1.3.1", "python-multipart": "0.0.31", "orjson": "3.9.15"
 """The first releases without what is known of them."""
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 def calls(tree):
     return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
 
@@ -34,18 +40,18 @@ def imports(tree):
 
 
 def test_nothing_that_runs_code_is_imported():
-    found = {str(path): CODE & {*imports(ast.parse(path.read_text()))} for path in SOURCES}
+    found = {str(path): CODE & {*imports(parsed(path))} for path in SOURCES}
     assert len(found) > 200 and not {path: names for path, names in found.items() if names}
 
 
 def test_nothing_is_evaluated():
-    found = {str(path.relative_to(ROOT)): RUN & calls(ast.parse(path.read_text())) for path in SOURCES}
+    found = {str(path.relative_to(ROOT)): RUN & calls(parsed(path)) for path in SOURCES}
     assert {path: names for path, names in found.items() if names} == ALLOWED_TO_RUN
 
 
 def test_yaml_is_read_as_plain_data_alone():
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "yaml":
                 assert node.attr not in ("load", "load_all", "unsafe_load", "full_load", "Loader", "UnsafeLoader"), path
 
