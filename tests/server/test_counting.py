@@ -16,22 +16,16 @@ def lines(*collectors):
     return [line for line in render(collectors).splitlines() if not line.startswith(b"#")]
 
 
-@given(VALUES)
-def test_a_histogram_is_shown_as_theirs(values):
-    mine, other = histograms("h", "x", ["a"]), theirs.Histogram("h", "x", ["a"], registry=None)
-    for value in values:
-        mine.labels("1").observe(value)
-        other.labels("1").observe(value)
-    assert lines(mine) == lines(other)
-
-
-@given(VALUES)
-def test_a_gauge_is_shown_as_theirs(values):
-    mine, other = gauges("g", "x", ["a"]), theirs.Gauge("g", "x", ["a"], registry=None)
-    for value in values:
-        mine.labels("1").set(value)
-        other.labels("1").set(value)
-    assert lines(mine) == lines(other)
+@pytest.mark.parametrize(
+    ("mine", "other", "take"), [(histograms, theirs.Histogram, "observe"), (gauges, theirs.Gauge, "set")]
+)
+@given(values=VALUES)
+def test_values_are_shown_as_theirs(mine, other, take, values):
+    families = mine("f", "x", ["a"]), other("f", "x", ["a"], registry=None)
+    for family in families:
+        for value in values:
+            getattr(family.labels("1"), take)(value)
+    assert lines(families[0]) == lines(families[1])
 
 
 def test_the_buckets_are_theirs():
