@@ -91,7 +91,8 @@ class Comparison:
                         self.figures.failures.append(f"{workload.model}, {peer.name}: wrong: {server.answer[:200]!r}")
                     yield peer, server
             except NoAnswer as error:
-                self.figures.failures.append(f"no answer: {error}")
+                print(error, file=sys.stderr)
+                self.figures.failures.append(f"{workload.model}, {peer.name}: did not start")
             print(f"{workload.model}, {peer.name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -100,7 +101,7 @@ def report(figures: Figures, peers: Sequence[Peer], rounds: int, seconds: float)
     names = [peer.name for peer in peers]
     told = machine()
     versions = ", ".join(f"{peer.name} {peer.version}" for peer in peers)
-    head = f"{told['cpu']}, {told['cores']} cores, Python {platform.python_version()}, {rounds} rounds of {seconds:g} s"
+    head = f"{told['cpu']}, {told['cores']} cores, Python {platform.python_version()}, {rounds} × {seconds:g} s"
     parts = [f"{head}; {versions}. The load generator took at most {figures.generator:.0%} of a core."]
     parts += [
         tables.of_load(figures, name, names, workload.levels)

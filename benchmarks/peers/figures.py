@@ -111,5 +111,7 @@ def _cell(value: float | None) -> str:
 
 
 def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Empty where there are no lines."""
     rule = "|".join(["---", *["---:"] * (len(heads) - 1)])
-    return "\n".join([f"| {' | '.join(heads)} |", f"|{rule}|", *(f"| {' | '.join(line)} |" for line in lines)])
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{rule}|", *rows]) if rows else ""

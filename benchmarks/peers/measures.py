@@ -20,7 +20,7 @@ from .running import Running, Spending
 from .shared.models import SLOW_SECONDS
 
 RECOVERY_CLIENTS = 8
-RECOVERY_SECONDS = 10.0
+RECOVERY_SECONDS = 15.0
 """How long a server may take to serve again."""
 PATIENCE = 2.0
 """Seconds that a client waits for an answer while workers die."""
