@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import Any
 
+os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")  # read when it is imported
+
 import ray
 from models import load
 from ray import serve
