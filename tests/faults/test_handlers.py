@@ -46,7 +46,8 @@ def test_half_a_gigabyte_of_print_blocks_nobody(own, flood):
     site = own().start()
     site.model("steady", "obey")
     site.obey()
-    order = FLOODS[flood] | {"times": (500 << 20) // len(FLOODS[flood]["line"])}
+    line = FLOODS[flood]["line"] * max(1, 65536 // len(FLOODS[flood]["line"]))
+    order = FLOODS[flood] | {"line": line, "times": (500 << 20) // len(line)}
     with site.traffic() as traffic:
         assert site.order(print=order, answer="printed").body == b"printed"
         traffic.more()
