@@ -21,7 +21,7 @@ from .peer import HERE, HOME, Given, Peer, Start, free_ports
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 START_SECONDS = 60.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 5.0
 
 
 class NoAnswer(Exception):
