@@ -36,6 +36,25 @@ def aside() -> Iterator[Callable[..., Future[Any]]]:
         yield threads.submit
 
 
+class Gate:
+    """Holds a handler until it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.order = {"gate": str(path)}
+
+    def open(self) -> None:
+        self._path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate, which is open at the end."""
+    made = Gate(tmp_path / "open")
+    yield made
+    made.open()
+
+
 class Stateful:
     """A model that counts the requests of each sequence; each test has one of its own."""
 

@@ -20,14 +20,15 @@ def test_the_requests_of_a_sequence_go_to_one_worker(stateful):
     assert sorted(Counter(pid for pids in homes.values() for pid in pids).values()) == [2, 2]
 
 
-def test_requests_of_a_sequence_are_answered_in_their_order(stateful, aside):
+def test_requests_of_a_sequence_are_answered_in_their_order(stateful, aside, gate):
     model = stateful(maxSequenceJobQueueSize=5)
-    first = aside(model.told, "a", sleep=0.3)
+    first = aside(model.told, "a", **gate.order)
     model.in_hand(1)
     others = []
     for waiting in range(1, 4):
         others.append(aside(model.told, "a"))
         model.pending(waiting)
+    gate.open()
     assert [call.result()["count"] for call in [first, *others]] == [1, 2, 3, 4]
 
 
@@ -41,14 +42,15 @@ def test_without_a_name_a_sequence_begins(stateful, deviates):
     deviates("`ts_request_sequence_id` in the response")
 
 
-def test_a_batch_has_one_request_of_a_sequence(stateful, aside):
+def test_a_batch_has_one_request_of_a_sequence(stateful, aside, gate):
     model = stateful(batchSize=4, maxSequenceJobQueueSize=4, maxBatchDelay=100)
-    first = aside(model.told, "a", sleep=0.3)
+    first = aside(model.told, "a", **gate.order)
     model.in_hand(1)
     calls = []
     for name in ("a", "a", "b", "c"):
         calls.append(aside(model.told, name))
         model.pending(len(calls))
+    gate.open()
     told = [call.result()["names"] for call in [first, *calls]]
     assert sorted(told[1]) == ["a", "b", "c"] and told[1] == told[3] == told[4]
     assert told[2] == ["a"]
@@ -75,15 +77,16 @@ def test_more_sequences_than_there_may_be_are_refused(stateful, deviates):
     deviates("a sequence that is refused")
 
 
-def test_more_requests_than_may_wait_in_a_sequence_are_refused(stateful, aside):
+def test_more_requests_than_may_wait_in_a_sequence_are_refused(stateful, aside, gate):
     model = stateful(maxSequenceJobQueueSize=2)
-    calls = [aside(model.told, "a", sleep=0.5)]
+    calls = [aside(model.told, "a", **gate.order)]
     model.in_hand(1)
     for waiting in (1, 2):
         calls.append(aside(model.told, "a"))
         model.pending(waiting)
     text = "2 requests of sequence a are waiting already (maxSequenceJobQueueSize)"
     assert model.ask("a").error == (503, CLOSED, text)
+    gate.open()
     assert model.told("b")["count"] == 1  # the other sequences have places of their own
     assert [call.result()["count"] for call in calls] == [1, 2, 3]
 
@@ -108,11 +111,13 @@ def test_a_handler_ends_several(stateful):
     assert model.told("c")["count"] == 3
 
 
-def test_what_waits_in_a_sequence_that_ends_is_refused(stateful, aside):
+def test_what_waits_in_a_sequence_that_ends_is_refused(stateful, aside, gate):
     model = stateful(maxSequenceJobQueueSize=2)
-    last = aside(model.ask, "a", sleep=0.3, end="a")
+    last = aside(model.ask, "a", end="a", **gate.order)
     model.in_hand(1)
     behind = aside(model.ask, "a")
+    model.pending(1)
+    gate.open()
     assert last.result().status == 200
     assert behind.result().error == (503, CLOSED, "The sequence is closed: its handler has ended it")
 
@@ -132,23 +137,26 @@ def test_requests_keep_a_sequence_from_being_idle(stateful):
     assert model.ask("b").status == 503
 
 
-def test_a_sequence_ends_at_its_age(stateful, aside, contract):
-    model = stateful(maxNumSequence=1, sequenceTimeoutMSec=700)
-    running = aside(model.ask, "a", sleep=1.2)
+def test_a_sequence_ends_at_its_age(stateful, aside, gate, contract):
+    model = stateful(maxNumSequence=1, sequenceTimeoutMSec=1500)
+    running = aside(model.ask, "a", **gate.order)
     model.in_hand(1)
     waiting = aside(model.ask, "a")
     refused = waiting.result().error
-    assert refused == (503, CLOSED, "The sequence is closed: it is older than 0.7 seconds (sequenceTimeoutMSec)")
+    assert refused == (503, CLOSED, "The sequence is closed: it is older than 1.5 seconds (sequenceTimeoutMSec)")
+    gate.open()
     assert running.result().status == 200  # what the worker has is answered
     assert model.ask("b").status == 200
 
 
-def test_a_worker_that_dies_takes_its_sequences_with_it(stateful, aside):
+def test_a_worker_that_dies_takes_its_sequences_with_it(stateful, aside, gate):
     model = stateful(maxSequenceJobQueueSize=2)
     model.told("b")
-    dying = aside(model.ask, "a", sleep=0.3, die=True)
+    dying = aside(model.ask, "a", die=True, **gate.order)
     model.in_hand(1)
     waiting = aside(model.ask, "a")
+    model.pending(1)
+    gate.open()
     assert dying.result().error == (500, "InternalServerException", "Worker died.")
     closed = waiting.result().error
     assert closed == (503, CLOSED, "The sequence is closed: its worker has ended, and its state with it")
@@ -162,31 +170,37 @@ def test_a_failed_request_leaves_its_sequence_open(stateful):
     assert model.told("a")["count"] == 3
 
 
-def test_a_client_that_leaves_while_it_waits_is_passed_over(stateful, aside, contract):
+def test_a_client_that_leaves_while_it_waits_is_passed_over(stateful, aside, gate, contract):
     model = stateful(maxSequenceJobQueueSize=2)
-    first = aside(model.told, "a", sleep=0.5)
+    first = aside(model.told, "a", **gate.order)
     model.in_hand(1)
     connection = contract.connect()
     connection.request("POST", f"/predictions/{model.name}", b"{}", {"ts_request_sequence_id": "a"})
     model.pending(1)
     connection.close()
+    contract.lines("access_log.log", f'/predictions/{model.name} HTTP/1.1" 499 ')
+    gate.open()
     assert first.result()["count"] == 1
     assert model.told("a")["count"] == 2
 
 
-def test_the_client_timeout_counts_in_the_sequence_too(stateful, aside):
+def test_the_client_timeout_counts_in_the_sequence_too(stateful, aside, gate):
     model = stateful(maxSequenceJobQueueSize=2, clientTimeoutInMills=500)
-    running = aside(model.ask, "a", sleep=1.0)
+    running = aside(model.ask, "a", **gate.order)
     model.in_hand(1)
     waiting = aside(model.ask, "a")
     assert [call.result().status for call in (running, waiting)] == [504, 504]
+    gate.open()
 
 
-def test_a_scaled_down_worker_finishes_its_request(stateful, aside, contract):
+def test_a_scaled_down_worker_finishes_its_request(stateful, aside, gate, contract):
     model = stateful()
-    running = aside(model.told, "a", sleep=0.5)
+    running = aside(model.told, "a", **gate.order)
     model.in_hand(1)
-    assert contract.management("PUT", f"/models/{model.name}?min_worker=0&synchronous=true").status == 200
+    scaled = aside(contract.management, "PUT", f"/models/{model.name}?min_worker=0&synchronous=true")
+    contract.eventually(lambda: model.described()["minWorkers"] == 0)
+    gate.open()
+    assert scaled.result().status == 200
     assert running.result()["count"] == 1
     assert model.ask("a").status == 503
 

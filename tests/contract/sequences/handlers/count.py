@@ -1,7 +1,8 @@
-"""Counts the requests of each sequence, and does what each orders: sleep, end, raise, die."""
+"""Counts the requests of each sequence, and does what each orders: sleep, gate, end, raise, die."""
 
 import os
 import time
+from pathlib import Path
 
 
 class Counting:
@@ -16,6 +17,8 @@ class Counting:
         name = names[index]
         self.counts[name] = self.counts.get(name, 0) + 1
         time.sleep(order.get("sleep", 0))
+        while "gate" in order and not Path(order["gate"]).exists():
+            time.sleep(0.01)
         if "end" in order:
             context.set_response_header(index, context.header_key_sequence_end, order["end"])
             for ended in [name] if order["end"] == "true" else order["end"].split(";"):
