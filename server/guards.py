@@ -29,7 +29,7 @@ WINDOW_SECONDS = 15.0
 """In each of these, what is under way must move by `rate` bytes a second."""
 LINGER_SECONDS = 1.0
 """How long what a client still sends is read and dropped after its answer, which it would not see otherwise."""
-PROBE_SECONDS = 0.25
+PROBE_SECONDS = 0.02
 """How long an answer may take before a client that sends no more is asked whether it still reads."""
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BUSY = b'{\n  "code": 503,\n  "type": "ServiceUnavailableException",\n  "message": "Too many connections."\n}\n'
@@ -223,7 +223,7 @@ class Connection:
         self._loop.call_later(PROBE_SECONDS, self._probe, answering, may_probe)
         return True
 
-    def _probe(self, answering: Callable[[], bool], send: bool, pause: float = 0.05) -> None:
+    def _probe(self, answering: Callable[[], bool], send: bool, pause: float = 0.01) -> None:
         """Ask once, then look ever less often whether the client is there: nobody reads that would be told."""
         if self._transport.is_closing() or not answering():
             return

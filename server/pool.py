@@ -25,7 +25,7 @@ DELAYS = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
 """Seconds before the first, second, … attempt after a death (contract: workers, section 4)."""
 
 PROVEN = 1.0
-"""Seconds of service after which a worker that dies is started again at once: its model loads, and serves."""
+"""Seconds after which a worker that dies is started again at once even where nobody has asked it for anything."""
 
 WAY_OUT = "scale the model, or register it again, to have it tried anew"
 """How a crash loop is left."""
@@ -225,9 +225,9 @@ class WorkerPool:
                 self._leave(seat)
 
     def _delay(self, seat: Seat) -> float:
-        """Seconds before a seat's next worker starts."""
-        served, seat.ready_since = seat.ready_since, None
-        if served is not None and self._clock() - served >= PROVEN:
+        """Seconds before a seat's next worker starts: none where the last one has answered something, or for long."""
+        since, seat.ready_since = seat.ready_since, None
+        if since is not None and (seat.served > 0 or self._clock() - since >= PROVEN):
             return 0
         seat.attempts += 1
         return DELAYS[min(seat.attempts, len(DELAYS)) - 1]

@@ -230,8 +230,8 @@ async def test_a_load_alone_does_not_reset_the_delays(house):
     assert house.slept == [1, 1, 2, 3, 5]
 
 
-@pytest.mark.parametrize("deed", ["has answered", "has a batch in hand"])
-async def test_service_resets_the_delays(house, deed):
+@pytest.mark.parametrize(("deed", "delay"), [("has answered", 0), ("has a batch in hand", 1)])
+async def test_service_resets_the_delays(house, deed, delay):
     await house.start(1)
     for _ in range(4):
         house.workers[-1].die()
@@ -243,7 +243,7 @@ async def test_service_resets_the_delays(house, deed):
         house.ask()
     house.workers[-1].die()
     await house.settle()
-    assert house.slept == [1, 1, 2, 3, 1]
+    assert house.slept == [1, 1, 2, 3, delay]
 
 
 async def test_a_worker_that_dies_whenever_it_has_loaded_is_a_crash_loop_with_an_end(house, caplog):
