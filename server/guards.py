@@ -18,6 +18,8 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from .heap import HEAP
+
 DESCRIPTORS = 65536
 """Open files and sockets that the server asks the system for, where that allows them."""
 OF_PREDICTIONS, OF_OPERATORS = 5 / 8, 1 / 16
@@ -100,9 +102,10 @@ class Door:
             self.drop(oldest)
             oldest.hang_up("unread")
 
-    def drop(self, connection: Connection) -> None:
-        """A client has read what it was kept for, or has gone."""
-        self._unread_bytes -= self._unread.pop(connection, 0)
+    def drop(self, connection: Connection) -> bool:
+        """A client has read what it was kept for, or has gone; whether it was the last one that had something."""
+        self._unread_bytes -= self._unread.get(connection, 0)
+        return self._unread.pop(connection, None) is not None and not self._unread
 
     def refuse(self, reason: str) -> None:
         """Note why somebody was hung up on."""
@@ -186,8 +189,9 @@ class Connection:
         self._door.drop(self)
 
     def lost(self) -> None:
-        """The connection is gone."""
-        self._door.drop(self)
+        """The connection is gone; its memory is not needed when no other client has answers to read."""
+        if self._door.drop(self):
+            self._loop.call_later(LINGER_SECONDS, HEAP.trim)
 
     def hang_up(self, reason: str) -> None:
         """End it now, whatever is under way."""

@@ -34,9 +34,13 @@ class Heap:
         """Give what was kept back to the system."""
         if self.kept:
             self._set(USUAL)
-            if self._able:
-                self._library.malloc_trim(0)
             self.kept = False
+            self.trim()
+
+    def trim(self) -> None:
+        """Give back what is free, unless it is kept."""
+        if self._able and not self.kept:
+            self._library.malloc_trim(0)
 
     def _set(self, values: dict[int, int]) -> None:
         if self._able:

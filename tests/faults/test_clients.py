@@ -84,7 +84,6 @@ def test_a_body_that_drips_is_cut_off(site):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the heap keeps what is freed after HEAP.give_back() has trimmed it")
 def test_answers_nobody_reads_are_dropped(own):
     """Row 10: 50 MB for each of four clients; the memory comes back while they still hold on."""
     site = own("max_response_size=70000000\n").start()
