@@ -1,11 +1,16 @@
-"""What is counted for one version of a model; the label values are looked up once, not per request."""
+"""What is counted for one version of a model; the label values are looked up once, not per request.
+
+Histograms begin with their first value: a model that is never asked has none, so that a scrape of many stays short.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .counting import Histogram
 from .errors import ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
 from .messages import BatchReport, LoadReport
 
@@ -51,11 +56,6 @@ class ModelMetrics:
         self._accepted, self._latency, self._waited = (
             [metrics.theirs.sink(metric, *labels) for labels in asked] for metric in ASKED_OF
         )
-        self._request_seconds = metrics.request_seconds.labels(**self._labels)
-        self._queue_seconds = metrics.queue_seconds.labels(**self._labels)
-        self._batch_seconds = metrics.batch_seconds.labels(**self._labels)
-        self._batch_size = metrics.batch_size.labels(**self._labels)
-        self._load_seconds = metrics.load_seconds.labels(**self._labels)
         self._restarts = {cause: metrics.restarts.labels(**self._labels, cause=cause) for cause in CAUSES}
 
     def accepted(self, version_given: bool) -> None:
@@ -135,3 +135,23 @@ class ModelMetrics:
                 self._metrics.of_model[name].remove(*labels)
             for state in self._states:
                 self._metrics.workers.remove(*labels, state)
+
+    @cached_property
+    def _request_seconds(self) -> Histogram:
+        return self._metrics.request_seconds.labels(**self._labels)
+
+    @cached_property
+    def _queue_seconds(self) -> Histogram:
+        return self._metrics.queue_seconds.labels(**self._labels)
+
+    @cached_property
+    def _batch_seconds(self) -> Histogram:
+        return self._metrics.batch_seconds.labels(**self._labels)
+
+    @cached_property
+    def _batch_size(self) -> Histogram:
+        return self._metrics.batch_size.labels(**self._labels)
+
+    @cached_property
+    def _load_seconds(self) -> Histogram:
+        return self._metrics.load_seconds.labels(**self._labels)

@@ -62,7 +62,12 @@ def main(settings: Settings, detached: bool = False) -> int:
             certificates, authority = _certificates(settings), Authority.of(settings)
             if authority and authority.keys:
                 stack.callback(authority.keys.remove)
-            metrics = Metrics(choice=choice_of(settings))
+            told: list[Metrics] = []  # there are none yet: what is wrong with their configuration goes to the logs
+
+            def count_dropped(lines: int) -> None:
+                for each in told:
+                    each.lines_dropped(lines)
+
             stack.callback(
                 logs.set_up(
                     settings.log_format,
@@ -70,9 +75,11 @@ def main(settings: Settings, detached: bool = False) -> int:
                     folder,
                     of_metrics=settings.metrics_location,
                     config=logs.read_config(settings.log_config),
-                    dropped=metrics.lines_dropped,
+                    dropped=count_dropped,
                 )
             )
+            metrics = Metrics(choice=choice_of(settings))
+            told.append(metrics)
             grpc = _bind_grpc(settings, stack)
             if settings.worker_backend == "process":
                 FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))  # to be ready when it is needed

@@ -21,7 +21,7 @@ ERROR = {
 }
 COMPONENTS = {"schemas": {"Error": ERROR}}
 SCHEME = {"type": "http", "scheme": "bearer", "description": "A token that opens this listener, or this model"}
-WITHOUT_TOKEN = {"/ping", "/v2/health/live", "/api-description", "/"}
+WITHOUT_TOKEN = {"/ping", "/v2/health/live", "/v2/health/ready", "/api-description", "/"}
 """Paths that need no token (gate.py); each has operations of that kind alone."""
 REFUSAL = {"description": "What is wrong", "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 LISTENERS = ("inference", "management", "metrics")
-WITHOUT_TOKEN = {"/ping", "/v2/health/live", "/api-description", "/"}
+WITHOUT_TOKEN = {"/ping", "/v2/health/live", "/v2/health/ready", "/api-description", "/"}
 EXAMPLES = 12
 FAILING = ("handler", "startup_timeout", "runtime")
 """What keeps a model from loading, which is a status of 500 by contract."""
