@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,10 +39,25 @@ def start(options: dict[str, Any]) -> None:
     if settings.restored and not options["detached"]:
         click.echo(f"Restoring {settings.ts_config}; --ncs starts without it.")
     if options["foreground"] or options["detached"]:
-        from .serve import main as serve  # half a second of imports that no other command needs
+        with _forks(settings):
+            from .serve import main as serve  # half a second of imports that no other command needs
 
-        raise SystemExit(serve(settings, options["detached"]))
+            raise SystemExit(serve(settings, options["detached"]))
     raise SystemExit(_start_detached(options))
+
+
+@contextlib.contextmanager
+def _forks(settings: Any) -> Iterator[None]:
+    """Have the process that workers are forked from import what it needs while the server does the same."""
+    from .workers.environment import environment_of
+    from .workers.zygote import FORKS
+
+    if settings.worker_backend == "process":
+        FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))
+    try:
+        yield
+    finally:
+        FORKS.close()
 
 
 def stop(silent: bool = False) -> None:
