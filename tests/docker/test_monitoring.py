@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from numserve.server.messages import BatchReport, LoadReport
 from numserve.server.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -39,12 +40,16 @@ EXPRESSIONS = expressions()
 
 
 def known() -> set[str]:
-    """The names of all samples that a server with one model has."""
+    """The names of all samples that a server has with one model, which has answered."""
     metrics = Metrics("vm")
     model = metrics.model("m", "1.0")
     gauges = ("queue_depth", "queue_capacity", "requests_in_flight", "model_ready")
     metrics.prediction_answered("m", "1.0", 200)
     model.rejected("queue_full")
+    model.worker_loaded(LoadReport(0.1, 0))
+    model.batch_sent([0.1])
+    model.batch_done(BatchReport(0.1, 0), 0.2)
+    model.answered(0.3, 0.1, version_given=False)
     model.first_piece(0.1)
     metrics.memory.labels("m", "1.0", "9000").set(1)
     model.watch(dict.fromkeys(gauges, float), {"ready": float}, dict)
