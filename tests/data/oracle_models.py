@@ -158,7 +158,7 @@ class Recurrent(torch.nn.Module):
         self.lstm = torch.nn.LSTM(16, 12, 2, batch_first=True, bidirectional=True)
         self.gru = torch.nn.GRU(24, 12, batch_first=True)
 
-    def forward(self, ids: Any) -> Any:
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
         outputs, _ = self.lstm(self.words(ids))
         outputs, _ = self.gru(outputs)
         return outputs[:, -1]
