@@ -19,11 +19,11 @@ from pathlib import Path
 
 import psutil
 import uvloop
-from numserve.server.batch import Batch
-from numserve.server.batcher import Batcher
+from numserve.server.batching.batch import Batch
+from numserve.server.batching.batcher import Batcher
 from numserve.server.errors import QueueFull
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Part, Report
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.workers.base import Load, Worker
 from numserve.server.workers.process import ProcessWorker, SpawnedWorker
 

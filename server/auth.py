@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .address import Address
 from .errors import Forbidden, InvalidRequest, Unauthorized
 from .grpc import served
+from .http.address import Address
 from .properties import InvalidConfiguration
 
 if TYPE_CHECKING:

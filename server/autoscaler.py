@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from .machine import Machine
-from .model_metrics import ModelMetrics
+from .metrics.models import ModelMetrics
 from .pool import WorkerPool
 from .scaling import Controller, Decision, Limits
 from .status import ScalingStatus

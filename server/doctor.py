@@ -14,7 +14,7 @@ from ..archiver.trial import attempt_folder
 from .auth import check_exposure, static_tokens
 from .grpc import INSTALL, asked_for, installed, served
 from .logs import OF_LOG4J, read_config
-from .metrics import Metrics, choice_of
+from .metrics.metrics import Metrics, choice_of
 from .model_config import UNSERVED
 from .properties import InvalidConfiguration
 from .settings import Settings

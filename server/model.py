@@ -16,11 +16,11 @@ import orjson
 from ..archiver import Manifest
 from ..plugins import resolve
 from .autoscaler import Autoscaler, ModelScaler
+from .batching.queues import make_queue, sequence_headers
 from .errors import InvalidRequest, ServingError, too_late
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
-from .metrics import WORKER_STATES, Metrics
+from .metrics.metrics import WORKER_STATES, Metrics
 from .pool import WorkerPool
-from .queues import make_queue, sequence_headers
 from .scaling import Limits
 from .settings import ModelConfig, Settings
 from .status import BatchingStatus, ModelStatus, QueueStatus, ScalingStatus

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from .batch_size import MOST
-from .priority import Priorities
+from .batching.priority import Priorities
+from .batching.size import MOST
 from .yaml_files import read_yaml
 
 logger = logging.getLogger(__name__)

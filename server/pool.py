@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from .batching.queues import RequestQueue
 from .errors import ModelLoadFailed, ServingError, WorkerDied
 from .messages import LoadFailure, LoadReport, Report
-from .metrics import Metrics, ModelMetrics
-from .queues import RequestQueue
+from .metrics.metrics import Metrics, ModelMetrics
 from .scaling import Use
 from .seat import FAILED, FAILING, LOADING, READY, STOPPING, Seat, new_outcome
 from .status import WorkerStatus

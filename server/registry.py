@@ -22,7 +22,7 @@ from .errors import (
     ServingError,
     Unavailable,
 )
-from .metrics import Metrics
+from .metrics.metrics import Metrics
 from .model import Model, Role
 from .settings import ModelConfig, Settings
 from .status import ModelStatus, QueueStatus, WorkerStatus

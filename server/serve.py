@@ -17,17 +17,25 @@ import uvloop
 from .. import __version__
 from ..plugins import PluginNotFound, resolve
 from . import logs
-from .address import Address
 from .api import Combined, inference_app, management_app, metrics_app
 from .api.gate import Gate
 from .api.listener import App, Listener
 from .auth import Authority
-from .certificates import Certificates
 from .grpc import INSTALL, asked_for, installed, served
-from .guards import OF_OPERATORS, OF_PREDICTIONS, SLACK_BYTES, WIRE_BYTES_OF_A_BYTE, Door, Limits, raise_descriptors
+from .http.address import Address
+from .http.certificates import Certificates
+from .http.guards import (
+    OF_OPERATORS,
+    OF_PREDICTIONS,
+    SLACK_BYTES,
+    WIRE_BYTES_OF_A_BYTE,
+    Door,
+    Limits,
+    raise_descriptors,
+)
+from .http.listeners import Bound, CannotBind, HttpServer, bind
 from .lifecycle import READY, RUNNING, AlreadyRunning, Lock, State
-from .listeners import Bound, CannotBind, HttpServer, bind
-from .metrics import Metrics, choice_of
+from .metrics.metrics import Metrics, choice_of
 from .properties import InvalidConfiguration
 from .registry import ModelRegistry
 from .scratch import sweep

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from .address import Address
+from .http.address import Address
 from .model_config import ModelConfig
 from .properties import InvalidConfiguration
 from .sources import find_config_file, read_config_file, read_environment, read_locations

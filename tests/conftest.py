@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 BIN = Path(sys.executable).parent
@@ -19,6 +20,10 @@ BIN = Path(sys.executable).parent
 collect_ignore = [] if find_spec("grpc") else ["contract/grpc", "server/grpc", "examples/test_grpc.py"]
 """What needs the extra `grpc`, where it is not there: an environment for comparisons with PyTorch, for example."""
 LIMIT = 30.0  # seconds an answer may take on a busy machine
+
+settings.register_profile("quick", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("quick")
+"""The same examples each time, however long they take: a busy machine or a lucky draw must not decide what is green."""
 
 
 class Server:

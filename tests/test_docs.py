@@ -20,8 +20,8 @@ from numserve.server.api import management as management_api
 from numserve.server.api.errors import WIRE
 from numserve.server.api.targets import find_target
 from numserve.server.auth import Authority
-from numserve.server.metrics import Metrics
-from numserve.server.metrics_config import FRONTEND
+from numserve.server.metrics.config import FRONTEND
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.model_config import ModelConfig
 from numserve.server.registry import ModelRegistry
 from numserve.server.settings import Settings

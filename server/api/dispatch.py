@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from ..errors import InvalidRequest, ModelNotFound
 from ..logs import Exchange
 from ..messages import InferenceRequest, InferenceResponse
-from ..metrics import UNKNOWN_MODEL, Metrics
+from ..metrics.metrics import UNKNOWN_MODEL, Metrics
 from ..registry import Model, ModelRegistry
 from ..settings import Settings
 from ..workflows import Workflow, WorkflowRegistry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..auth import Authority
 from ..errors import Forbidden, Unauthorized
-from ..metrics import Metrics
+from ..metrics.metrics import Metrics
 from .bodies import Receive, Scope, Send
 from .listener import App, send_error, send_whole
 from .targets import find_target

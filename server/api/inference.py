@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 
 from ... import __version__
-from ..metrics import Metrics
+from ..metrics.metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from ..workflows import WorkflowRegistry

@@ -9,7 +9,7 @@ from math import ceil
 
 from ..errors import QueueFull, Unauthorized
 from ..logs import AccessLog, Exchange, new_id
-from ..metrics import Metrics
+from ..metrics.metrics import Metrics
 from ..settings import Settings
 from .bodies import ClientLeft, Message, Receive, Scope, Send
 from .responses import ALWAYS, JSON, Headers, cors, error_body

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 
 from ... import __version__
-from ..metrics import CONTENT_TYPE, Metrics
+from ..metrics.metrics import CONTENT_TYPE, Metrics
 from .faces import ANY, make_app, operation
 from .listener import App
 

@@ -22,7 +22,7 @@ from ..api.listener import RETRY_AT_MOST
 from ..auth import Authority
 from ..errors import Forbidden, InvalidRequest, QueueFull, Unauthorized
 from ..logs import AccessLog, Exchange
-from ..metrics import Metrics
+from ..metrics.metrics import Metrics
 from .messages import Message, message_class, service
 from .statuses import status_of, text_of
 

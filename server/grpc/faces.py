@@ -8,11 +8,11 @@ from grpc import ServerCredentials
 
 from ..api.operations import Operations
 from ..auth import Authority
-from ..certificates import Certificates
-from ..listeners import Bound
+from ..batching.queues import sequence_headers
+from ..http.certificates import Certificates
+from ..http.listeners import Bound
 from ..logs import AccessLog
-from ..metrics import Metrics
-from ..queues import sequence_headers
+from ..metrics.metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from .calls import Calls, Service

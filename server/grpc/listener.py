@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from ..listeners import Bound, CannotBind
+from ..http.listeners import Bound, CannotBind
 from .calls import Calls, Service
 
 VANISHED_MS = 120_000

@@ -12,7 +12,7 @@ from grpc import StatusCode
 from ..api.bodies import OURS_TO_ASK
 from ..errors import DeadlineExceeded, InvalidRequest, ModelNotFound, Unavailable
 from ..messages import Bytes, InferenceRequest, InferenceResponse, Part
-from ..metrics import UNKNOWN_MODEL, Metrics
+from ..metrics.metrics import UNKNOWN_MODEL, Metrics
 from ..registry import ModelRegistry
 from .calls import Call, left
 from .messages import Message

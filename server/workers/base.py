@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from ..batch import Batch
+from ..batching.batch import Batch
 from ..messages import ModelSpec, Report
 
 LEAST_SECONDS = 0.001

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from ..batch import Batch
+from ..batching.batch import Batch
 from ..errors import ModelLoadFailed, WorkerDied
 from ..messages import InferenceResponse, LoadFailure, LoadReport, Outcome, Report
 from .base import Idle, Load

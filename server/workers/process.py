@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from ..batch import TURN, Batch
+from ..batching.batch import TURN, Batch
 from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied, WorkerOutOfMemory
 from ..heap import HEAP
 from ..messages import BatchReport, Failure, LoadFailure

@@ -9,7 +9,7 @@ from functools import partial
 
 from ...archiver import ArchiveError, WorkflowManifest, unpack_workflow
 from ..errors import InvalidRequest, InvalidWorkflow, ServingError, WorkflowConflict, WorkflowFailed, WorkflowNotFound
-from ..metrics import Metrics
+from ..metrics.metrics import Metrics
 from ..registry import NAME, Model, ModelRegistry, Registration
 from ..settings import Settings
 from ..store import Store, Unpacked

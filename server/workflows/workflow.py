@@ -21,7 +21,7 @@ from ..errors import (
     too_late,
 )
 from ..messages import Bytes, InferenceRequest, InferenceResponse, Part
-from ..metrics import Metrics
+from ..metrics.metrics import Metrics
 from ..model import Model
 from .spec import Node, WorkflowSpec
 

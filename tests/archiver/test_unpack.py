@@ -49,7 +49,7 @@ PARTS = st.text(
 NAMES = st.lists(PARTS.filter(lambda part: part.strip(" .")), min_size=1, max_size=3).map("/".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, st.binary(max_size=300), max_size=6), st.sampled_from(FORMATS))
 def test_pack_then_unpack_is_the_identity(files: dict[str, bytes], archive_format: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:

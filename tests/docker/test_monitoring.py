@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from numserve.server.messages import BatchReport, LoadReport
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]

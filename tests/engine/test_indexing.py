@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numserve.engine import DtypeError, OutOfRangeError, ShapeError, Tensor, arange, tensor, zeros
@@ -21,7 +21,6 @@ def _forward(index: Any) -> bool:
     return all(not isinstance(i, slice) or i.step is None or i.step > 0 for i in items)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_basic_indices_select_what_numpy_selects(data: st.DataObject) -> None:
     x = numbered(*data.draw(SHAPES))
@@ -30,7 +29,6 @@ def test_basic_indices_select_what_numpy_selects(data: st.DataObject) -> None:
     np.testing.assert_array_equal(x[index].array, x.array[index])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_basic_indices_give_views(data: st.DataObject) -> None:
     x = numbered(*data.draw(SHAPES))
@@ -41,7 +39,6 @@ def test_basic_indices_give_views(data: st.DataObject) -> None:
     assert (x.array == -1).sum() == part.numel()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_basic_indices_set_what_numpy_sets(data: st.DataObject) -> None:
     x = numbered(*data.draw(SHAPES))
@@ -53,7 +50,6 @@ def test_basic_indices_set_what_numpy_sets(data: st.DataObject) -> None:
     np.testing.assert_array_equal(x.array, expected)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_arrays_of_positions_select_what_numpy_selects(data: st.DataObject) -> None:
     x = numbered(*data.draw(SHAPES))
@@ -61,7 +57,6 @@ def test_arrays_of_positions_select_what_numpy_selects(data: st.DataObject) -> N
     np.testing.assert_array_equal(x[tuple(map(tensor, index))].array, x.array[index])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_arrays_of_positions_set_what_numpy_sets(data: st.DataObject) -> None:
     x = numbered(*data.draw(SHAPES))
@@ -72,7 +67,6 @@ def test_arrays_of_positions_set_what_numpy_sets(data: st.DataObject) -> None:
     np.testing.assert_array_equal(x.array, expected)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_masks_select_and_set_what_numpy_does(data: st.DataObject) -> None:
     x = numbered(*data.draw(SHAPES))
@@ -84,7 +78,6 @@ def test_masks_select_and_set_what_numpy_does(data: st.DataObject) -> None:
     np.testing.assert_array_equal(x.array, expected)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_slices_beside_arrays_select_what_numpy_selects(data: st.DataObject) -> None:
     x = numbered(*data.draw(arrays.array_shapes(min_dims=2, max_dims=4, max_side=4)))

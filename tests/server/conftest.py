@@ -16,7 +16,7 @@ from numserve.archiver import ModelArchiverConfig, pack
 from numserve.server.api import inference_app, management_app, metrics_app
 from numserve.server.api.listener import Listener
 from numserve.server.logs import AccessLog
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.registry import ModelRegistry, Registration
 from numserve.server.settings import Settings
 from numserve.server.workers.zygote import adopt_orphans

@@ -6,10 +6,10 @@ import itertools
 import random
 
 import pytest
-from numserve.server.batch_cost import BatchCost
-from numserve.server.batch_size import MOST, AdaptiveSize, FixedSize
-from numserve.server.batcher import Batcher
-from numserve.server.company import RARELY, Company
+from numserve.server.batching.batcher import Batcher
+from numserve.server.batching.company import RARELY, Company
+from numserve.server.batching.cost import BatchCost
+from numserve.server.batching.size import MOST, AdaptiveSize, FixedSize
 from numserve.server.errors import WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batch import TURN, Answer, Batch
-from numserve.server.batch_size import AdaptiveSize
-from numserve.server.batcher import Batcher
+from numserve.server.batching.batch import TURN, Answer, Batch
+from numserve.server.batching.batcher import Batcher
+from numserve.server.batching.line import LOOK_EACH
+from numserve.server.batching.priority import Priorities
+from numserve.server.batching.size import AdaptiveSize
 from numserve.server.errors import DeadlineExceeded, NoWorkers, QueueFull, ResponseTimeout, ServingError, WorkerDied
-from numserve.server.line import LOOK_EACH
 from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse
-from numserve.server.priority import Priorities
 
 REPORT = BatchReport(0.001, 0)
 
@@ -636,7 +636,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(STEPS, max_size=60),
     st.integers(1, 4),

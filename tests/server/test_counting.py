@@ -6,8 +6,8 @@ import prometheus_client as theirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numserve.server.counting import BUCKETS, counters, family_of, gauges, histograms
-from numserve.server.exposition import render
+from numserve.server.metrics.counting import BUCKETS, counters, family_of, gauges, histograms
+from numserve.server.metrics.exposition import render
 
 VALUES = st.lists(st.floats(allow_infinity=True, allow_nan=True, width=32), max_size=8)
 

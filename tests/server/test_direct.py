@@ -9,9 +9,10 @@ import random
 import re
 
 import pytest
-from numserve.server import direct, logs, protocol
-from numserve.server.address import Address
-from numserve.server.listeners import HttpServer, bind
+from numserve.server import logs
+from numserve.server.http import direct, protocol
+from numserve.server.http.address import Address
+from numserve.server.http.listeners import HttpServer, bind
 
 STEERED = """
     from numserve.handlers import PredictionException

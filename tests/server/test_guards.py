@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import uvloop
-from numserve.server import guards, listeners, protocol
-from numserve.server.address import Address
-from numserve.server.guards import Door, Limits, Pace, raise_descriptors
-from numserve.server.listeners import Bound, HttpServer, bind, tls_context
+from numserve.server.http import guards, listeners, protocol
+from numserve.server.http.address import Address
+from numserve.server.http.guards import Door, Limits, Pace, raise_descriptors
+from numserve.server.http.listeners import Bound, HttpServer, bind, tls_context
 
 LIMIT = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -6,10 +6,10 @@ import os
 import threading
 
 import pytest
-from numserve.server.batcher import Batcher
+from numserve.server.batching.batcher import Batcher
 from numserve.server.errors import ModelLoadFailed, WorkerDied
 from numserve.server.messages import InferenceRequest, ModelSpec, Part
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.workers.base import Load
 from numserve.server.workers.inline import InlineWorker
 

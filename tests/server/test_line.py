@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numserve.server.batch import Job
-from numserve.server.line import LOOK_EACH, Line
+from numserve.server.batching.batch import Job
+from numserve.server.batching.line import LOOK_EACH, Line
 from numserve.server.messages import InferenceRequest
 
 

@@ -7,9 +7,9 @@ import json
 import socket
 
 import pytest
-from numserve.server import guards, protocol
-from numserve.server.address import Address
-from numserve.server.listeners import CannotBind, HttpServer, bind
+from numserve.server.http import guards, protocol
+from numserve.server.http.address import Address
+from numserve.server.http.listeners import CannotBind, HttpServer, bind
 
 
 async def hello(scope, receive, send):

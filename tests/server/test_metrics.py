@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numserve.server.errors import ModelLoadFailed, ResponseTimeout, WorkerDied
 from numserve.server.messages import BatchReport, Emitted, LoadFailure, LoadReport
-from numserve.server.metrics import Metrics, ModelMetrics
-from numserve.server.model_metrics import CAUSES
+from numserve.server.metrics.metrics import Metrics, ModelMetrics
+from numserve.server.metrics.models import CAUSES
 from prometheus_client.parser import text_string_to_metric_families
 
 

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from numserve.server.batcher import Batcher
+from numserve.server.batching.batcher import Batcher
 from numserve.server.errors import ModelLoadFailed, NoWorkers, WorkerDied
 from numserve.server.messages import (
     BatchReport,
@@ -11,7 +11,7 @@ from numserve.server.messages import (
     LoadReport,
     ModelSpec,
 )
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.pool import DELAYS, WorkerPool
 from numserve.server.wear import Wear
 from numserve.server.workers.base import Load

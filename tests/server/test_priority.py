@@ -2,10 +2,10 @@
 
 import orjson
 import pytest
+from numserve.server.batching.priority import LONGEST, NONE, Priorities
 from numserve.server.errors import InvalidRequest
 from numserve.server.messages import InferenceRequest, Part
 from numserve.server.model_config import ModelConfig
-from numserve.server.priority import LONGEST, NONE, Priorities
 
 LEVELS = Priorities(3, 2)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from numserve.server.api.errors import on_the_wire
-from numserve.server.batch import Batch, Job
+from numserve.server.batching.batch import Batch, Job
 from numserve.server.errors import (
     InferenceFailed,
     ModelLoadFailed,

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from numserve.server.protocol import Joined
+from numserve.server.http.protocol import Joined
 
 
 class Wire:

@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batch import Batch
-from numserve.server.continuous import ContinuousBatcher
+from numserve.server.batching.batch import Batch
+from numserve.server.batching.continuous import ContinuousBatcher
+from numserve.server.batching.sequences import ContinuousLane, Lane, Rules, SequenceBatcher
 from numserve.server.errors import Unavailable, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, Part, SequenceHeaders
-from numserve.server.sequences import ContinuousLane, Lane, Rules, SequenceBatcher
 
 REPORT = BatchReport(0.001, 0)
 HEADERS = SequenceHeaders("id", "start", "end")
@@ -106,7 +106,7 @@ CONTINUOUS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(CONTINUOUS, max_size=50), st.integers(1, 3))
 def test_each_request_gets_its_pieces_in_rounds_that_fit(steps: list[tuple[str, int]], size: int) -> None:
     clock = Clock()
@@ -194,7 +194,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(STEPS, max_size=60), st.integers(1, 3), st.integers(1, 4), st.sampled_from([0, 6]), st.booleans())
 def test_a_sequence_keeps_its_worker_and_its_order(
     steps: list[tuple[str, int]], size: int, most: int, max_age: float, continuous: bool

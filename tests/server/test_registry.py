@@ -22,7 +22,7 @@ from numserve.server.errors import (
     WorkerDied,
 )
 from numserve.server.messages import InferenceRequest, Part
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.registry import ModelRegistry, Registration
 from numserve.server.settings import Settings
 from numserve.server.workers.zygote import FORKS

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numserve.server.address import Address
-from numserve.server.batch_size import MOST
+from numserve.server.batching.size import MOST
+from numserve.server.http.address import Address
 from numserve.server.model_config import MILLISECONDS
 from numserve.server.properties import InvalidConfiguration, parse
 from numserve.server.settings import ModelConfig, Settings

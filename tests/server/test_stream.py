@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 import pytest
-from numserve.server.batch import Batch, Job
+from numserve.server.batching.batch import Batch, Job
+from numserve.server.batching.stream import PIECE_COST, Stream
 from numserve.server.errors import InferenceFailed, ServingError, StreamBroken, WorkerDied
 from numserve.server.messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Part
-from numserve.server.stream import PIECE_COST, Stream
 
 SPEAK = """
     from ts.handler_utils.utils import send_intermediate_predict_response

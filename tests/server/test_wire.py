@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numserve.server.messages import (
     BatchReport,
@@ -71,7 +71,6 @@ def test_frames_arrive_whole_however_they_are_cut(messages, step):
     assert feed(FrameReader(1 << 20), sent, step) == [(Kind.BATCH, meta, blobs) for meta, blobs in messages]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 400_000), min_size=1, max_size=6))
 def test_the_buffer_grows_and_shrinks_with_what_comes(sizes):
     sent = b"".join(b"".join(pack(Kind.BATCH, size, [b"x" * size])) for size in sizes)

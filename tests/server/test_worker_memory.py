@@ -9,10 +9,10 @@ import textwrap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numserve.server.batcher import Batcher
+from numserve.server.batching.batcher import Batcher
 from numserve.server.errors import WorkerDied
 from numserve.server.messages import InferenceRequest, ModelSpec, Part
-from numserve.server.metrics import Metrics
+from numserve.server.metrics.metrics import Metrics
 from numserve.server.workers import process
 from numserve.server.workers.base import Load
 from numserve.server.workers.memory import Memory
@@ -43,7 +43,7 @@ def exchange(sender: Memory, receiver: Memory, blobs: list[bytes]) -> list[bytes
     return [bytes(view) for view in receiver.get([len(blob) for blob in blobs])]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.lists(st.integers(0, 300_000), max_size=4), st.lists(st.integers(0, 300_000), max_size=4)),
@@ -114,7 +114,7 @@ def test_a_frame_without_memory_or_room_goes_by_the_socket(ends, monkeypatch):
     assert through(server, frame) is frame and server.used == 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=5))
 def test_requests_survive_the_crossing_by_memory(bodies):
     server = Memory.create()

@@ -154,7 +154,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, text, deviates):
-    from numserve.server.metrics import Metrics, choice_of
+    from numserve.server.metrics.metrics import Metrics, choice_of
     from numserve.server.properties import InvalidConfiguration
     from numserve.server.settings import Settings
 

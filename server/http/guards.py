@@ -18,7 +18,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from .heap import HEAP
+from ..heap import HEAP
 
 DESCRIPTORS = 65536
 """Open files and sockets that the server asks the system for, where that allows them."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from .errors import InvalidRequest
-from .messages import InferenceRequest
+from ..errors import InvalidRequest
+from ..messages import InferenceRequest
 
 HEADER = "x-request-priority"
 HEADER_LENGTH = "inference-header-content-length"

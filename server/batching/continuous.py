@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
 
+from ..errors import WorkerDied
+from ..messages import BatchReport, InferenceResponse, Outcome
 from .batch import Batch, Job, Sender, Watch, refuse
 from .batcher import Batcher
-from .errors import WorkerDied
-from .messages import BatchReport, InferenceResponse, Outcome
 
 MORE = "ts_stream_next"
 """The response header that says `true` while pieces are to come."""

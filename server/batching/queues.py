@@ -7,14 +7,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
+from ..settings import ModelConfig, Settings
+from ..status import BatchingStatus
 from .batch import Sender, Watch
-from .batch_size import MOST, AdaptiveSize
 from .batcher import Batcher
 from .continuous import ContinuousBatcher
-from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
 from .sequences import ContinuousLane, Lane, Rules, SequenceBatcher
-from .settings import ModelConfig, Settings
-from .status import BatchingStatus
+from .size import MOST, AdaptiveSize
 
 logger = logging.getLogger(__name__)
 

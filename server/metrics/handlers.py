@@ -10,11 +10,11 @@ from typing import TypeAlias
 
 from prometheus_client.registry import Collector
 
+from ..messages import DeclaredMetric, Emitted
+from ..properties import InvalidConfiguration
+from .config import MetricsChoice
 from .counting import Child, Counter, Family, Gauge, Histogram, family_of
-from .messages import DeclaredMetric, Emitted
-from .metrics_config import MetricsChoice
-from .metrics_log import MetricsLog
-from .properties import InvalidConfiguration
+from .log import MetricsLog
 
 logger = logging.getLogger(__name__)
 

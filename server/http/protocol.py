@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .api.responses import pretty
+from ..api.responses import pretty
 from .guards import Connection, Door, Flow, TurnedAway, peer_of
 
 HEADER_BYTES = 65536

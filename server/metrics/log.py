@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import orjson
 
-from . import logs
-from .messages import DeclaredMetric
+from .. import logs
+from ..messages import DeclaredMetric
 
 
 class MetricsLog:

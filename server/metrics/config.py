@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import yaml
 
-from .messages import DeclaredMetric
-from .properties import InvalidConfiguration
+from ..messages import DeclaredMetric
+from ..properties import InvalidConfiguration
 
 logger = logging.getLogger(__name__)
 

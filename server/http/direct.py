@@ -13,12 +13,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from .api.direct import Direct, Place, Whole, find_place, header_lines
-from .api.listener import client_name
-from .api.responses import Headers
-from .batch import Answer
+from ..api.direct import Direct, Place, Whole, find_place, header_lines
+from ..api.listener import client_name
+from ..api.responses import Headers
+from ..batching.batch import Answer
+from ..messages import InferenceResponse, Pieces
 from .guards import Door
-from .messages import InferenceResponse, Pieces
 from .protocol import HEADER_BYTES, HEADER_COUNT, CarefulProtocol, HeadTooLarge, Joined
 
 JOINED = 1 << 16

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..errors import NoWorkers, QueueFull, ServingError, too_late
+from ..messages import InferenceRequest, InferenceResponse, Outcome
+from ..status import BatchingStatus
 from .batch import STREAM_LIMIT, TURN, Answer, Batch, Job, Sender, Watch, refuse
-from .batch_size import BatchSize, FixedSize
 from .company import Company
-from .errors import NoWorkers, QueueFull, ServingError, too_late
 from .line import Line
-from .messages import InferenceRequest, InferenceResponse, Outcome
 from .priority import NONE, Priorities
-from .status import BatchingStatus
+from .size import BatchSize, FixedSize
 
 RECENT = 0.1
 """Weight of the last batch in the pace of a queue."""

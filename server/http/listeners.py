@@ -14,9 +14,9 @@ from typing import Any
 
 import uvicorn
 
+from ..api.direct import Direct
+from ..api.listener import App
 from .address import Address
-from .api.direct import Direct
-from .api.listener import App
 from .direct import DirectProtocol, missing_in_uvicorn
 from .guards import Door
 from .protocol import CarefulProtocol

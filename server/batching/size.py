@@ -6,8 +6,8 @@ import logging
 from math import ceil, inf
 from typing import Protocol
 
-from .batch_cost import BatchCost
-from .status import BatchingStatus
+from ..status import BatchingStatus
+from .cost import BatchCost
 
 logger = logging.getLogger(__name__)
 

@@ -13,19 +13,19 @@ import psutil
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector
 
-from .. import __version__
+from ... import __version__
+from ..memory import measured
+from ..messages import Emitted
+from .config import FRONTEND, MODEL_METRICS, MetricsChoice, read_metrics_config
 from .counting import Counter, Family, Gauge, Histogram, counters, gauges, histograms
 from .exposition import CONTENT_TYPE, render
-from .frontend_metrics import FrontendMetrics
-from .handler_metrics import HandlerMetrics
-from .memory import measured
-from .messages import Emitted
-from .metrics_config import FRONTEND, MODEL_METRICS, MetricsChoice, read_metrics_config
-from .metrics_log import MetricsLog
-from .model_metrics import ModelMetrics
+from .frontend import FrontendMetrics
+from .handlers import HandlerMetrics
+from .log import MetricsLog
+from .models import ModelMetrics
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from ..settings import Settings
 
 __all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "WORKER_STATES", "Metrics", "ModelMetrics", "choice_of"]
 

@@ -8,8 +8,8 @@ from copy import copy
 from dataclasses import replace
 from typing import Protocol
 
-from .errors import ResponseTimeout, ServingError, WorkerDied, from_failure
-from .messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Outcome
+from ..errors import ResponseTimeout, ServingError, WorkerDied, from_failure
+from ..messages import BatchReport, Failure, InferenceRequest, InferenceResponse, Outcome
 from .stream import Stream
 
 STREAM_LIMIT = 8 << 20

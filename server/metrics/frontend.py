@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from prometheus_client.registry import Collector
 
+from .config import MetricsChoice
 from .counting import Child, Counter, Gauge, family_of
-from .metrics_config import MetricsChoice
-from .metrics_log import MetricsLog
+from .log import MetricsLog
 
 MEANINGS = {
     "Requests2XX": "Responses of class 2XX",

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import NoWorkers, QueueFull, SequenceClosed, too_late
+from ..messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
+from ..status import BatchingStatus
 from .batch import Job, Sender, Watch
 from .batcher import Batcher
 from .continuous import ContinuousBatcher
-from .errors import NoWorkers, QueueFull, SequenceClosed, too_late
-from .messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
-from .status import BatchingStatus
 
 LOST = "its worker has ended, and its state with it"
 NO_LANE = BatchingStatus("fixed", 1, 1, 0.0, 0.0)

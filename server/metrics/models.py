@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..errors import ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
+from ..messages import BatchReport, LoadReport
 from .counting import Histogram
-from .errors import ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
-from .messages import BatchReport, LoadReport
 
 if TYPE_CHECKING:
     from .metrics import Metrics

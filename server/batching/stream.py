@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from .errors import ServingError, StreamBroken
+from ..errors import ServingError, StreamBroken
 
 PIECE_COST = 64
 """Bytes that a piece counts beside its own, so that empty ones cannot pile up without end."""
