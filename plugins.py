@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 
 class PluginNotFound(LookupError):
@@ -25,6 +27,13 @@ def resolve(group: str, name: str, builtin: Mapping[str, str]) -> Any:
             return entry.load()
     known = ", ".join(sorted({*builtin, *(entry.name for entry in installed)}))
     raise PluginNotFound(f"no {group} plug-in is called {name!r}; there are: {known}")
+
+
+def entry_points(*, group: str) -> EntryPoints:
+    """What is installed in `group`."""
+    from importlib.metadata import entry_points as installed  # brings e-mail along; most names are built in
+
+    return installed(group=group)
 
 
 def load(reference: str) -> Any:

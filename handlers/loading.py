@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..plugins import PluginNotFound, resolve
-from .base import Handler
 from .context import Context
 from .errors import HandlerError
 from .modules import ModelDirectory, list_classes_from_module
 
 if TYPE_CHECKING:
+    from .base import Handler
     from .waiting import EventLoop
 
 BUILTIN = {

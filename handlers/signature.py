@@ -13,9 +13,9 @@ import numpy as np
 from .. import engine
 from .engine_options import EngineOptions, Input
 from .errors import HandlerError
+from .metadata import SECTION
 from .open_inference import BYTES, DTYPES, Array, TensorRequest, datatype_of, refused
 
-SECTION = "signature"
 OUTPUT = "output_{}"
 VARIABLE = -1
 
@@ -125,16 +125,6 @@ class Signature:
             "inputs": [port.describe() for port in self.inputs],
             "outputs": [port.describe() for port in self.outputs],
         }
-
-
-def metadata_of(handler: Any, document: Mapping[Any, Any]) -> dict[str, Any] | None:
-    """The tensors that a handler takes and gives, by its own tensor_metadata(), else by the YAML's `signature`."""
-    inner = getattr(handler, "handler", handler)
-    tell: Any = getattr(inner, "tensor_metadata", None)
-    if callable(tell):
-        told: dict[str, Any] = tell()
-        return told
-    return Signature.of(None, document, EngineOptions()).describe() if SECTION in document else None
 
 
 def _parameters(model: Any) -> tuple[list[str], int]:

@@ -5,10 +5,9 @@ Nothing in a file is ever imported or run by Python.
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from ...plugins import resolve
+from ...plugins import entry_points, resolve
 from ..errors import FormatError
 from .detection import detect, explain
 from .elements import Element
