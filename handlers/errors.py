@@ -37,11 +37,14 @@ class HandlerError(Exception):
 
     @classmethod
     def wrap(cls, error: BaseException, phase: str, model_dir: Path) -> HandlerError:
-        """Turn any exception of `phase` into a HandlerError that knows the user's line and a hint."""
+        """Turn any exception of `phase` into a HandlerError that knows the user's line and a hint.
+
+        Files of the model's directory are called as in the archive: where it was unpacked says nothing to its owner.
+        """
         if isinstance(error, HandlerError) and error.phase:
             return error
         return HandlerError(
-            summary(error),
+            summary(error).replace(f"{model_dir}/", "").replace(f"{model_dir.resolve()}/", ""),
             phase=phase,
             cause=error.cause if isinstance(error, HandlerError) and error.cause else error,
             where=getattr(error, "where", None) or user_line(error, model_dir),

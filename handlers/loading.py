@@ -91,13 +91,26 @@ def _handler(module: ModuleType, function: str) -> Handler:
         return FunctionHandler(_event_loop().plain(usable) if inspect.iscoroutinefunction(usable) else usable)
     classes = list_classes_from_module(module)
     if len(classes) != 1:
-        raise HandlerError(
-            f"{_file(module)} defines {len(classes)} classes ({_names(classes)}) and no function {function!r};"
-            f" expected such a function, or exactly one class",
-            where=_file(module),
-            hint="name the function as module:function, or move the other classes to a file of their own",
-        )
+        raise _no_entry(module, function, classes)
     return _instance(classes[0], module)
+
+
+def _no_entry(module: ModuleType, function: str, classes: list[type[Any]]) -> HandlerError:
+    """Why a module gives no handler, and how it would."""
+    name = _file(module)
+    found = f"{len(classes)} classes ({', '.join(kind.__name__ for kind in classes)})" if classes else "no class"
+    own = [entry for entry, value in vars(module).items() if inspect.isfunction(value) and _is_own(value, module)]
+    advice = [f"name the function: {name}:{own[0]}"] if own else []
+    advice += ["move the other classes to a file of their own"] if classes else ["write handle(data, context) in it"]
+    return HandlerError(
+        f"{name} defines {found} and no function {function!r}; expected such a function, or exactly one class",
+        where=name,
+        hint=", or ".join(advice),
+    )
+
+
+def _is_own(function: Any, module: ModuleType) -> bool:
+    return bool(function.__module__ == module.__name__)
 
 
 def _instance(kind: type[Any], module: ModuleType) -> Handler:
@@ -111,6 +124,7 @@ def _instance(kind: type[Any], module: ModuleType) -> Handler:
                 hint="derive it from BaseHandler, or write the method",
             )
     _usable(handler.handle, f"{kind.__name__}.handle")
+    _takes(handler.initialize, f"{kind.__name__}.initialize", "context")
     awaited = [name for name in ("initialize", "handle") if inspect.iscoroutinefunction(getattr(handler, name))]
     if awaited:
         loop = _event_loop()
@@ -123,7 +137,25 @@ def _usable(entry: Any, name: str) -> Callable[[Any, Context], Any]:
     if not callable(entry):
         raise HandlerError(f"{name} is a {type(entry).__name__}; expected a function of (data, context)")
     function: Callable[[Any, Context], Any] = entry
+    _takes(function, name, "data", "context")
     return function
+
+
+def _takes(function: Callable[..., Any], name: str, *arguments: str) -> None:
+    """Refuse a function that cannot be called with so many arguments; a decorator's own signature is what counts."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except ValueError:
+        return  # one of C, which tells nothing of its arguments
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        raise HandlerError(
+            f"{name}{signature} cannot be called with ({', '.join(arguments)}): {error}",
+            where=code and f"{Path(code.co_filename).name}:{code.co_firstlineno}",
+            hint="a handler is called with its context, and handle with the rows before it",
+        ) from None
 
 
 def _event_loop() -> EventLoop:
@@ -157,10 +189,6 @@ def _suggestion(text: str, model_dir: Path) -> str:
 
 def _listing(model_dir: Path) -> str:
     return ", ".join(sorted(path.name for path in model_dir.glob("*.py"))) or "no Python files"
-
-
-def _names(classes: list[type[Any]]) -> str:
-    return ", ".join(kind.__name__ for kind in classes) or "none"
 
 
 def _file(module: ModuleType) -> str:

@@ -11,4 +11,5 @@ import yaml
 
 def get_yaml_config(yaml_file_path: str | PathLike[str]) -> Any:
     """The content of a YAML file; only plain data is ever built from it."""
-    return yaml.safe_load(Path(yaml_file_path).read_bytes())
+    with Path(yaml_file_path).open("rb") as file:  # which gives errors the file's name
+        return yaml.safe_load(file)

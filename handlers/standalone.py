@@ -9,6 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import yaml
+
 from .base import Handler
 from .context import Context
 from .errors import HandlerError
@@ -44,7 +46,7 @@ def load_model(
     Raises: whatever the handler raises.
     """
     entry = manifest.get("model") or {}
-    config = get_yaml_config(model_dir / entry["configFile"]) if entry.get("configFile") else {}
+    config = _config(model_dir / entry["configFile"]) if entry.get("configFile") else {}
     os.chdir(model_dir)
     loaded = load_handler(handler, model_dir)
     size = config.get("batchSize") if isinstance(config, dict) else None
@@ -53,6 +55,15 @@ def load_model(
     context = Context(name, model_dir, manifest, rows, model_yaml_config=config, threads=threads)
     loaded.initialize(context)
     return loaded, context
+
+
+def _config(path: Path) -> Any:
+    try:
+        return get_yaml_config(path)
+    except yaml.YAMLError as error:
+        raise HandlerError(
+            f"{path.name} is no readable YAML: {error}".replace(f"{path}", path.name), phase="configure"
+        ) from error
 
 
 def reported(model_dir: Path, work: Callable[[], dict[str, Any]], phase: str = "initialize") -> dict[str, Any]:

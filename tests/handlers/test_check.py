@@ -66,6 +66,25 @@ def test_a_handler_that_does_not_load(tmp_path, source, phase, error, where, hin
     assert hint in (outcome["hint"] or "")
 
 
+def test_files_are_called_as_in_the_archive(tmp_path) -> None:
+    folder = archive(
+        write(tmp_path, handler=INITIALIZE + "open(context.system_properties['model_dir'] + '/vocab.txt')")
+    )
+
+    assert check(folder)[1]["error"].endswith("No such file or directory: 'vocab.txt'")
+
+
+def test_a_yaml_that_cannot_be_read_is_named_with_its_line(tmp_path) -> None:
+    folder = archive(write(tmp_path, handler="def handle(data, context): ..."), configFile="settings.yaml")
+    (folder / "settings.yaml").write_text("batchSize: 4\nminWorkers 2")
+
+    outcome = check(folder)[1]
+
+    assert outcome["phase"] == "configure"
+    assert "settings.yaml is no readable YAML" in outcome["error"]
+    assert 'in "settings.yaml", line 2' in outcome["error"]
+
+
 def test_the_manifests_handler_can_be_replaced(tmp_path) -> None:
     folder = archive(write(tmp_path, other="def handle(data, context): ..."), handler="missing.py")
 

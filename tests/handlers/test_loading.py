@@ -116,8 +116,13 @@ REFUSED = [  # (files, text, message, cause, where, hint)
     ({"handler": "open('vocab.txt')"}, "handler", "FileNotFoundError", FileNotFoundError, HERE, "vocab.txt is not in"),
     ({"handler": "raise SystemExit(3)"}, "handler", "SystemExit: 3", SystemExit, HERE, None),
     ({"handler": "raise MemoryError"}, "handler", "MemoryError", MemoryError, HERE, "too little memory"),
-    ({"handler": "class A: ...\nclass B: ..."}, "handler", r"2 classes \(A, B\)", None, "handler.py", "module:"),
-    ({"handler": "x = 1"}, "handler", r"0 classes \(none\) and no function 'handle'", None, "handler.py", None),
+    ({"handler": "class A: ...\nclass B: ..."}, "handler", r"2 classes \(A, B\)", None, "handler.py", "move the other"),
+    ({"handler": "x = 1"}, "handler", "no class and no function 'handle'", None, "handler.py", "write handle(data"),
+    ({"handler": "def go(d, c): ..."}, "handler", "no function 'handle'", None, "handler.py", "handler.py:go"),
+    ({"handler": "def handle(d): ..."}, "handler", r"handler:handle\(d\) cannot be called with \(data, context\)", None,
+     HERE, "called with its context"),
+    ({"handler": "class A:\n    def initialize(self): ...\n    def handle(self, d, c): ..."}, "handler",
+     r"A.initialize\(\) cannot be called with \(context\)", None, "handler.py:2", "called with its context"),
     ({"handler": "x = 1"}, "handler:run", "no function 'run'", None, "handler.py", None),
     ({"handler": "handle = 3"}, "handler", "handler:handle is a int", None, None, None),
     ({"handler": NO_METHOD.format("handle")}, "handler", "has no method 'initialize'", None, "handler.py", "Base"),
@@ -141,6 +146,21 @@ def test_a_handler_that_cannot_be_loaded_says_why(tmp_path, files, text, message
     assert isinstance(error.cause, cause or HandlerError)
     assert error.where == where
     assert (hint or "") in (error.hint or "")
+
+
+def test_a_decorator_may_take_what_the_function_does_not(tmp_path, context) -> None:
+    source = """
+import functools
+def rows_alone(function):
+    @functools.wraps(function)
+    def called(data, context):
+        return function(data)
+    return called
+@rows_alone
+def handle(data):
+    return data
+"""
+    assert load_handler("handler", write(tmp_path, handler=source)).handle([7], context) == [7]
 
 
 @pytest.mark.parametrize("name", NOT_YET)
