@@ -60,4 +60,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in WITH_ENGINE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{WITH_ENGINE[name]}", __name__), name)
+    found = globals()[name] = getattr(import_module(f".{WITH_ENGINE[name]}", __name__), name)
+    return found

@@ -116,7 +116,8 @@ class ModelSpec:
     """All a worker must know to load a model. `model_dir` is also its working directory.
 
     `several` says that there may be other workers of the same model, `metric_ids` that whoever reads the handler's
-    metrics wants to know the requests that each value is about.
+    metrics wants to know the requests that each value is about, `plain` that the handler needs nothing but Python
+    (plain.py).
     """
 
     name: str
@@ -136,6 +137,7 @@ class ModelSpec:
     """Those of SequenceHeaders, where requests come in sequences."""
     metrics: tuple[DeclaredMetric, ...] = ()
     metric_ids: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

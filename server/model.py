@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from .batching.queues import make_queue, sequence_headers
 from .errors import InvalidRequest, ServingError, too_late
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics.metrics import WORKER_STATES, Metrics
+from .plain import is_plain
 from .pool import WorkerPool
 from .scaling import Limits
 from .settings import ModelConfig, Settings
@@ -253,6 +255,7 @@ class Model:
         )
         name = f"W-{number}-{self.name}_{self.version}"
         limits = config.startup_timeout, config.response_timeout
+        spec = replace(spec, plain=is_plain(spec))
         return number, Load(spec, name, *limits, settings.blacklist_env_vars, self._python, settings.worker_heartbeat)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -1,7 +1,8 @@
 """The process that workers are forked from: started by zygote.py, it imports what they need, once for all of them.
 
-It has one thread, so that forking is safe. A worker is forked twice: the process between ends at once, and the kernel
-gives the worker to the server (prctl(2), PR_SET_CHILD_SUBREAPER), which watches it like one that it has started itself.
+What plain models (../plain.py) do without, it imports when it is told to. It has one thread, so that forking is safe. A
+worker is forked twice: the process between ends at once, and the kernel gives the worker to the server (prctl(2),
+PR_SET_CHILD_SUBREAPER), which watches it like one that it has started itself.
 """
 
 from __future__ import annotations
@@ -24,10 +25,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(number, False)
     with socket.socket(fileno=number) as control:
-        warm_up()
-        gc.collect()
-        gc.freeze()  # no collection touches these objects any more, so that their pages stay shared
-        control.send(READY)
+        be_ready(control)
         order = next_worker(control)
     if order:
         sys.argv[1] = str(order.connection)
@@ -36,9 +34,20 @@ def main() -> None:
             live(connection, parent)
 
 
+def be_ready(control: socket.socket) -> None:
+    """Say that workers can be forked from here."""
+    gc.collect()
+    gc.freeze()  # no collection touches these objects any more, so that their pages stay shared
+    control.send(READY)
+
+
 def next_worker(control: socket.socket) -> Order | None:
     """Fork what is asked for: returns in each worker with its order, and here with None at the end."""
     while order := receive_order(control):
+        if not isinstance(order, Order):
+            warm_up()
+            be_ready(control)
+            continue
         number = fork()
         if number == 0:
             return order

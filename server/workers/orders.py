@@ -11,6 +11,8 @@ from typing import NamedTuple
 import orjson
 
 READY = b"ready"
+WARM_UP = b"warm up"
+"""What has it import NumPy and the engine, and then say READY again."""
 ORDER_BYTES = 1 << 16
 _ANSWER = struct.Struct("<i")
 
@@ -34,9 +36,11 @@ def send_order(control: socket.socket, order: Order) -> None:
     socket.send_fds(control, [orjson.dumps(order[:3])], [order.connection, order.output])
 
 
-def receive_order(control: socket.socket) -> Order | None:
-    """What is asked for, with descriptors of our own; None at the end."""
+def receive_order(control: socket.socket) -> Order | bytes | None:
+    """What is asked for, with descriptors of our own, or WARM_UP; None at the end."""
     text, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 2)
+    if text == WARM_UP:
+        return text
     return Order(*orjson.loads(text), *descriptors) if text else None
 
 

@@ -87,7 +87,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._end: asyncio.Future[ServingError] = self._loop.create_future()
         self._output = WorkerOutput(load.name)
         forks = None if load.python else self.forks  # another environment may have other versions of what is loaded
-        zygote = await forks.ready(environment_of(os.environ, load.hidden_variables)) if forks else None
+        seen = environment_of(os.environ, load.hidden_variables)
+        zygote = await forks.ready(seen, load.spec.plain) if forks else None
         try:
             child = Child(load, zygote=zygote)
         except OSError as error:

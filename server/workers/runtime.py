@@ -5,31 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ... import handlers
 from ...handlers import (
     Context,
-    Handler,
     HandlerError,
     MetricTypes,
     PredictionException,
-    answers_apart,
     ask_stopping_criteria,
-    engine_of,
     load_handler,
     metadata_of,
-    prepare,
-    share_weights,
-    tensor_bytes,
-    wrap_envelope,
 )
 from ..messages import (
     BatchReport,
@@ -44,8 +39,13 @@ from ..messages import (
     Part,
 )
 
+if TYPE_CHECKING:
+    from ...handlers import Handler
+
 logger = logging.getLogger(__name__)
 
+LIBRARIES = (f"{__name__.partition('.')[0]}.engine", "torch")
+"""What tensors are of: where neither has been imported there are none."""
 MEMORY_INTERVAL = 1.0
 """Seconds for which a measurement of the memory is good enough."""
 ENGINE_INTERVAL = 1.0
@@ -106,7 +106,8 @@ class Runtime:
 
     def share(self) -> None:
         """Have the weights in common with the other workers of the model; for a process that has no other model."""
-        share_weights(self._model_dir, self._spec.several)
+        if not self._spec.plain:
+            handlers.share_weights(self._model_dir, self._spec.several)
 
     def load(self) -> LoadReport | LoadFailure:
         """Import the handler, let it initialize, and have its model compiled where that is possible already."""
@@ -115,10 +116,11 @@ class Runtime:
         try:
             handler = load_handler(self._spec.handler, self._model_dir)
             if self._spec.envelope:
-                handler = wrap_envelope(self._spec.envelope, handler)
+                handler = handlers.wrap_envelope(self._spec.envelope, handler)
             phase = "initialize"
             handler.initialize(self._context)
-            prepare(handler, self._context)
+            if self._has_engine():
+                handlers.prepare(handler, self._context)
             signature = metadata_of(handler, self._spec.config)
             self._views = not self._spec.envelope and bool(vars(type(handler)).get("takes_views"))
         except BaseException as error:
@@ -279,14 +281,18 @@ class Runtime:
         now = time.monotonic()
         if self._handler is None or (self._looks >= FIRST_LOOKS and now - self._looked_at < ENGINE_INTERVAL):
             return None
-        told = engine_of(self._handler)
+        told = handlers.engine_of(self._handler) if self._has_engine() else None
         if told is not None:
-            told["answers_apart"] = answers_apart(self._handler)
+            told["answers_apart"] = handlers.answers_apart(self._handler)
         self._looks, self._looked_at = self._looks + 1, now
         if told == self._engine:
             return None
         self._engine = told
         return told
+
+    def _has_engine(self) -> bool:
+        """Whether the engine may have a part in the handler."""
+        return not self._spec.plain or _tensors_exist()
 
     def _memory_bytes(self) -> int:
         now = time.monotonic()
@@ -322,9 +328,14 @@ def _encode(answer: Any) -> tuple[bytes | bytearray, str | None]:
         return answer, None
     if isinstance(answer, str):
         return answer.encode(), None
-    if (saved := tensor_bytes(answer)) is not None:
+    if _tensors_exist() and (saved := handlers.tensor_bytes(answer)) is not None:
         return saved, None
     return json.dumps(answer, indent=2).encode(), "application/json"
+
+
+def _tensors_exist() -> bool:
+    """Whether anybody has imported what can make a tensor."""
+    return any(name in sys.modules for name in LIBRARIES)
 
 
 def _code(error: PredictionException) -> int:

@@ -1,7 +1,8 @@
 """Zygote: our end of the process that workers are forked from; the other end is nursery.py.
 
 A worker that is started imports NumPy, the engine and the handlers anew, which takes most of a second; one that is
-forked finds them there, and shares their memory.
+forked finds them there, and shares their memory. Plain models (../plain.py) need neither NumPy nor the engine: where
+there are no others, these are imported by nobody.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import ExitStack, suppress
 from typing import IO
 
 from .environment import THREAD_VARIABLES
-from .orders import READY, Order, send_order, unpack_number
+from .orders import READY, WARM_UP, Order, send_order, unpack_number
 from .orphans import OURS
 
 logger = logging.getLogger(__name__)
@@ -85,22 +86,32 @@ class Zygote:
             undo.pop_all()
         OURS.add(self._process.pid)
         self._control.settimeout(FORK_WAIT)
-        self._ready = False
+        self._warm = False
+        self._busy = 1
+        """How often it has still to say that it is ready."""
 
     @property
     def alive(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
 
+    def warm_up(self) -> None:
+        """Have it import what models need that are not plain."""
+        if not self._warm:
+            self._warm = True
+            self._busy += 1
+            with suppress(OSError):  # it has ended, as whoever waits for it will find
+                self._control.send(WARM_UP)
+
     async def ready(self) -> bool:
-        """Whether it can fork, once it has imported everything."""
+        """Whether it can fork, once it has imported what it was to."""
         until = time.monotonic() + IMPORT_WAIT
-        while self.alive and not self._ready and time.monotonic() < until:
+        while self.alive and self._busy and time.monotonic() < until:
             if select.select([self._control], [], [], 0)[0]:
-                self._ready = self._control.recv(len(READY)) == READY
+                self._busy -= self._control.recv(len(READY)) == READY
             else:
                 await asyncio.sleep(POLL)
-        return self.alive and self._ready
+        return self.alive and not self._busy
 
     def fork(self, folder: str, environment: Mapping[str, str], connection: int) -> Forked:
         """A worker in a session of its own, which reads and writes the descriptor `connection`.
@@ -143,19 +154,22 @@ class Forks:
         self._zygote: Zygote | None = None
         self._attempts = 0
 
-    def start(self, environment: Mapping[str, str]) -> Zygote | None:
-        """Have a zygote that lives, ready or not; None where that has failed too often."""
+    def start(self, environment: Mapping[str, str], plain: bool = True) -> Zygote | None:
+        """Have a zygote that lives, ready or not, for `plain` models alone or for all; None where that has failed too
+        often."""
         if self._zygote and not self._zygote.alive:
             self.close()
         if not self._zygote and self._attempts < ATTEMPTS:
             self._attempts += 1
             with suppress(OSError):
                 self._zygote = Zygote(environment)
+        if self._zygote and not plain:
+            self._zygote.warm_up()
         return self._zygote
 
-    async def ready(self, environment: Mapping[str, str]) -> Zygote | None:
+    async def ready(self, environment: Mapping[str, str], plain: bool = False) -> Zygote | None:
         """A zygote that can fork; None where workers must be started without."""
-        while zygote := self.start(environment):
+        while zygote := self.start(environment, plain):
             if await zygote.ready():
                 self._attempts = 0
                 return zygote

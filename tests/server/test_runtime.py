@@ -232,7 +232,7 @@ def test_an_exception_in_the_list_is_the_failure_of_its_request_alone(load):
 @pytest.mark.parametrize("several", [True, False])
 def test_weights_are_shared_only_where_there_may_be_other_workers(several, tmp_path, monkeypatch):
     named = []
-    monkeypatch.setattr(runtime_module, "share_weights", lambda *given: named.append(given))
+    monkeypatch.setattr(runtime_module.handlers, "share_weights", lambda *given: named.append(given))
     Runtime(ModelSpec("m", "1.0", str(tmp_path), "handler", several=several)).share()
     assert named == [(tmp_path, several)]
 

@@ -6,6 +6,7 @@ import os
 import signal
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -146,6 +147,42 @@ async def test_environment_threads_and_random_numbers_are_a_workers_own(forks, l
     assert all(each["threads"] == "3" and each["leader"] and each["folder"] == str(tmp_path) for each in told)
     assert told[0]["numbers"][0] != told[1]["numbers"][0] and told[0]["numbers"][1] != told[1]["numbers"][1]
     assert told[0]["open"] == told[1]["open"] <= 6
+
+
+def has_numpy(pid: int) -> bool:
+    """Whether a process has mapped NumPy's code."""
+    return "/numpy/" in Path(f"/proc/{pid}/maps").read_text()
+
+
+async def test_plain_workers_have_no_numpy_until_another_needs_it(forks, load, tmp_path):
+    (tmp_path / "handler.py").write_text("def handle(data, context):\n    return data\n")
+    seen = environment_of(os.environ, None)
+    zygote = await forks.ready(seen, plain=True)
+    plain = Child(load, seen, zygote)
+    assert not has_numpy(zygote._process.pid) and not has_numpy(plain.pid)
+
+    assert await forks.ready(seen) is await forks.ready(seen, plain=True) is zygote
+    other = Child(load, seen, zygote)
+    assert has_numpy(zygote._process.pid) and has_numpy(other.pid) and not has_numpy(plain.pid)
+    for child in (plain, other):
+        child.close()
+
+
+async def test_a_plain_worker_may_import_the_engine_after_all(forks, load, tmp_path):
+    (tmp_path / "handler.py").write_text(
+        "import importlib\nengine = importlib.import_module('numserve.engine')\n"
+        "print(engine.arange(3).tolist(), flush=True)\n"
+        "def handle(data, context):\n    return data\n"
+    )
+    seen = environment_of(os.environ, None)
+    child = Child(load, seen, await forks.ready(seen, plain=True))
+    output, connection = child.hand_over_output(), child.hand_over_connection()
+    connection.sendall(b"".join(pack_load(replace(load.spec, plain=True))))
+    assert output.readline() == b"[0, 1, 2]\n"
+    connection.close()
+    await ended(child)
+    output.close()
+    child.close()
 
 
 async def test_a_zygote_has_one_thread_and_forgets_secrets(forks, load):
