@@ -45,7 +45,7 @@ def examine(path: Path, load: bool) -> Iterator[Finding]:
     With `load`, each model is loaded once, which runs the code in its archive.
     """
     if path.is_dir() and not (path / "MAR-INF").is_dir():
-        yield from examine_store(path, load)
+        yield from examine_store(path, load, path / "logs")
     elif path.is_dir() or path.name.endswith((".mar", ".tar.gz", ".model")):
         yield from examine_archive(path, load)
     else:
@@ -82,12 +82,12 @@ def examine_configuration(path: Path, load: bool) -> Iterator[Finding]:
     else:
         yield Finding("works", path.name, f"{len(settings.changed())} keys are set")
         yield from _missing(settings, store)
-        yield from examine_store(store, load)
+        yield from examine_store(store, load, settings.log_location)
 
 
-def examine_store(store: Path, load: bool) -> Iterator[Finding]:
-    """Each archive that `load_models=all` would serve."""
-    archives = sorted(archives_of(store))
+def examine_store(store: Path, load: bool, logs: Path) -> Iterator[Finding]:
+    """Each archive that `load_models=all` would serve, where the server's `logs` are none."""
+    archives = sorted(archives_of(store, logs))
     if not archives:
         yield Finding("note", str(store), "there are no archives")
     for archive in archives:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,8 +179,11 @@ class ModelConfig(BaseModel):
         """Take what is known by its wire spelling and unit; a wrong value warns and is left out."""
         known = {field.alias for field in cls.model_fields.values()} - {"document"}
         taken: dict[str, Any] = {str(key): _inside(str(key), value) for key, value in values.items() if key in known}
-        for key in values.keys() & UNSERVED.keys():
-            logger.warning("%s: %s is not served and is ignored: %s", _place(where, lines, key), key, UNSERVED[key])
+        for key in filter(lambda key: key not in known, values):
+            if key in UNSERVED:
+                logger.warning("%s: %s is not served and is ignored: %s", _place(where, lines, key), key, UNSERVED[key])
+            elif near := _nearest(str(key), known):
+                logger.warning("%s: %s is left to the handler. Did you mean %s?", _place(where, lines, key), key, near)
         try:
             return cls(**taken, document=dict(values))
         except ValidationError as error:
@@ -219,6 +223,17 @@ def _inside(key: str, value: object) -> object:
     if key in AT_LEAST_ONE:
         return max(1, value)
     return value / 1000 if key in MILLISECONDS else value
+
+
+def _nearest(key: str, known: Iterable[str | None]) -> str | None:
+    """The key that one was meant to be, if it is but another spelling of it, such as batch_size or maxWorker."""
+    spelt = {_letters(name): name for name in known if name}
+    near = difflib.get_close_matches(_letters(key), spelt, n=1, cutoff=0.9)
+    return spelt[near[0]] if near else None
+
+
+def _letters(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "")
 
 
 def _place(where: str, lines: Mapping[str, int] | None, key: str) -> str:

@@ -21,6 +21,7 @@ from .api import Combined, inference_app, management_app, metrics_app
 from .api.gate import Gate
 from .api.listener import App, Listener
 from .auth import Authority
+from .effective import as_property
 from .grpc import INSTALL, asked_for, installed, served
 from .http.address import Address
 from .http.certificates import Certificates
@@ -320,7 +321,7 @@ class Server:
         if self._settings.ts_config:
             logger.info("configuration: %s", self._settings.ts_config)
         changed = self._settings.changed()
-        logger.info("numserve %s, %s", __version__, ", ".join(f"{key}={value}" for key, value in changed.items()))
+        logger.info("numserve %s, %s", __version__, ", ".join(as_property(*each) for each in changed.items()))
         await asyncio.to_thread(sweep, self._settings.temp_dir)
         for name, bound in self._bound.items():
             logger.info("%s API bind to: %s", name.capitalize(), bound.address)

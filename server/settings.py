@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -86,12 +86,17 @@ def _address(default_port: int, default_tls_port: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+MetricsMode = Literal["prometheus", "log", "legacy"]
+
+
 def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 def _mode(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
+    """A mode in any case; what is none stays as it is, for the message."""
+    mode = value.strip().lower() if isinstance(value, str) else value
+    return mode if mode in get_args(MetricsMode) else value
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
@@ -197,7 +202,7 @@ class Settings(BaseSettings):
         True, description="serve health, readiness and metadata under `/v2`"
     )
     enable_metrics_api: Flag = Field(True, description="open the metrics listener")
-    metrics_mode: Annotated[Literal["prometheus", "log", "legacy"], BeforeValidator(_mode)] = Field(
+    metrics_mode: Annotated[MetricsMode, BeforeValidator(_mode)] = Field(
         "prometheus", description="where TorchServe's metrics go: `prometheus`, `log` or `legacy`"
     )
     metrics_config: Path | None = Field(
@@ -316,10 +321,10 @@ class Settings(BaseSettings):
         """Whether the configuration is a snapshot."""
         return self.ts_config is not None and self.ts_config.parent == self.log_location / "config"
 
-    def changed(self) -> dict[str, str]:
+    def changed(self) -> dict[str, Any]:
         """The keys that have not their default, with their values."""
         fields = type(self).model_fields
-        return {key: str(getattr(self, key)) for key in self.known_keys() if getattr(self, key) != fields[key].default}
+        return {key: getattr(self, key) for key in self.known_keys() if getattr(self, key) != fields[key].default}
 
     @classmethod
     def known_keys(cls) -> list[str]:

@@ -52,7 +52,8 @@ class Snapshots:
 
     def _text(self, name: str) -> str:
         settings = self._settings
-        changed = {key: getattr(settings, key) for key in settings.changed() if key != "model_snapshot"}
+        changed = settings.changed()
+        changed.pop("model_snapshot", None)
         about = {"tsConfigFile": settings.ts_config or "", "version": __version__}
         found = {model: self._versions(model) for model in self._registry.names()}
         models = {model: versions for model, versions in found.items() if versions}
@@ -86,8 +87,8 @@ def described(model: Model, default: bool) -> dict[str, Any]:
         "maxWorkers": config.max_workers,
         "batchSize": config.batch_size,
         "maxBatchDelay": round(config.max_batch_delay * 1000),
-        "responseTimeout": round(config.response_timeout, 3),
-        "startupTimeout": round(config.startup_timeout, 3),
+        "responseTimeout": _seconds(config.response_timeout),
+        "startupTimeout": _seconds(config.startup_timeout),
         "runtimeType": model.manifest.runtime,
     }
     if config.adaptive and config.says_nothing_of_batches:
@@ -95,3 +96,8 @@ def described(model: Model, default: bool) -> dict[str, Any]:
     if model.handler != model.manifest.model.handler:
         found["handler"] = model.handler
     return found
+
+
+def _seconds(value: float) -> float:
+    """A duration, as TorchServe writes it where it is whole."""
+    return int(value) if value == int(value) else round(value, 3)

@@ -127,9 +127,14 @@ def wanted(settings: Settings) -> list[tuple[str | None, str]]:
     """The name (None: the manifest's) and the address of each model that `load_models` asks for."""
     items = settings.load_models
     if any(item.lower() == "all" for item in items):
-        return [(None, entry.name) for entry in sorted(archives_of(settings.model_store))]
-    pairs = (item.split("=", 1) for item in items)
-    return [(pair[0], pair[1]) if len(pair) == 2 else (None, pair[0]) for pair in pairs]
+        return [(None, entry.name) for entry in sorted(archives_of(settings.model_store, settings.log_location))]
+    return [_named(item) for item in items]
+
+
+def _named(item: str) -> tuple[str | None, str]:
+    """The name and the address in `name=address`; an equals sign in a URL's query makes no name."""
+    name, equals, url = item.partition("=")
+    return (name, url) if equals and "/" not in name else (None, item)
 
 
 def _registrations(settings: Settings) -> list[Registration]:
@@ -164,14 +169,14 @@ def _set_defaults(registry: ModelRegistry, settings: Settings) -> None:
                     registry.set_default(name, version)
 
 
-def archives_of(store: Path | None) -> list[Path]:
-    """What `all` stands for."""
+def archives_of(store: Path | None, logs: Path) -> list[Path]:
+    """What `all` stands for; the server's own `logs` may lie in the store, as they do where it is started there."""
     entries = [each for each in store.iterdir() if not each.name.startswith(".")] if store else []
-    return [each for each in entries if each.name.endswith(ARCHIVES) or (each.is_dir() and not _of_a_workflow(each))]
+    return [each for each in entries if each.name.endswith(ARCHIVES) or _of_a_model(each, logs)]
 
 
-def _of_a_workflow(folder: Path) -> bool:
-    return (folder / "WAR-INF").is_dir()
+def _of_a_model(folder: Path, logs: Path) -> bool:
+    return folder.is_dir() and not (folder / "WAR-INF").is_dir() and folder.resolve() != logs.resolve()
 
 
 async def _settled(model: Model) -> None:

@@ -78,7 +78,10 @@ def _line(node: yaml.Node) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """PyYAML spreads an error over lines; the mark's line number is what a reader needs."""
-    mark = getattr(error, "problem_mark", None)
+    """PyYAML spreads an error over lines; what a reader needs is where it is, and where what it breaks began."""
+    mark, begun = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error)
-    return f"line {mark.line + 1}: {problem}" if mark else problem
+    if not mark:
+        return problem
+    context = f" {error.context}, begun in line {begun.line + 1}" if begun and begun.line != mark.line else ""
+    return f"line {mark.line + 1}: {problem}{context}"

@@ -140,7 +140,7 @@ def test_an_enabled_variable_beats_file_and_flag(config, monkeypatch, key):
 
 def test_what_was_changed_is_told(config):
     assert Settings.load(ts_config=config("job_queue_size=7\nenable_model_api=false\n")).changed() == {
-        "job_queue_size": "7"
+        "job_queue_size": 7
     }
 
 
@@ -212,7 +212,7 @@ def test_no_key_is_served_and_unserved():
         ("service_envelope=soap", "'kservev2'"),
         ("default_response_timeout=1e99", "default_response_timeout = '1e99' .*: Input should be less than 2147483648"),
         ("default_startup_timeout=inf", "Input should be less than 2147483648"),
-        ("metrics_mode=statsd", "'prometheus', 'log' or 'legacy'"),
+        ("metrics_mode=statsd", "metrics_mode = 'statsd' .*line 1.*'prometheus', 'log' or 'legacy'"),
         ("model_store=$$NO_SUCH_VARIABLE$$", "Invalid Environment Variable NO_SUCH_VARIABLE"),
     ],
 )
@@ -309,6 +309,14 @@ def test_a_wrong_value_is_ignored_and_named_with_its_line(tmp_path, caplog, text
     assert f"model.yaml line 2: {text.split(':')[0]}: " in caplog.text
 
 
+def test_what_is_left_to_the_handler_and_almost_a_key_is_named(tmp_path, caplog):
+    read(tmp_path, "batch_size: 4\nmaxWorker: 2\nmax_length: 3\n")
+    assert [record.getMessage() for record in caplog.records] == [
+        "model.yaml line 1: batch_size is left to the handler. Did you mean batchSize?",
+        "model.yaml line 2: maxWorker is left to the handler. Did you mean maxWorkers?",
+    ]
+
+
 def test_no_delay_can_be_meant(tmp_path):
     config = read(tmp_path, "maxBatchDelay: 0\n")
     assert (config.max_batch_delay, config.model_fields_set) == (0, {"max_batch_delay", "document"})
@@ -338,7 +346,7 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: [1\nb: 2", "line 2"),
+        ("a: [1\nb: 2", "line 2.*while parsing a flow sequence, begun in line 1"),
         ("- 1", "expected a mapping"),
         ("a: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
         (BOMB, "too large"),

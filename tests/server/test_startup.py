@@ -16,6 +16,7 @@ BROKEN = "import no_such_package\n"
         ("a.mar", [(None, "a.mar")]),
         ("a=b.mar, c", [("a", "b.mar"), (None, "c")]),
         ("a=https://h/x?y=z", [("a", "https://h/x?y=z")]),
+        ("https://h/x.mar?y=z", [(None, "https://h/x.mar?y=z")]),
     ],
 )
 def test_models_are_named_one_by_one(text, models):
@@ -26,9 +27,9 @@ def test_models_are_named_one_by_one(text, models):
 def test_all_means_every_visible_archive(tmp_path, word):
     for name in ("b.mar", "a.model", "c.tar.gz", ".hidden.mar", "notes.txt", "w.war"):
         (tmp_path / name).touch()
-    for folder in ("folder", "workflow/WAR-INF"):
+    for folder in ("folder", "workflow/WAR-INF", "logs"):
         (tmp_path / folder).mkdir(parents=True)
-    found = wanted(Settings(load_models=word, model_store=tmp_path))
+    found = wanted(Settings(load_models=word, model_store=tmp_path, log_location=tmp_path / "logs"))
     assert found == [(None, name) for name in ("a.model", "b.mar", "c.tar.gz", "folder")]
 
 
