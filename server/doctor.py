@@ -19,7 +19,7 @@ from .model_config import UNSERVED
 from .properties import InvalidConfiguration
 from .settings import Settings
 from .sources import read_config_file
-from .startup import archives_of, wanted
+from .wanted import archives_of, wanted
 from .yaml_files import read_yaml
 
 Mark = Literal["works", "note", "fails"]

@@ -53,7 +53,11 @@ def _forks(settings: Any) -> Iterator[None]:
     from .workers.zygote import FORKS
 
     if settings.worker_backend == "process":
-        FORKS.start(environment_of(os.environ, settings.blacklist_env_vars))
+        seen = environment_of(os.environ, settings.blacklist_env_vars)
+        FORKS.start(seen)
+        from .wanted import weights_wanted  # the archiver, while that process begins
+
+        FORKS.start(seen, plain=not weights_wanted(settings))
     try:
         yield
     finally:

@@ -16,10 +16,10 @@ from .errors import ModelNotFound, ServingError
 from .memory import available_bytes
 from .registry import Model, ModelRegistry, Registration
 from .settings import ModelConfig, Settings
+from .wanted import wanted
 
 logger = logging.getLogger(__name__)
 
-ARCHIVES = (".mar", ".model", ".tar.gz")
 POLL_SECONDS = 0.02
 TELL_FROM = 10
 TELL_SECONDS = 1.0
@@ -123,20 +123,6 @@ def _place(settings: Settings, url: str) -> Path:
     return (settings.model_store or Path()) / url
 
 
-def wanted(settings: Settings) -> list[tuple[str | None, str]]:
-    """The name (None: the manifest's) and the address of each model that `load_models` asks for."""
-    items = settings.load_models
-    if any(item.lower() == "all" for item in items):
-        return [(None, entry.name) for entry in sorted(archives_of(settings.model_store, settings.log_location))]
-    return [_named(item) for item in items]
-
-
-def _named(item: str) -> tuple[str | None, str]:
-    """The name and the address in `name=address`; an equals sign in a URL's query makes no name."""
-    name, equals, url = item.partition("=")
-    return (name, url) if equals and "/" not in name else (None, item)
-
-
 def _registrations(settings: Settings) -> list[Registration]:
     """What is to be registered: what the snapshot found served, else what `load_models` asks for."""
     if settings.model_snapshot is None:
@@ -167,16 +153,6 @@ def _set_defaults(registry: ModelRegistry, settings: Settings) -> None:
             if entry.get("defaultVersion"):
                 with suppress(ModelNotFound):
                     registry.set_default(name, version)
-
-
-def archives_of(store: Path | None, logs: Path) -> list[Path]:
-    """What `all` stands for; the server's own `logs` may lie in the store, as they do where it is started there."""
-    entries = [each for each in store.iterdir() if not each.name.startswith(".")] if store else []
-    return [each for each in entries if each.name.endswith(ARCHIVES) or _of_a_model(each, logs)]
-
-
-def _of_a_model(folder: Path, logs: Path) -> bool:
-    return folder.is_dir() and not (folder / "WAR-INF").is_dir() and folder.resolve() != logs.resolve()
 
 
 async def _settled(model: Model) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from numserve.server.settings import Settings
-from numserve.server.startup import load_startup_models, wanted
+from numserve.server.startup import load_startup_models
+from numserve.server.wanted import FEW, wanted, weights_wanted
 
 BROKEN = "import no_such_package\n"
 
@@ -31,6 +34,28 @@ def test_all_means_every_visible_archive(tmp_path, word):
         (tmp_path / folder).mkdir(parents=True)
     found = wanted(Settings(load_models=word, model_store=tmp_path, log_location=tmp_path / "logs"))
     assert found == [(None, name) for name in ("a.model", "b.mar", "c.tar.gz", "folder")]
+
+
+def test_weights_are_seen_in_the_manifests(tmp_path):
+    for name, entry in (("plain", {}), ("weights", {"serializedFile": "w.pt"}), ("class", {"modelFile": "m.py"})):
+        (tmp_path / name / "MAR-INF").mkdir(parents=True)
+        manifest = {
+            "runtime": "python",
+            "model": {"modelName": name, "modelVersion": "1.0", "handler": "h.py", **entry},
+        }
+        (tmp_path / name / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
+        for file in ("h.py", *entry.values()):
+            (tmp_path / name / file).touch()
+    (tmp_path / "broken.mar").write_bytes(b"PK")
+
+    def seen(models: str, **more) -> bool:
+        return weights_wanted(Settings(load_models=models, model_store=tmp_path, **more))
+
+    assert [seen(name) for name in ("plain", "m=weights", "class", "all")] == [False, True, True, True]
+    assert not seen("") and not seen("plain,broken.mar,gone.mar,x.tar.gz,https://h/x.mar")
+    assert seen(",".join(["plain"] * (FEW + 1)))
+    assert seen("", model_snapshot={"m": {"1.0": {"marName": "weights"}}})
+    assert not seen("weights", model_snapshot={"m": {"1.0": {"marName": "plain"}}})
 
 
 async def test_every_model_is_ready_or_named(serve, archives):
