@@ -263,6 +263,7 @@ class Server:
             self._settings.max_connections_per_peer,
             self._settings.min_transfer_rate,
             self._settings.max_unread_size,
+            self._settings.max_unfinished_size,
             WIRE_BYTES_OF_A_BYTE * self._settings.max_request_size + SLACK_BYTES,
         )
         return Door(limits, self._metrics.request_rejected)

@@ -193,6 +193,9 @@ class Settings(BaseSettings):
     max_unread_size: int = Field(
         1 << 30, ge=0, description="bytes of answers that clients of a listener may leave unread, all of them together"
     )
+    max_unfinished_size: int = Field(
+        1 << 30, ge=0, description="bytes of requests that clients of a listener may have begun, all of them together"
+    )
     limit_max_image_pixels: Flag = Field(True, description="keep Pillow's guard against huge images")
     default_service_handler: str | None = Field(None, description="the handler of an archive that names none")
     service_envelope: Literal["body", "json", "kserve", "kservev2"] | None = Field(

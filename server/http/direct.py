@@ -124,7 +124,7 @@ class DirectProtocol(CarefulProtocol):
     def on_message_complete(self) -> None:
         """Ask, now that all is there."""
         if self._prediction is not None and self.cycle is self._prediction:
-            self._guard.receiving = False
+            self._guard.finished()
             self._prediction.ask()
         else:
             super().on_message_complete()

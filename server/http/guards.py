@@ -29,6 +29,10 @@ WIRE_BYTES_OF_A_BYTE, SLACK_BYTES = 8, 1 << 20
 """A body in chunks of a byte comes as six times its size; this is what chunks may take at most."""
 WINDOW_SECONDS = 15.0
 """In each of these, what is under way must move by `rate` bytes a second."""
+NOTICED_BYTES = 1 << 16
+"""What a client may have sent of a request before it counts among all that is unfinished."""
+CROWD = 256
+"""Connections that are many: when most of so many have gone, their memory goes as well."""
 LINGER_SECONDS = 1.0
 """How long what a client still sends is read and dropped after its answer, which it would not see otherwise."""
 PROBE_SECONDS = 0.02
@@ -43,13 +47,15 @@ REFUSAL = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a listener grants: connections in all and to one address (0 = as many), bytes a second, bytes unread, and
-    bytes that a body may come as, in chunks with all that is around them."""
+    """What a listener grants: connections in all and to one address (0 = as many), bytes a second, bytes of all answers
+    that are unread, of all requests that are unfinished, and bytes that a body may come as, in chunks with all that is
+    around them."""
 
     connections: int = 10_000
     per_peer: int = 0
     rate: int = 240
     unread: int = 1 << 30
+    unfinished: int = 1 << 30
     body: int = 1 << 40
 
 
@@ -63,17 +69,47 @@ def raise_descriptors() -> int:
     return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
+class Kept:
+    """What is kept in memory for connections, together; where it is too much, who has had it longest is hung up on."""
+
+    def __init__(self, limit: int, reason: str) -> None:
+        """Keep so many bytes at most, but for those of one connection; `reason` is told of who had to go."""
+        self._limit = limit
+        self._reason = reason
+        self._sizes: dict[Connection, int] = {}
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def keep(self, connection: Connection, size: int) -> None:
+        """So many bytes are kept for a connection from now on."""
+        self.bytes += size - self._sizes.get(connection, 0)
+        self._sizes[connection] = size
+        while len(self._sizes) > 1 and self.bytes > self._limit:
+            oldest = next(iter(self._sizes))
+            self.drop(oldest)
+            oldest.hang_up(self._reason)
+
+    def drop(self, connection: Connection) -> bool:
+        """Nothing is kept for a connection any more; whether it was the last one for which something was."""
+        self.bytes -= self._sizes.get(connection, 0)
+        return self._sizes.pop(connection, None) is not None and not self._sizes
+
+
 class Door:
-    """Counts the connections of a listener, and what their clients have not read; its protocols share it."""
+    """Counts the connections of a listener, and what is kept for their clients; its protocols share it."""
 
     def __init__(self, limits: Limits | None = None, refused: Callable[[str], None] = lambda reason: None) -> None:
         """Grant so much; `refused` is told why somebody was turned away or hung up on."""
         self.limits = limits or Limits()
         self._refused = refused
-        self._inside = 0
+        self._inside = self._most = 0
         self._of_peer: Counter[str] = Counter()
-        self._unread: dict[Connection, int] = {}
-        self._unread_bytes = 0
+        self.unread = Kept(self.limits.unread, "unread")
+        """Answers that clients have not read."""
+        self.unfinished = Kept(self.limits.unfinished, "unfinished")
+        """Requests that clients have begun."""
 
     def enter(self, peer: str) -> bool:
         """Let a client in, unless there are too many."""
@@ -82,6 +118,7 @@ class Door:
             self._refused("connections" if full else "connections_of_peer")
             return False
         self._inside += 1
+        self._most = max(self._most, self._inside)
         self._of_peer[peer] += 1
         return True
 
@@ -91,21 +128,9 @@ class Door:
         self._of_peer[peer] -= 1
         if not self._of_peer[peer]:
             del self._of_peer[peer]
-
-    def keep(self, connection: Connection, size: int) -> None:
-        """A client has so much to read; where all of them have too much, who has had it longest is hung up on."""
-        self.drop(connection)
-        self._unread[connection] = size
-        self._unread_bytes += size
-        while len(self._unread) > 1 and self._unread_bytes > self.limits.unread:
-            oldest = next(iter(self._unread))
-            self.drop(oldest)
-            oldest.hang_up("unread")
-
-    def drop(self, connection: Connection) -> bool:
-        """A client has read what it was kept for, or has gone; whether it was the last one that had something."""
-        self._unread_bytes -= self._unread.get(connection, 0)
-        return self._unread.pop(connection, None) is not None and not self._unread
+        if self._most > CROWD and self._inside < self._most / 4:
+            self._most = self._inside
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, HEAP.trim)
 
     def refuse(self, reason: str) -> None:
         """Note why somebody was hung up on."""
@@ -142,7 +167,7 @@ class Connection:
         self._loop = loop
         self._coming, self._going = Pace(door.limits.rate), Pace(door.limits.rate)
         self._received = self._taken = self._left = 0
-        self._body_from = 0
+        self._body_from = self._finished_at = 0
         self.receiving = False
         """Whether a body is under way."""
         self.ended = False
@@ -158,6 +183,15 @@ class Connection:
     def heard(self, size: int) -> None:
         """The client has sent some bytes."""
         self._received += size
+        if (unfinished := self._received - self._finished_at) > NOTICED_BYTES:
+            self._door.unfinished.keep(self, unfinished)
+
+    def finished(self) -> None:
+        """The client has sent a whole request."""
+        self.receiving = False
+        if self._received - self._finished_at > NOTICED_BYTES:
+            self._door.unfinished.drop(self)
+        self._finished_at = self._received
 
     def flooded(self) -> bool:
         """Whether a body comes as more bytes than any that is not made of chunks without content."""
@@ -181,16 +215,16 @@ class Connection:
 
     def full(self) -> None:
         """The client does not read as fast as it is answered."""
-        self._door.keep(self, self._transport.get_write_buffer_size())
+        self._door.unread.keep(self, self._transport.get_write_buffer_size())
 
     def empty(self) -> None:
         """It has caught up."""
         self._going.rest()
-        self._door.drop(self)
+        self._door.unread.drop(self)
 
     def lost(self) -> None:
-        """The connection is gone; its memory is not needed when no other client has answers to read."""
-        if self._door.drop(self):
+        """The connection is gone; its memory is not needed when there is nothing more to keep for any client."""
+        if self._door.unread.drop(self) | self._door.unfinished.drop(self):
             self._loop.call_later(LINGER_SECONDS, HEAP.trim)
 
     def hang_up(self, reason: str) -> None:

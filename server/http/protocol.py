@@ -13,7 +13,7 @@ from .guards import Connection, Door, Flow, TurnedAway, peer_of
 
 HEADER_BYTES = 65536
 HEADER_COUNT = 200
-UNFINISHED_BYTES = 1 << 20
+UNFINISHED_BYTES = 2 * HEADER_BYTES
 """What may arrive before a head is complete: the parser keeps an unfinished header to itself."""
 HEADER_SECONDS = 10.0
 LOOK_SECONDS = 5.0
@@ -184,7 +184,7 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is there, too."""
-        self._guard.receiving = False
+        self._guard.finished()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -213,7 +213,7 @@ async def test_who_does_not_read_an_answer_is_hung_up_on(room, hasty):
     client = inn.dial()
     await asyncio.get_running_loop().sock_sendall(client, GET)
     await until(lambda: inn.refusals == ["reader"])
-    await until(lambda: inn.door._inside == 0 and not inn.door._unread and inn.door._unread_bytes == 0)
+    await until(lambda: inn.door._inside == 0 and not inn.door.unread and inn.door.unread.bytes == 0)
     client.close()
 
 
@@ -240,11 +240,50 @@ async def test_answers_that_nobody_reads_are_bounded_together(room):
     clients = [inn.dial(1 << 17) for _ in range(3)]
     for number, client in enumerate(clients, 1):
         await loop.sock_sendall(client, GET)
-        await until(lambda number=number: len(inn.refusals) == number - 1 and len(inn.door._unread) == 1)
-    assert inn.refusals == ["unread"] * 2 and inn.door._unread_bytes < 25 << 20
+        await until(lambda number=number: len(inn.refusals) == number - 1 and len(inn.door.unread) == 1)
+    assert inn.refusals == ["unread"] * 2 and inn.door.unread.bytes < 25 << 20
     assert len(await told(clients[2], end=True)) > len(inn.answer)
     for client in clients[:2]:
         client.close()
+
+
+async def test_requests_that_nobody_ends_are_bounded_together(room):
+    inn = await room(unfinished=250_000)
+    loop = asyncio.get_running_loop()
+    clients = [inn.dial() for _ in range(3)]
+    for number, client in enumerate(clients, 1):
+        await loop.sock_sendall(client, POST + bytes(100_000))
+        await until(lambda number=number: len(inn.door.unfinished) == number or inn.refusals)
+    assert inn.refusals == ["unfinished"] and await told(clients[0]) == b""
+    inn.go.set()
+    assert (await told(clients[2], bytes(900_000), end=True)).endswith(b"ok") and inn.refusals == ["unfinished"] * 2
+    await until(lambda: not inn.door.unfinished and inn.door.unfinished.bytes == 0)
+    clients[1].close()
+
+
+async def test_requests_that_are_ended_count_no_more(room):
+    inn = await room(unfinished=250_000)
+    inn.go.set()
+    whole = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)
+    assert (await told(inn.dial(), whole * 5, end=True)).count(b"\r\n\r\nok") == 5
+    assert not inn.refusals and not inn.door.unfinished and inn.door.unfinished.bytes == 0
+
+
+async def test_the_memory_of_a_crowd_that_has_gone_is_given_back(room, monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(guards, "CROWD", 6)
+    monkeypatch.setattr(guards, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(guards.HEAP, "trim", lambda: trimmed.append(inn.door._inside))
+    inn = await room()
+    clients = [inn.dial() for _ in range(8)]
+    await until(lambda: inn.door._inside == 8)
+    for client in clients[:6]:
+        client.close()
+    await until(lambda: inn.door._inside == 2)
+    assert not trimmed
+    for client in clients[6:]:
+        client.close()
+    await until(lambda: trimmed)
 
 
 # ends

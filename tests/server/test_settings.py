@@ -77,6 +77,7 @@ SAMPLES = {
     "max_connections": ("3", 3),
     "max_connections_per_peer": ("3", 3),
     "min_transfer_rate": ("3", 3),
+    "max_unfinished_size": ("3", 3),
     "max_unread_size": ("3", 3),
     "limit_max_image_pixels": ("FALSE", False),
     "default_service_handler": ("h.py", "h.py"),
