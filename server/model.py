@@ -33,6 +33,9 @@ from .workers.base import Load, Worker
 Role = Literal["model", "node", "function"]
 """What a model is there for: itself, or a node of a workflow, by an archive of its own or as a function."""
 
+HAS_NO_WORKERS = 'Model "{}" has no worker to serve inference request. Please use scale workers API to add workers.'
+COULD_NOT_BE_LOADED = 'Model "{0}" could not be loaded; its description, /models/{0} of the management API, says why.'
+
 MOST_WORKERS = 1000
 """Workers that one version may have: more is a slip of the finger, and the end of the machine."""
 
@@ -86,8 +89,7 @@ class Model:
             make=make,
             seat=self._seat,
             recovery_window=config.recovery_window,
-            refusal=f'Model "{name}" has no worker to serve inference request. '
-            "Please use scale workers API to add workers.",
+            refusal=(COULD_NOT_BE_LOADED if failure else HAS_NO_WORKERS).format(name),
             wear=Wear(config.max_requests_per_worker, config.max_worker_memory << 20),
         )
         self._autoscaler = None if config.stateful else autoscaler  # sequences would end with their workers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -70,6 +71,13 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted; openssl pkey -in FILE -out FILE decrypts it")
 
 
+_WAYS_OUT = {
+    errno.EADDRINUSE: "; end what listens there (ss -ltnp tells), or name another address",
+    errno.EACCES: "; name a port of 1024 or more, as those below are for root",
+    errno.EADDRNOTAVAIL: "; it is none of this machine's: name one of those, or 0.0.0.0 for all",
+}
+
+
 def bind(key: str, address: Address) -> Bound:
     """Listen at an address; port 0 takes any free one.
 
@@ -78,7 +86,8 @@ def bind(key: str, address: Address) -> Bound:
     try:
         taken = _bind_unix(address.path) if address.path else _bind_tcp(address)
     except OSError as error:
-        raise CannotBind(f"{key} {address} cannot be used: {error.strerror or error}") from error
+        reason = f"{error.strerror or error}{_WAYS_OUT.get(error.errno or 0, '')}"
+        raise CannotBind(f"{key} {address} cannot be used: {reason}") from error
     if address.path:
         return Bound(taken, address)
     return Bound(taken, replace(address, port=taken.getsockname()[1]))

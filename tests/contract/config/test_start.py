@@ -83,6 +83,8 @@ def test_all_archives_of_the_store_are_loaded_and_a_broken_one_stops_nobody(star
     assert "Failed to load model: torn.mar: " in said
     assert said.endswith("Model server started.\n")
     assert describe(server, "torn")["state"] == "failing"
+    status, answer = client.ask(server.addresses["inference"], "POST", "/predictions/torn", b"x")
+    assert (status, json.loads(answer)["message"].partition(";")[0]) == (503, 'Model "torn" could not be loaded')
     assert describe(server, "torn")["reason"].startswith("unpack failed: ")
     assert describe(server, "unclear")["state"] == "failing"
     assert "c.yaml is no readable YAML: line 2" in describe(server, "unclear")["reason"]
