@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -94,19 +93,7 @@ class Model:
         )
         self._autoscaler = None if config.stateful else autoscaler  # sequences would end with their workers
         self._scaler = ModelScaler(f"model {name} {self.version}", self._pool, self._counted, self._limits)
-        if failure is None:
-            by_state = {state: partial(self._pool.count, state) for state in WORKER_STATES}
-            gauges = {
-                "queue_depth": self._batcher.__len__,
-                "queue_capacity": lambda: self._batcher.limit,
-                "queue_expected_wait_seconds": lambda: self._batcher.expected_wait,
-                "batch_size_limit": lambda: self._batcher.batching.size,
-                "requests_in_flight": lambda: self._batcher.flying,
-                "model_ready": lambda: float(self._pool.asleep or self._pool.count("ready") > 0),
-            }
-            self._counted.watch(gauges, by_state, self._pool.processes)
-        else:
-            self._counted.watch({"model_ready": lambda: 0.0}, {}, dict)
+        self._counted.watch(self)
 
     def predict(self, request: InferenceRequest, version_given: bool = False) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be; cancelling that is how a client leaves.
@@ -194,6 +181,24 @@ class Model:
     def signature(self) -> dict[str, Any]:
         """The named tensors that it takes and gives, as far as a worker has told: `inputs` and `outputs`."""
         return {"inputs": [], "outputs": []} | (self._pool.signature or {})
+
+    def gauges(self) -> dict[str, float]:
+        """What a scrape shows of it: until it has had a worker, only that none is ready."""
+        if not self._counted.begun:
+            return {"numserve_model_ready": 0.0}
+        return {
+            "numserve_queue_depth": len(self._batcher),
+            "numserve_queue_capacity": self._batcher.limit,
+            "numserve_queue_expected_wait_seconds": self._batcher.expected_wait,
+            "numserve_batch_size_limit": self._batcher.batching.size,
+            "numserve_requests_in_flight": self._batcher.flying,
+            "numserve_model_ready": float(self._pool.asleep or self._pool.count("ready") > 0),
+        }
+
+    def workers(self) -> dict[str, float]:
+        """How many a scrape shows in each state; none for one with a failure, which should have some."""
+        states = WORKER_STATES if self._counted.begun else () if self.failure else ("ready",)
+        return {state: self._pool.count(state) for state in states}
 
     def healthy(self) -> bool:
         """Whether as many workers as it should have are there and not given up (contract: inference API, section 3)."""

@@ -171,6 +171,7 @@ class WorkerPool:
             self._leave(seat)
 
     def _open(self) -> Seat:
+        self._counted.begin(self.processes)
         number, load = self._seat()
         seat = Seat(number, load)
         self._seats.append(seat)

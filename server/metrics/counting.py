@@ -7,20 +7,19 @@ that client writes `Requests2XX_total` where TorchServe's dashboards ask for `Re
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import accumulate
 from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from .exposition import head_of, in_pieces, labels_of, line_of
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Those of Prometheus' own Python client."""
 
-Shown: TypeAlias = Iterable[tuple[str, dict[str, str], float]]
-"""Samples of one series: what follows the family's name, further labels, the value."""
+Samples: TypeAlias = Iterable[tuple[str, str, float]]
+"""Those of one series: what follows the family's name, a further label, the value."""
 
 
 class Counter:
@@ -37,33 +36,28 @@ class Counter:
         """Count so many more."""
         self.value += amount
 
-    def shown(self) -> Shown:
+    def shown(self) -> Samples:
         """The total."""
-        return [("", {}, self.value)]
+        return [("", "", self.value)]
 
 
 class Gauge:
-    """What goes up and down: the last value, or what a function tells when it is asked."""
+    """What goes up and down."""
 
-    __slots__ = ("_ask", "_value")
+    __slots__ = ("_value",)
     kind = "gauge"
 
     def __init__(self) -> None:
         """Begin at 0."""
         self._value = 0.0
-        self._ask: Callable[[], float] | None = None
 
     def set(self, value: float) -> None:
         """Be this from now on."""
         self._value = value
 
-    def set_function(self, ask: Callable[[], float]) -> None:
-        """Be what `ask` tells."""
-        self._ask = ask
-
-    def shown(self) -> Shown:
+    def shown(self) -> Samples:
         """The value."""
-        return [("", {}, float(self._ask() if self._ask else self._value))]
+        return [("", "", self._value)]
 
 
 class Histogram:
@@ -84,20 +78,28 @@ class Histogram:
         if value == value:  # not a NaN, which is in no bucket
             self._counts[bisect_left(self._bounds, value)] += 1
 
-    def shown(self) -> Shown:
+    def shown(self) -> Samples:
         """The buckets, each with those before it, then how many there were and their sum."""
         up_to = list(accumulate(self._counts))
-        buckets = zip(self._bounds, up_to, strict=True)
-        rows: list[tuple[str, dict[str, str], float]]
-        rows = [("_bucket", {"le": "+Inf" if b == inf else str(float(b))}, float(count)) for b, count in buckets]
-        return [*rows, ("_count", {}, float(up_to[-1])), ("_sum", {}, self._sum)]
+        buckets = zip(_up_to(self._bounds), up_to, strict=True)
+        return [
+            *[("_bucket", bound, count) for bound, count in buckets],
+            ("_count", "", up_to[-1]),
+            ("_sum", "", self._sum),
+        ]
+
+
+@lru_cache
+def _up_to(bounds: tuple[float, ...]) -> list[str]:
+    """The label of each bucket."""
+    return [f'le="{"+Inf" if bound == inf else float(bound)}"' for bound in bounds]
 
 
 Child: TypeAlias = Counter | Gauge | Histogram
 C = TypeVar("C", bound=Child)
 
 
-class Family(Collector, Generic[C]):
+class Family(Generic[C]):
     """All series of one name: a child for each combination of label values."""
 
     def __init__(
@@ -129,14 +131,17 @@ class Family(Collector, Generic[C]):
         """End all series."""
         self._children.clear()
 
-    def collect(self) -> Iterator[Metric]:
-        """The one family."""
-        family = Metric(self._name, self._documentation, self._kind)
-        for values, child in self._children.items():
-            labels = dict(zip(self._labels, values, strict=True))
+    def pieces(self, names: Collection[str] = ()) -> Iterator[str]:
+        """The text of the family, or of the samples among `names`; see exposition.Shown."""
+        return in_pieces(head_of(self._name, self._documentation, self._kind), self._lines(names), names)
+
+    def _lines(self, names: Collection[str]) -> Iterator[str]:
+        for values, child in [*self._children.items()]:
+            labels = labels_of(self._labels, values)
             for suffix, further, value in child.shown():
-                family.add_sample(self._name + suffix, labels | further, value)
-        yield family
+                name = self._name + suffix
+                if not names or name in names:
+                    yield line_of(name, f"{labels},{further}" if labels and further else labels + further, value)
 
 
 def counters(name: str, documentation: str, labels: Iterable[str] = ()) -> Family[Counter]:

@@ -7,10 +7,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
-from prometheus_client.registry import Collector
-
 from .config import MetricsChoice
 from .counting import Child, Counter, Gauge, family_of
+from .exposition import Shown
 from .log import MetricsLog
 
 MEANINGS = {
@@ -68,7 +67,7 @@ class FrontendMetrics:
             with suppress(KeyError):
                 family.remove(*values)
 
-    def collectors(self) -> Iterator[Collector]:
+    def families(self) -> Iterator[Shown]:
         """The families that are scraped."""
         return iter(self._families.values())
 

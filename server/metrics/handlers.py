@@ -8,12 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from prometheus_client.registry import Collector
-
 from ..messages import DeclaredMetric, Emitted
 from ..properties import InvalidConfiguration
 from .config import MetricsChoice
 from .counting import Child, Counter, Family, Gauge, Histogram, family_of
+from .exposition import Shown
 from .log import MetricsLog
 
 logger = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class HandlerMetrics:
         else:
             child.observe(value.value)
 
-    def collectors(self) -> Iterator[Collector]:
+    def families(self) -> Iterator[Shown]:
         """The families there are to be scraped."""
         return iter(() if self._log else self._families.values())
 

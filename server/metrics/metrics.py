@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import platform
 import socket
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.registry import Collector
 
 from ... import __version__
 from ..memory import measured
 from ..messages import Emitted
 from .config import FRONTEND, MODEL_METRICS, MetricsChoice, read_metrics_config
 from .counting import Counter, Family, Gauge, Histogram, counters, gauges, histograms
-from .exposition import CONTENT_TYPE, render
+from .exposition import CONTENT_TYPE, Foreign, Shown, render
 from .frontend import FrontendMetrics
 from .handlers import HandlerMetrics
 from .log import MetricsLog
 from .models import ModelMetrics
+from .watched import MODEL, WatchedModels
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -32,17 +33,9 @@ __all__ = ["CONTENT_TYPE", "UNKNOWN_MODEL", "WORKER_STATES", "Metrics", "ModelMe
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
-MODEL = ("model_name", "model_version")
 ANSWER = ("protocol", "code")
-OF_MODEL = {
-    "queue_depth": "Requests waiting for a worker",
-    "queue_capacity": "Requests that may wait for a worker",
-    "queue_expected_wait_seconds": "What a request that came now would wait for a worker, at the pace of late",
-    "batch_size_limit": "Requests that the next batch may have",
-    "requests_in_flight": "Requests in the hands of workers",
-    "model_ready": "Whether a worker of the model is ready, or will be for who asks",
-}
-"""What is asked of each model at a scrape."""
+SLICE = 0.001
+"""Seconds after which a scrape lets others have their turn."""
 WORKER_STATES = ("loading", "ready", "failing", "failed", "stopping")
 UNKNOWN_MODEL = "_unknown"
 """The one label that stands for every model name nobody has registered."""
@@ -57,7 +50,7 @@ def choice_of(settings: Settings) -> MetricsChoice:
     )
 
 
-C = TypeVar("C", bound=Collector)
+S = TypeVar("S", bound=Shown)
 
 
 class Metrics:
@@ -67,7 +60,7 @@ class Metrics:
         """Register every family at once, so that the first scrape shows them all."""
         self.hostname = hostname or socket.gethostname()
         self.choice = choice or MetricsChoice()
-        self._collectors: list[Collector] = []
+        self._shown: list[Shown] = []
         self._log = MetricsLog(self.choice.style, self.hostname)
         self.theirs = FrontendMetrics(self.choice, self._log)
         self._handlers = HandlerMetrics(self.hostname, self.choice, self._log)
@@ -87,13 +80,12 @@ class Metrics:
             "numserve_model_load_duration_seconds", "A model being loaded in a worker", SECONDS
         )
         self.batch_size = self._histogram("numserve_batch_size", "Requests a batch holds", SIZES)
-        self.of_model = {name: self._gauge(f"numserve_{name}", text, MODEL) for name, text in OF_MODEL.items()}
-        self.workers = self._gauge("numserve_workers", "Workers by state", (*MODEL, "state"))
+        self.watched = self._keep(WatchedModels())
         self.memory = self._gauge(
             "numserve_worker_memory_bytes", "Memory of a worker, shared pages in parts (PSS)", (*MODEL, "worker")
         )
-        self.processes: dict[tuple[str, ...], Callable[[], Mapping[str, int]]] = {}
-        """A model's labels → what tells the process of each of its workers."""
+        self.processes: dict[tuple[str, str], Callable[[], Mapping[str, int]]] = {}
+        """Name and version of each model that has had workers → what tells the process of each of them."""
         self.restarts = self._counter(
             "numserve_worker_restarts_total", "Workers started again after a death", (*MODEL, "cause")
         )
@@ -121,7 +113,7 @@ class Metrics:
             PlatformCollector(registry=None),
             GCCollector(CollectorRegistry()),
         ):
-            self._keep(of_process)
+            self._keep(Foreign(of_process))
         self._reject = lru_cache(1024)(lambda model, reason: self._rejected.labels(model_name=model, reason=reason))
         self._predicted = lru_cache(1024)(self._predictions.labels)
 
@@ -205,15 +197,18 @@ class Metrics:
         return render(self._families(), names)
 
     async def exposed(self, names: Collection[str] = ()) -> bytes:
-        """The same, a family at a time: with many models it takes a while, and requests pass in between."""
-        pieces = []
-        for family in self._families():
-            pieces.append(render([family], names))
-            await asyncio.sleep(0)
-        return b"".join(pieces)
+        """The same, a slice at a time: with many models it takes a while, and requests pass in between."""
+        pieces, until = [], time.perf_counter() + SLICE
+        for each in self._families():
+            for piece in each.pieces(names):
+                pieces.append(piece)
+                if time.perf_counter() > until:
+                    await asyncio.sleep(0)
+                    until = time.perf_counter() + SLICE
+        return "".join(pieces).encode()
 
-    def _families(self) -> list[Collector]:
-        return [*self.theirs.collectors(), *self._handlers.collectors(), *self._collectors]
+    def _families(self) -> list[Shown]:
+        return [*self.theirs.families(), *self._handlers.families(), *self._shown]
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Family[Counter]:
         return self._keep(counters(name, text, labels))
@@ -226,6 +221,6 @@ class Metrics:
     ) -> Family[Histogram]:
         return self._keep(histograms(name, text, labels, buckets))
 
-    def _keep(self, collector: C) -> C:
-        self._collectors.append(collector)
-        return collector
+    def _keep(self, shown: S) -> S:
+        self._shown.append(shown)
+        return shown

@@ -1,23 +1,24 @@
 """What is counted for one version of a model; the label values are looked up once, not per request.
 
-Histograms begin with their first value: a model that is never asked has none, so that a scrape of many stays short.
+Counters begin with the first worker, or with what they count, histograms with their first value: a model that nobody
+asks has neither, so that many cost little memory and a scrape of them stays short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied
 from ..messages import BatchReport, LoadReport
-from .counting import Histogram
+from .counting import Counter, Histogram
+from .frontend import Sink
+from .watched import Watched
 
 if TYPE_CHECKING:
     from .metrics import Metrics
 
-ASKED_OF = ("ts_inference_requests_total", "ts_inference_latency_microseconds", "ts_queue_latency_microseconds")
 RECYCLED = "recycled"
 CAUSES = (
     "died",
@@ -46,17 +47,19 @@ class ModelMetrics:
     """Told by the model, its queue and its pool what has happened."""
 
     def __init__(self, metrics: Metrics, name: str, version: str) -> None:
-        """Fill in the labels."""
+        """Have counted nothing."""
         self._metrics = metrics
-        self._name = name
-        self._states: tuple[str, ...] = ()
-        self._gauges: tuple[str, ...] = ()
-        self._labels = {"model_name": name, "model_version": version}
-        asked = [(name, version if given else "default", metrics.hostname) for given in (False, True)]
-        self._accepted, self._latency, self._waited = (
-            [metrics.theirs.sink(metric, *labels) for labels in asked] for metric in ASKED_OF
-        )
-        self._restarts = {cause: metrics.restarts.labels(**self._labels, cause=cause) for cause in CAUSES}
+        self._key = name, version
+
+    def begin(self, processes: Callable[[], Mapping[str, int]]) -> None:
+        """There is a first worker: show what is counted of it at 0; `processes` tells those of all there will be."""
+        self._metrics.processes[self._key] = processes
+        _ = self._accepted, self._latency, self._waited, self._restarts
+
+    @property
+    def begun(self) -> bool:
+        """Whether there has been a worker."""
+        return self._key in self._metrics.processes
 
     def accepted(self, version_given: bool) -> None:
         """A request for this model has come, whatever becomes of it."""
@@ -64,7 +67,7 @@ class ModelMetrics:
 
     def rejected(self, reason: str) -> None:
         """A request for this model reached no handler."""
-        self._metrics.request_rejected(reason, self._name)
+        self._metrics.request_rejected(reason, self._key[0])
 
     def batch_sent(self, waits: Sequence[float], again: int = 0) -> None:
         """A batch has gone to a worker; `waits` are the seconds its requests have waited.
@@ -90,7 +93,7 @@ class ModelMetrics:
 
     def first_piece(self, seconds: float) -> None:
         """The first piece of an answer in pieces is on its way, `seconds` after the request was queued."""
-        self._metrics.first_seconds.labels(**self._labels).observe(seconds)
+        self._metrics.first_seconds.labels(*self._key).observe(seconds)
 
     def worker_loaded(self, report: LoadReport) -> None:
         """A worker has loaded the model."""
@@ -107,51 +110,55 @@ class ModelMetrics:
 
     def workers_scaled(self, direction: str) -> None:
         """The number of workers follows the load: up, down, to_zero or from_zero; or it is held, for want of room."""
-        self._metrics.scalings.labels(**self._labels, direction=direction).inc()
+        self._metrics.scalings.labels(*self._key, direction).inc()
 
-    def watch(
-        self,
-        gauges: Mapping[str, Callable[[], float]],
-        workers: Mapping[str, Callable[[], float]],
-        processes: Callable[[], Mapping[str, int]],
-    ) -> None:
-        """Ask these at each scrape.
-
-        `gauges` are those of OF_MODEL; `workers` tells how many there are in each state.
-        """
-        self._metrics.processes[tuple(self._labels.values())] = processes
-        self._gauges, self._states = tuple(gauges), tuple(workers)
-        for name, value in gauges.items():
-            self._metrics.of_model[name].labels(**self._labels).set_function(value)
-        for state, count in workers.items():
-            self._metrics.workers.labels(**self._labels, state=state).set_function(count)
+    def watch(self, model: Watched) -> None:
+        """Ask the model at each scrape."""
+        self._metrics.watched.add(*self._key, model)
 
     def removed(self) -> None:
         """The model is gone: its gauges end, its counters stay."""
-        labels = tuple(self._labels.values())
-        self._metrics.processes.pop(labels, None)
-        with suppress(KeyError):
-            for name in self._gauges:
-                self._metrics.of_model[name].remove(*labels)
-            for state in self._states:
-                self._metrics.workers.remove(*labels, state)
+        self._metrics.processes.pop(self._key, None)
+        self._metrics.watched.remove(*self._key)
+
+    def _asked(self, metric: str) -> tuple[Sink, Sink]:
+        """What takes the values of requests that name no version, and of those that do."""
+        name, version = self._key
+        sink, host = self._metrics.theirs.sink, self._metrics.hostname
+        return sink(metric, name, "default", host), sink(metric, name, version, host)
+
+    @cached_property
+    def _accepted(self) -> tuple[Sink, Sink]:
+        return self._asked("ts_inference_requests_total")
+
+    @cached_property
+    def _latency(self) -> tuple[Sink, Sink]:
+        return self._asked("ts_inference_latency_microseconds")
+
+    @cached_property
+    def _waited(self) -> tuple[Sink, Sink]:
+        return self._asked("ts_queue_latency_microseconds")
+
+    @cached_property
+    def _restarts(self) -> dict[str, Counter]:
+        return {cause: self._metrics.restarts.labels(*self._key, cause) for cause in CAUSES}
 
     @cached_property
     def _request_seconds(self) -> Histogram:
-        return self._metrics.request_seconds.labels(**self._labels)
+        return self._metrics.request_seconds.labels(*self._key)
 
     @cached_property
     def _queue_seconds(self) -> Histogram:
-        return self._metrics.queue_seconds.labels(**self._labels)
+        return self._metrics.queue_seconds.labels(*self._key)
 
     @cached_property
     def _batch_seconds(self) -> Histogram:
-        return self._metrics.batch_seconds.labels(**self._labels)
+        return self._metrics.batch_seconds.labels(*self._key)
 
     @cached_property
     def _batch_size(self) -> Histogram:
-        return self._metrics.batch_size.labels(**self._labels)
+        return self._metrics.batch_size.labels(*self._key)
 
     @cached_property
     def _load_seconds(self) -> Histogram:
-        return self._metrics.load_seconds.labels(**self._labels)
+        return self._metrics.load_seconds.labels(*self._key)

@@ -43,7 +43,6 @@ def known() -> set[str]:
     """The names of all samples that a server has with one model, which has answered."""
     metrics = Metrics("vm")
     model = metrics.model("m", "1.0")
-    gauges = ("queue_depth", "queue_capacity", "requests_in_flight", "model_ready")
     metrics.prediction_answered("m", "1.0", 200)
     model.rejected("queue_full")
     model.worker_loaded(LoadReport(0.1, 0))
@@ -52,7 +51,7 @@ def known() -> set[str]:
     model.answered(0.3, 0.1, version_given=False)
     model.first_piece(0.1)
     metrics.memory.labels("m", "1.0", "9000").set(1)
-    model.watch(dict.fromkeys(gauges, float), {"ready": float}, dict)
+    model.begin(dict)
     families = text_string_to_metric_families(metrics.exposition().decode())
     names = {name for family in families for name in (family.name, *(sample.name for sample in family.samples))}
     return names | {"up"}
