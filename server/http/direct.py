@@ -173,8 +173,9 @@ class DirectProtocol(CarefulProtocol):
         self._start_asgi_task(cycle, self.direct.in_pieces(response, further, prediction.exchange))
 
     def end(self, prediction: Prediction) -> None:
-        """Forget a prediction that is over, and its answer: the connection may rest for long."""
+        """Forget a prediction that is over, its body and its answer: the connection may rest for long."""
         prediction.response_complete, prediction.answer = True, None
+        prediction.pieces.clear()
         self._prediction = None
 
     def _look(self) -> None:
