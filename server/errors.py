@@ -153,7 +153,7 @@ class WorkerDied(ServingError):
     """The worker went down with the batch; `detail` says how, and `reason` as much of it as is for the client."""
 
     def __init__(self, message: str, detail: str = "", cause: str = "died", reason: str = "") -> None:
-        """Say how in words, and by one word that is counted: `cause`, one of model_metrics.CAUSES."""
+        """Say how in words, and by one word that is counted: `cause`, one of `metrics.models.CAUSES`."""
         super().__init__(message, detail)
         self.cause = cause
         self.reason = reason

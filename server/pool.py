@@ -178,13 +178,19 @@ class WorkerPool:
         seat.keeper = asyncio.get_running_loop().create_task(self._keep(seat), name=load.name)
         return seat
 
-    async def _close(self, seat: Seat) -> None:
-        """Give up a seat; a worker with a batch in hand finishes it first, and is ended by `_idle`."""
+    def _close(self, seat: Seat) -> Coroutine[Any, Any, None]:
+        """Give up a seat; a worker with a batch in hand finishes it first, and is ended by `_idle`.
+
+        It does not count any more when this returns; what is returned can be awaited until it has gone.
+        """
         busy = self._busy(seat)
         seat.state = STOPPING
         self._settled()
         if not busy:
             self._cancel(seat)
+        return self._gone(seat)
+
+    async def _gone(self, seat: Seat) -> None:
         if seat.keeper:
             await asyncio.wait([seat.keeper])
         self._leave(seat)
@@ -285,6 +291,9 @@ class WorkerPool:
         try:
             await asyncio.shield(fresh.outcome)
         except ServingError as error:
+            if fresh.state == STOPPING:  # the model is to have fewer workers, or none
+                seat.replaced = False
+                return
             logger.warning("%s stays, its successor cannot load the model: %s", seat.load.name, error.explained())
             await self._close(fresh)
             seat.served, seat.replaced = 0, False

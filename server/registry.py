@@ -86,8 +86,9 @@ class ModelRegistry:
         self._numbers = itertools.count(FIRST_WORKER)
         self._closed = False
         self.starting = False
-        self.stopping = False
         """True while the models of the start-up are loaded."""
+        self.stopping = False
+        """True once the server is about to stop."""
 
     async def register(self, registration: Registration) -> Model:
         """Unpack an archive, record the model and start its workers; if synchronous, wait until they are loaded.

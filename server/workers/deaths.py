@@ -13,7 +13,7 @@ OUT_OF_MEMORY, UNRESPONSIVE = "out_of_memory", "unresponsive"
 
 
 class Death(NamedTuple):
-    """`how` follows on the words "the process"; `cause` is one of model_metrics.CAUSES."""
+    """`how` follows on the words "the process"; `cause` is one of `metrics.models.CAUSES`."""
 
     how: str
     cause: str = "died"

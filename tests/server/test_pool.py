@@ -151,6 +151,17 @@ async def test_all_missing_workers_start_at_once(house):
     assert [status.id for status in house.pool.statuses()] == ["9000", "9001", "9002"]
 
 
+async def test_of_two_who_scale_in_the_same_moment_the_second_is_obeyed(house):
+    await house.start(3)
+    asyncio.ensure_future(house.pool.scale(1, 1))
+    last = asyncio.ensure_future(house.pool.scale(3, 3))
+    await house.settle()
+    for worker in house.workers[3:]:
+        worker.load()
+    await last
+    assert house.states() == ["ready"] * 3
+
+
 async def test_a_load_failure_reaches_whoever_waits_and_the_worker_tries_again(house):
     scaling = asyncio.ensure_future(house.pool.scale(1, 1))
     await house.settle()
@@ -326,6 +337,17 @@ async def test_a_worker_stays_whose_successor_cannot_load_the_model(make_house):
     await house.settle()
     assert house.states() == ["ready"] and house.recycled() == 0
     assert (await serve_one(house, old)).body == b"a"
+
+
+async def test_who_scales_calls_a_successor_off_and_another_one_is_tried_later(make_house, caplog):
+    house = make_house(requests=1)
+    (old,) = await house.start(1)
+    await serve_one(house, old)
+    await house.pool.scale(1, 1)
+    await house.settle()
+    assert house.states() == ["ready"] and "cannot load" not in caplog.text
+    await serve_one(house, old)
+    assert house.states() == ["ready", "loading"]
 
 
 async def test_with_a_window_of_zero_nothing_is_tried_again_and_nobody_waits_in_vain(make_house):
