@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .context import Context, ResponseParts
-from .errors import HandlerError, PredictionException
+from .errors import HandlerError, PredictionException, as_in_archive
 from .loading import BUILTIN, load_handler
 from .metadata import metadata_of
 from .metrics import Dimension, Emitted, MetricTypes
@@ -45,6 +45,7 @@ __all__ = [
     "PredictionException",
     "ResponseParts",
     "answers_apart",
+    "as_in_archive",
     "ask_stopping_criteria",
     "engine_of",
     "load_handler",

@@ -37,14 +37,11 @@ class HandlerError(Exception):
 
     @classmethod
     def wrap(cls, error: BaseException, phase: str, model_dir: Path) -> HandlerError:
-        """Turn any exception of `phase` into a HandlerError that knows the user's line and a hint.
-
-        Files of the model's directory are called as in the archive: where it was unpacked says nothing to its owner.
-        """
+        """Turn any exception of `phase` into a HandlerError that knows the user's line and a hint."""
         if isinstance(error, HandlerError) and error.phase:
             return error
         return HandlerError(
-            summary(error).replace(f"{model_dir}/", "").replace(f"{model_dir.resolve()}/", ""),
+            as_in_archive(summary(error), model_dir),
             phase=phase,
             cause=error.cause if isinstance(error, HandlerError) and error.cause else error,
             where=getattr(error, "where", None) or user_line(error, model_dir),
@@ -72,6 +69,11 @@ def summary(error: BaseException) -> str:
     if isinstance(error, HandlerError):
         return error.message
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def as_in_archive(text: str, model_dir: Path) -> str:
+    """A text that calls the files of a model by their names in the archive: nobody knows where it was unpacked."""
+    return text.replace(f"{model_dir}/", "").replace(f"{model_dir.resolve()}/", "")
 
 
 def user_line(error: BaseException, model_dir: Path) -> str | None:

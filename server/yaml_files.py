@@ -79,9 +79,8 @@ def _line(node: yaml.Node) -> int:
 
 def _one_line(error: Exception) -> str:
     """PyYAML spreads an error over lines; what a reader needs is where it is, and where what it breaks began."""
-    mark, begun = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    if not mark:
-        return problem
-    context = f" {error.context}, begun in line {begun.line + 1}" if begun and begun.line != mark.line else ""
-    return f"line {mark.line + 1}: {problem}{context}"
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem_mark:
+        return getattr(error, "problem", None) or str(error)
+    line, begun = error.problem_mark.line + 1, error.context_mark and error.context_mark.line + 1
+    context = f" {error.context}, begun in line {begun}" if begun and begun != line else ""
+    return f"line {line}: {error.problem}{context}"

@@ -22,6 +22,7 @@ from ...handlers import (
     HandlerError,
     MetricTypes,
     PredictionException,
+    as_in_archive,
     ask_stopping_criteria,
     load_handler,
     metadata_of,
@@ -265,7 +266,7 @@ class Runtime:
         return LoadFailure(
             phase=wrapped.phase or phase,
             exception=type(cause).__name__,
-            message=_clean(str(cause)),
+            message=_clean(as_in_archive(str(cause), self._model_dir)),
             where=wrapped.where,
             hint=wrapped.hint,
             out_of_memory=isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and "CUDA" in str(cause)),

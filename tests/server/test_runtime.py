@@ -211,6 +211,14 @@ def test_a_load_failure_says_where_and_why(tmp_path, source, phase, exception, w
     assert (failure.phase, failure.exception, failure.where) == (phase, exception, where)
 
 
+def test_a_load_failure_calls_the_models_files_as_its_archive_does(tmp_path):
+    (tmp_path / "h.py").write_text(
+        "def handle(data, context):\n    open(context.system_properties['model_dir'] + '/vocab.txt')\n"
+    )
+    failure = Runtime(ModelSpec("m", "1.0", str(tmp_path), "h.py")).load()
+    assert failure.message == "[Errno 2] No such file or directory: 'vocab.txt'"
+
+
 def test_loading_does_not_change_the_servers_directory(load):
     before = os.getcwd()
     load(SEEN)
