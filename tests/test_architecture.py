@@ -171,7 +171,10 @@ def test_every_folder_of_code_is_shipped() -> None:
     [
         ("numserve.server.cli", {"fastapi", "pydantic", "uvicorn", "numpy", "psutil", "prometheus_client"}),
         ("numserve.archiver.cli", {"numpy", "fastapi", "pydantic"}),
-        ("numserve.server.serve", {"numpy", "grpc", "google.protobuf"}),
+        (
+            "numserve.server.serve",
+            {"numpy", "grpc", "google.protobuf", "fastapi", "starlette", "anyio", "opentelemetry"},
+        ),
         ("numserve.server.workers.child", {"fastapi", "starlette", "uvicorn", "pydantic", "numpy", "yaml"}),
         ("numserve.server.workers.nursery", {"fastapi", "pydantic", "numpy", "yaml", "asyncio"}),
         ("numserve.handlers", {"fastapi", "pydantic", "PIL", "numpy"}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,11 +12,26 @@ from ...archiver import ArchiveError
 from ..errors import ServingError
 from .errors import NoRoute, NotAllowed, WireError
 from .openapi import JSON, VERSION, protection, tidy
-from .responses import PrettyJSON, error_body
+from .responses import error_body, pretty
 
 ANY = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"]
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+class PrettyJSON(Response):
+    """JSON with two spaces of indentation and a newline at its end."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of `content`."""
+        return pretty(content)
+
+
+def status(text: str, code: int = 200, headers: Mapping[str, str] | None = None) -> PrettyJSON:
+    """What management answers when there is nothing to show: `{"status": text}`."""
+    return PrettyJSON({"status": text}, code, headers)
 
 
 def make_app(title: str, version: str, operator: bool, secured: bool = False) -> FastAPI:

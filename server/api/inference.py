@@ -1,4 +1,4 @@
-"""The inference listener: predictions by the dispatcher; health and the description by FastAPI."""
+"""The inference listener beside its predictions, which are the dispatcher's: health, metadata and the description."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any
 from fastapi import FastAPI, Response
 
 from ... import __version__
-from ..metrics.metrics import Metrics
 from ..registry import ModelRegistry
 from ..settings import Settings
 from ..workflows import WorkflowRegistry
-from .dispatch import Dispatcher
-from .faces import ANY, description_of_model, make_app, object_of, operation
-from .listener import App
+from .faces import ANY, PrettyJSON, description_of_model, make_app, object_of, operation
 from .open_inference import add_open_inference
 from .openapi import REFUSAL
-from .responses import PrettyJSON
+from .probes import ping
 
 WORKFLOW = "/wfpredict/{workflow_name}"
 PREDICTIONS = {
@@ -35,24 +32,18 @@ PREDICTIONS = {
 """What the dispatcher serves, for the description: path → operation id, summary."""
 
 
-def inference_app(
+def inference_routes(
     registry: ModelRegistry,
     settings: Settings,
-    metrics: Metrics,
     secured: bool = False,
     workflows: WorkflowRegistry | None = None,
-) -> App:
-    """The application of the inference listener; `secured` says that a gate before it asks for tokens."""
+) -> FastAPI:
+    """All that the inference listener answers but predictions; `secured` says that a gate before it asks for tokens."""
     app = make_app("numserve inference", __version__, operator=False, secured=secured)
 
-    async def ping() -> Response:
-        if registry.stopping:
-            return PrettyJSON({"status": "Unhealthy", "reason": "the server is stopping"}, 500)
-        unhealthy = registry.unhealthy()
-        if not unhealthy:
-            return PrettyJSON({"status": "Healthy"})
-        found = f"{len(unhealthy)} of {len(registry.names())} models cannot be served"
-        return PrettyJSON({"status": "Unhealthy", "reason": f"{found}; the management API says why"}, 500)
+    async def health() -> Response:
+        status, told = ping(registry)
+        return PrettyJSON(told, status)
 
     async def describe_model(model_name: str) -> Response:
         registry.get(model_name)
@@ -60,10 +51,10 @@ def inference_app(
         unversioned = {path: item for path, item in document["paths"].items() if "{model_version}" not in path}
         return PrettyJSON(description_of_model(model_name, document | {"paths": unversioned}))
 
-    health = object_of(status={"type": "string", "enum": ["Healthy", "Unhealthy"]})
-    described = operation("ping", "Whether every model has its workers", answers={200: health, 500: health})
-    app.add_api_route("/ping", ping, methods=["GET"], **described)
-    app.add_api_route("/ping", ping, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
+    healthy = object_of(status={"type": "string", "enum": ["Healthy", "Unhealthy"]})
+    described = operation("ping", "Whether every model has its workers", answers={200: healthy, 500: healthy})
+    app.add_api_route("/ping", health, methods=["GET"], **described)
+    app.add_api_route("/ping", health, methods=[m for m in ANY if m != "GET"], include_in_schema=False)
     app.add_api_route("/predictions/{model_name}", describe_model, methods=["OPTIONS"], include_in_schema=False)
     if workflows:
 
@@ -77,7 +68,7 @@ def inference_app(
     if settings.ts_open_inference_protocol:
         add_open_inference(app, registry)
     _describe_predictions(app)
-    return Dispatcher(app, registry, settings, metrics, workflows)
+    return app
 
 
 def _describe_predictions(app: FastAPI) -> None:

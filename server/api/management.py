@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 
 from ... import __version__
 from ..auth import Authority
 from ..registry import ModelRegistry
 from ..settings import Settings
 from ..workflows import WorkflowRegistry
-from .faces import description_of_model, make_app, object_of, operation
-from .listener import App
+from .faces import PrettyJSON, description_of_model, make_app, object_of, operation, status
 from .operations import Done, Operations
 from .parameters import Parameters
-from .responses import PrettyJSON, status
 from .workflows import add_workflows
 
 LISTING = {"limit": "models a page, at most 100", "next_page_token": "where the page begins"}
@@ -44,14 +42,14 @@ RENEWING = {"type": "management or inference"}
 DESCRIBING = {"customized": "also ask the model's handler (false)"}
 
 
-def management_app(
+def management_routes(
     registry: ModelRegistry,
     settings: Settings,
     authority: Authority | None = None,
     changed: Callable[[], None] = lambda: None,
     workflows: WorkflowRegistry | None = None,
-) -> App:
-    """The application of the management listener; `changed` is called after each change of what is served."""
+) -> FastAPI:
+    """All that the management listener answers; `changed` is called after each change of what is served."""
     app = make_app("numserve management", __version__, operator=True, secured=authority is not None)
     face = _Management(Operations(registry, settings, changed))
     model, version = "/models/{model_name}", "/models/{model_name}/{model_version}"

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from ... import __version__
 from ..metrics.metrics import CONTENT_TYPE, Metrics
 from .faces import ANY, make_app, operation
-from .listener import App
+from .probes import exposition
 
 PARAMETERS = {"name[]": "only the samples of this name; may be repeated"}
 
 
-def metrics_app(metrics: Metrics, secured: bool = False) -> App:
-    """The application of the metrics listener; `secured` says that a gate before it asks for tokens."""
+def metrics_routes(metrics: Metrics, secured: bool = False) -> FastAPI:
+    """All that the metrics listener answers; `secured` says that a gate before it asks for tokens."""
     app = make_app("numserve metrics", __version__, operator=False, secured=secured)
 
     async def scrape(request: Request) -> Response:
-        await metrics.measure_workers()
-        text = await metrics.exposed(request.query_params.getlist("name[]"))
+        text = await exposition(metrics, request.scope["query_string"])
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     described = operation("metrics", "Every metric in Prometheus's text format", PARAMETERS)

@@ -11,13 +11,11 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
-from ... import __version__
 from ..registry import ModelRegistry
-from .faces import object_of, operation
-from .responses import PrettyJSON
+from .faces import PrettyJSON, object_of, operation
+from .metadata import model_metadata, server_metadata
+from .probes import NOT_READY, Told, live, ready
 
-EXTENSIONS = ["binary_tensor_data", "classification"]
-PLATFORM = "numserve_handler"
 MODEL = "/v2/models/{model_name}"
 VERSION = MODEL + "/versions/{model_version}"
 Endpoint = Callable[..., Awaitable[Response]]
@@ -36,8 +34,6 @@ TENSORS = object_of(
     inputs={"type": "array", "items": TENSOR},
     outputs={"type": "array", "items": TENSOR},
 )
-NOT_READY = 400
-"""The protocol wants a status from 400 to 499 for "not ready"; this is Triton's."""
 
 
 def add_open_inference(app: FastAPI, registry: ModelRegistry) -> None:
@@ -51,24 +47,12 @@ def add_open_inference(app: FastAPI, registry: ModelRegistry) -> None:
     add("/v2", face.server, "The server's name, version and extensions", {200: SERVER}, "serverMetadata")
     add("/v2/health/live", face.live, "Whether the server answers", {200: LIVE}, "serverLive")
     add("/v2/health/ready", face.ready, "Whether every model can answer", {200: READY, NOT_READY: READY}, "serverReady")
-    tensors, ready = "A model's versions, inputs and outputs", "Whether a model can answer"
+    tensors, of_model = "A model's versions, inputs and outputs", "Whether a model can answer"
     add(MODEL, face.model, tensors, {200: TENSORS}, "modelMetadata")
     add(VERSION, face.version, tensors, {200: TENSORS}, "version_modelMetadata")
     answers = {200: MODEL_READY, NOT_READY: MODEL_READY}
-    add(f"{MODEL}/ready", face.model_ready, ready, answers, "modelReady")
-    add(f"{VERSION}/ready", face.version_ready, ready, answers, "version_modelReady")
-
-
-def server_metadata() -> dict[str, Any]:
-    """What serves here, and which extensions of the protocol it has."""
-    return {"name": "numserve", "version": __version__, "extensions": EXTENSIONS}
-
-
-def model_metadata(registry: ModelRegistry, name: str, version: str | None) -> dict[str, Any]:
-    """A model's versions, inputs and outputs. Raises: ModelNotFound, ModelVersionNotFound."""
-    model = registry.get(name, version)
-    versions = [each.version for each in registry.versions(name)]
-    return {"name": name, "versions": versions, "platform": PLATFORM, **model.signature()}
+    add(f"{MODEL}/ready", face.model_ready, of_model, answers, "modelReady")
+    add(f"{VERSION}/ready", face.version_ready, of_model, answers, "version_modelReady")
 
 
 class _OpenInference:
@@ -83,14 +67,11 @@ class _OpenInference:
 
     async def live(self) -> Response:
         """It answers, so it lives."""
-        return PrettyJSON({"live": True})
+        return _told(live())
 
     async def ready(self) -> Response:
         """Whether everything that should be served can be."""
-        unready = self._registry.unready()
-        if not unready:
-            return PrettyJSON({"ready": True})
-        return PrettyJSON({"ready": False, "error": f"not ready: {', '.join(unready)}"}, NOT_READY)
+        return _told(ready(self._registry))
 
     async def model(self, model_name: str) -> Response:
         """The default version's tensors."""
@@ -117,3 +98,8 @@ class _OpenInference:
             return PrettyJSON({"name": model_name, "ready": True})
         told = {"name": model_name, "ready": False, "error": f"the model is {status.state}"}
         return PrettyJSON(told, NOT_READY)
+
+
+def _told(told: Told) -> Response:
+    status, content = told
+    return PrettyJSON(content, status)

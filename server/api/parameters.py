@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
-
-import yaml
-from fastapi import Request
 
 from ..errors import InvalidRequest
 from .bodies import read_body
+
+if TYPE_CHECKING:
+    from fastapi import Request
 
 JSON_BYTES = 1 << 20
 INTEGER = 1 << 31
@@ -78,6 +78,8 @@ def _lenient_json(body: bytes | bytearray) -> Any:
         raise InvalidRequest("The body is JSON that is nested too deeply.") from error
     except ValueError as error:
         if len(body) <= LENIENT_BYTES and body.lstrip().startswith(b"{"):
+            import yaml  # for those who write nearly JSON
+
             with suppress(yaml.YAMLError, ValueError, RecursionError):
                 return yaml.safe_load(bytes(body))
         raise InvalidRequest(f"The body is no JSON: {error}") from error

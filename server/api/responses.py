@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from starlette.responses import Response
 
 from .errors import message_of, on_the_wire
 
@@ -24,24 +23,9 @@ _NOT_IN_A_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _NOT_IN_A_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class PrettyJSON(Response):
-    """JSON with two spaces of indentation and a newline at its end."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """The bytes of `content`."""
-        return pretty(content)
-
-
 def pretty(content: Any) -> bytes:
     """JSON with two spaces of indentation and a newline at its end."""
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def status(text: str, code: int = 200, headers: Mapping[str, str] | None = None) -> PrettyJSON:
-    """What management answers when there is nothing to show: `{"status": text}`."""
-    return PrettyJSON({"status": text}, code, headers)
 
 
 def speaks_open_inference(path: str) -> bool:

@@ -10,10 +10,9 @@ from fastapi import FastAPI, Request, Response
 from ..settings import Settings
 from ..workflows import Workflow, WorkflowRegistry
 from .errors import TookTooLong
-from .faces import object_of, operation
+from .faces import PrettyJSON, object_of, operation, status
 from .operations import archive_url, page_of, require_model_api
 from .parameters import Parameters
-from .responses import PrettyJSON, status
 
 REGISTERING = {
     "url": "a file or folder of the workflow store, or an allowed URL",

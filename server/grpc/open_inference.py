@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from uuid import uuid4
 
-from ..api.open_inference import model_metadata, server_metadata
+from ..api.metadata import model_metadata, server_metadata
 from ..errors import InvalidRequest
 from ..messages import InferenceResponse
 from ..registry import ModelRegistry
