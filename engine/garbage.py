@@ -16,4 +16,12 @@ def without_collections() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            _take_as_old()
             gc.enable()
+
+
+def _take_as_old() -> None:
+    """Let all that there is be looked at with what has been there for long, and not right away as what is new."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()

@@ -7,7 +7,7 @@ in it can be "called".
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Any, NoReturn
@@ -19,6 +19,8 @@ Buffer = bytes | mmap
 Name = tuple[str, str]
 
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+_TEXTS = frozenset({str, bytes, bytearray})
+_CONTAINERS = frozenset({list, dict, tuple, OrderedDict, set})
 _LARGEST_KEY = 1 << 60  # beyond it, different integers can be made to share a hash
 
 
@@ -144,7 +146,7 @@ class Machine:
         """Push what a builder makes of its arguments."""
         if not isinstance(target, Builder) or type(arguments) is not tuple:
             raise FormatError(f"the pickle calls {quote_inert(target)}, which cannot be called")
-        self.spend(512 + sum(map(weight, arguments)))
+        self.spend(512 + weight(arguments))
         self.stack.append(target.build(arguments))
 
     def key(self, value: Any) -> Any:
@@ -166,14 +168,16 @@ def scalar_key(value: Any) -> Any:
     return value
 
 
-def weight(value: Any) -> int:
-    """About the bytes that a copy of the value would take."""
-    kind = type(value)
-    if kind is str or kind is bytes or kind is bytearray:
-        return len(value)
-    if kind is list or kind is dict or kind is tuple or kind is OrderedDict or kind is set:
-        return 64 * len(value)
-    return 0
+def weight(values: Iterable[Any]) -> int:
+    """About the bytes that copies of the values would take."""
+    total = 0
+    for value in values:
+        kind = type(value)
+        if kind in _TEXTS:
+            total += len(value)
+        elif kind in _CONTAINERS:
+            total += 64 * len(value)
+    return total
 
 
 def quote_inert(value: Any) -> str:

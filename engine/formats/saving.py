@@ -46,7 +46,7 @@ class Pickler:
     def __init__(self) -> None:
         self.storages: list[Array] = []
         self._out = bytearray(b"\x80\x02")
-        self._memo: dict[int, int] = {}  # id of a tensor → its place in the pickle's memo
+        self._memo: dict[object, int] = {}  # a name, or the id of a tensor → its place in the pickle's memo
         self._keys: dict[tuple[Any, ...], int] = {}  # a window on memory → its storage
         self._alive: list[object] = []
 
@@ -85,14 +85,17 @@ class Pickler:
         elif isinstance(value, float):
             self._out += b"G" + struct.pack(">d", value)
         elif isinstance(value, str):
-            self._text(value)
+            self._name(value)
         else:  # protocol 2 has no bytes
             self._global("_codecs", "encode")
             self._text(value.decode("latin-1"))
-            self._text("latin1")
+            self._name("latin1")
             self._out += b"\x86R"
 
     def _integer(self, value: int) -> None:
+        if 0 <= value < 256:
+            self._out += bytes((ord("K"), value))
+            return
         if -(1 << 31) <= value < 1 << 31:
             self._out += b"J" + value.to_bytes(4, "little", signed=True)
             return
@@ -105,8 +108,28 @@ class Pickler:
         data = value.encode()
         self._out += b"X" + len(data).to_bytes(4, "little") + data
 
+    def _name(self, value: str) -> None:
+        """Text that will hardly stand here alone."""
+        if not self._recalled(value):
+            self._text(value)
+            self._remember(value)
+
     def _global(self, module: str, name: str) -> None:
-        self._out += f"c{module}\n{name}\n".encode()
+        if not self._recalled((module, name)):
+            self._out += f"c{module}\n{name}\n".encode()
+            self._remember((module, name))
+
+    def _recalled(self, key: object) -> bool:
+        """Write that it is what was remembered under the key, if something was."""
+        place = self._memo.get(key)
+        if place is not None:
+            self._out += _numbered("h", "j", place)
+        return place is not None
+
+    def _remember(self, key: object) -> None:
+        """Have the latest value remembered under the key."""
+        self._memo[key] = len(self._memo)
+        self._out += _numbered("q", "r", self._memo[key])
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> None:
         ordered = isinstance(value, OrderedDict)
@@ -138,8 +161,7 @@ class Pickler:
 
     def _tensor(self, tensor: Tensor) -> None:
         """A call of the function that torch rebuilds tensors with, remembered so that the same tensor stays one."""
-        if id(tensor) in self._memo:
-            self._out += b"j" + self._memo[id(tensor)].to_bytes(4, "little")
+        if self._recalled(id(tensor)):
             return
         storage = _STORAGE_OF.get(tensor.dtype.name)
         shape = tensor.array.shape
@@ -154,18 +176,17 @@ class Pickler:
         if storage is None:
             self._global("torch", tensor.dtype.name)
         self._out += b"tR"
-        self._memo[id(tensor)] = len(self._memo)
         self._alive.append(tensor)
-        self._out += b"r" + self._memo[id(tensor)].to_bytes(4, "little")
+        self._remember(id(tensor))
 
     def _persistent_id(self, tensor: Tensor, storage: str | None) -> None:
         """The storage; dtypes without a storage class of their own count in bytes."""
         key = self._key(tensor.array)
         self._out += b"("
-        self._text("storage")
+        self._name("storage")
         self._global(*(("torch", storage) if storage else ("torch.storage", "UntypedStorage")))
         self._text(str(key))
-        self._text("cpu")
+        self._name("cpu")
         self._integer(tensor.array.size if storage else tensor.array.nbytes)
         self._out += b"tQ"
 
@@ -179,6 +200,11 @@ class Pickler:
             self.storages.append(little.reshape(-1).view(np.uint8))
             self._alive.append(array)
         return self._keys[window]
+
+
+def _numbered(short: str, long: str, place: int) -> bytes:
+    """An opcode with a place in the memo, of one byte or of four."""
+    return bytes((ord(short), place)) if place < 256 else long.encode() + place.to_bytes(4, "little")
 
 
 def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:

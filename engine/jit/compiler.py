@@ -41,7 +41,7 @@ class _Compiler(Calls):
             self.refuse(nodes[0], f"blocks nested more than {DEEPEST} deep")
         statements = [(n.lineno, self.statement(n)) for n in nodes if not isinstance(n, ast.Pass)]
         self.depth -= 1
-        return Block(self.file, statements)
+        return Block(statements)
 
     def statement(self, node: ast.stmt) -> Statement:
         name = _STATEMENTS.get(type(node))
@@ -166,7 +166,7 @@ class _Compiler(Calls):
 
     def defining(self, node: Any) -> Statement:
         """A nested function, which sees the names around it."""
-        nested = Function(f"{self.target.name}.{node.name}", parameters_of(node, self.file))
+        nested = Function(f"{self.target.name}.{node.name}", parameters_of(node, self.file), self.file)
         compiler = _Compiler(self.program, self.file, nested, self)
         compiler.depth = self.depth
         compiler.function(node)

@@ -13,7 +13,8 @@ Frame = list[Any]
 Expression = Callable[[Frame], Any]
 Statement = Callable[[Frame], bool]  # gives whether the function has returned
 
-RESULT, OUTER, FIRST = 0, 1, 2  # places in a frame: what is returned, the frame around a nested function, the names
+# Places in a frame: what is returned, the frame around a nested function, the file that the code is of, the names.
+RESULT, OUTER, FILE, FIRST = 0, 1, 2, 3
 
 
 class Budget(threading.local):
@@ -45,10 +46,9 @@ UNSET = Unset()
 class Block:
     """Statements in order; what goes wrong in one is told with its line."""
 
-    __slots__ = ("file", "statements")
+    __slots__ = ("statements",)
 
-    def __init__(self, file: str, statements: Sequence[tuple[int, Statement]]) -> None:
-        self.file = file
+    def __init__(self, statements: Sequence[tuple[int, Statement]]) -> None:
         self.statements = tuple(statements)
 
     def run(self, frame: Frame) -> bool:
@@ -59,11 +59,11 @@ class Block:
                 if statement(frame):
                     return True
         except Exception as error:
-            located(error, f"{self.file}:{line}")
+            located(error, f"{frame[FILE]}:{line}")
         return False
 
 
-PROGRAMS[Block.run.__code__] = lambda names: f"{names['self'].file}:{names['line']}"
+PROGRAMS[Block.run.__code__] = lambda names: f"{names['frame'][FILE]}:{names['line']}"
 
 
 def located(error: Exception, where: str) -> None:
@@ -81,8 +81,10 @@ def located(error: Exception, where: str) -> None:
 class Function:
     """A function by its full name; its body is compiled after all names are known, or by `later` when it first runs."""
 
-    def __init__(self, name: str, parameters: Sequence[str], later: Callable[[], None] | None = None) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, parameters: Sequence[str], file: str = "", later: Callable[[], None] | None = None
+    ) -> None:
+        self.name, self.file = name, file
         self.parameters = tuple(parameters)
         self._later = later
         self.defaults: dict[int, Expression] = {}
@@ -96,11 +98,15 @@ class Function:
     def run(self, outer: Frame | None, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Run it inside of a frame, which nested functions see."""
         body = self.body or self._compiled()
-        frame = [None, outer, *args, *[UNSET] * (self.size - FIRST - len(args))]
+        frame = [None, outer, outer[FILE] if outer else self.file, *args, *[UNSET] * (self.size - FIRST - len(args))]
         if len(args) != len(self.parameters) or named:
             self._fill(frame, args, named)
         body.run(frame)
         return frame[RESULT]
+
+    def run_as(self, other: Function) -> None:
+        """Run the code of a function that is alike."""
+        self.defaults, self.size, self.body = other.defaults, other.size, other.body
 
     @property
     def optional(self) -> int:

@@ -135,6 +135,7 @@ class _Writer:
         self._numbers: dict[int, int] = {}
         self._classes: dict[str, int] = {}
         self._outlines: dict[str, int] = {}
+        self._told: list[Any] = []
         self._named: list[Any] = []
 
     def content(self) -> dict[str, Any]:
@@ -145,7 +146,7 @@ class _Writer:
             self._numbers[id(record)] = len(values) - 1
         return {
             "version": self._opened.program.version,
-            "outlines": [json.loads(outline) for outline in self._outlines],
+            "outlines": self._told,
             "classes": self._named,
             "values": values,
             "constants": self._items(self._objects.constant_records),
@@ -169,10 +170,12 @@ class _Writer:
         array = tensor.array
         if not array.size:
             return ["empty", array.dtype.str, array.shape, tensor.requires_grad]
-        first, end = np.lib.array_utils.byte_bounds(array)
+        plain = array.flags.c_contiguous
+        first = array.__array_interface__["data"][0]
+        end = first + array.nbytes if plain else np.lib.array_utils.byte_bounds(array)[1]
         if not self._start <= first < end <= self._start + self._size or array.dtype.str not in _ELEMENTS:
             raise _NotKept("a tensor is not used as it lies in the file")
-        strides = None if array.flags.c_contiguous else array.strides
+        strides = None if plain else array.strides
         return ["tensor", array.dtype.str, first - self._start, array.shape, strides, tensor.requires_grad]
 
     def _items(self, items: Iterable[Any]) -> list[Any]:
@@ -189,13 +192,16 @@ class _Writer:
         if cls.name not in self._classes:
             if cls.kind not in _KINDS or "__setstate__" in cls.methods:
                 raise _NotKept(f"{cls.name} is a class of its own kind")
-            outline = json.dumps([
+            outline = [
                 cls.kind, cls.parameters, cls.buffers, cls.pre_hooks, cls.hooks,
                 {name: self._literal(value) for name, value in cls.constants.items()},
                 {name: function.parameters for name, function in cls.methods.items()},
-            ])  # fmt: skip
+            ]  # fmt: skip
+            place = self._outlines.setdefault(repr(outline), len(self._told))
+            if place == len(self._told):
+                self._told.append(outline)
             self._classes[cls.name] = len(self._named)
-            self._named.append([cls.name, self._outlines.setdefault(outline, len(self._outlines))])
+            self._named.append([cls.name, place])
         return self._classes[cls.name]
 
     def _literal(self, value: Any) -> Any:
@@ -236,7 +242,7 @@ class _IndexedProgram(Program):
         cls.parameters, cls.buffers, cls.pre_hooks, cls.hooks = map(_names, lists)
         cls.constants.update((constant, _literal(told)) for constant, told in constants.items())
         for method, parameters in methods.items():
-            cls.methods[method] = Function(f"{name}.{method}", _names(parameters), self.complete)
+            cls.methods[method] = Function(f"{name}.{method}", _names(parameters), later=self.complete)
         if not cls.methods.keys() >= {*cls.pre_hooks, *cls.hooks}:
             raise ValueError(f"{name} has hooks that are not there")
         return cls

@@ -14,7 +14,7 @@ from ..garbage import without_collections
 from .compiler import compile_function, parameters_of
 from .expressions import literal
 from .functions import Function
-from .syntax import MOST_TEXT, chain, parse
+from .syntax import MOST_TEXT, chain, parse, without_names
 from .values import Member, ScriptClass, tuple_type
 from .watching import counted
 
@@ -76,9 +76,15 @@ class Program:
         self._counts = any(b"NumToTensor" in text for text in texts.values())
         self._missing: set[str] = set()
         self._known: dict[str, Any] = {}
-        bodies = [body for name, text in texts.items() for body in self._defined(name, text)]
+        trees: dict[bytes, list[ast.stmt]] = {}
+        bodies = [body for name, text in texts.items() for body in self._defined(name, text, trees)]
+        compiled: dict[int, Function] = {}
         for body in bodies:
-            compile_function(body.node, body.function, self, body.file)
+            like = compiled.setdefault(id(body.node), body.function)
+            if like is body.function:
+                compile_function(body.node, body.function, self, body.file)
+            else:
+                body.function.run_as(like)
         if self._missing:
             raise MissingOperatorsError(
                 f"the program uses operators that this engine lacks: {', '.join(sorted(self._missing))}"
@@ -127,10 +133,13 @@ class Program:
 
     # What files define
 
-    def _defined(self, module: str, text: bytes) -> Iterator[_Body]:
-        """Enter what a file defines; functions are given back to be compiled later."""
+    def _defined(self, module: str, text: bytes, trees: dict[bytes, list[ast.stmt]]) -> Iterator[_Body]:
+        """Enter what a file defines; functions are given back to be compiled later. Files alike have one tree."""
         file = f"code/{module.replace('.', '/')}.py"
-        for node in parse(text, file):
+        key = without_names(text)
+        if key not in trees:
+            trees[key] = parse(text, file)
+        for node in trees[key]:
             if isinstance(node, ast.FunctionDef):
                 yield self._function(node, f"{module}.{node.name}", file)
             elif isinstance(node, ast.ClassDef):
@@ -144,7 +153,7 @@ class Program:
         self._known[name] = value
 
     def _function(self, node: ast.FunctionDef, name: str, file: str) -> _Body:
-        function = Function(name, parameters_of(node, file))
+        function = Function(name, parameters_of(node, file), file)
         self._enter(name, function)
         return _Body(node, function, file)
 
@@ -162,7 +171,7 @@ class Program:
                     continue
                 function = declared and declared.methods.get(part.name)
                 function = function or Function(f"{name}.{part.name}", ())
-                function.parameters = tuple(parameters_of(part, file))
+                function.parameters, function.file = tuple(parameters_of(part, file)), file
                 cls.methods[part.name] = function
                 yield _Body(part, function, file)
             elif isinstance(part, ast.AnnAssign):

@@ -53,10 +53,6 @@ def _write_storages(archive: zipfile.ZipFile, file: IO[bytes], folder: str, stor
 class _ObjectPickler(Pickler):
     """Writes modules, objects, named tuples and enum members beside plain values."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._objects: dict[int, int] = {}  # id of an object → its place in the pickle's memo
-
     def _value(self, value: Any, depth: int) -> None:
         if isinstance(value, (Module, ScriptObject)):
             self._object(value, depth)
@@ -74,8 +70,7 @@ class _ObjectPickler(Pickler):
         self._global(module, last)
 
     def _object(self, value: Any, depth: int) -> None:
-        if id(value) in self._objects:
-            self._out += b"j" + self._objects[id(value)].to_bytes(4, "little")
+        if self._recalled(id(value)):
             return
         cls: ScriptClass = value._class if isinstance(value, Module) else value.cls
         if "__getstate__" in cls.methods:
@@ -84,13 +79,11 @@ class _ObjectPickler(Pickler):
         self._class_name(cls.name)
         self._out += b")\x81}("
         for name, item in attributes.items():
-            self._text(name)
+            self._name(name)
             self._typed(item, cls.types.get(name), depth + 1)
         self._out += b"ub"
-        self._objects[id(value)] = len(self._memo)
-        self._memo[id(value)] = len(self._memo)
         self._alive.append(value)
-        self._out += b"r" + self._objects[id(value)].to_bytes(4, "little")
+        self._remember(id(value))
 
     def _typed(self, item: Any, declared: ast.expr | None, depth: int) -> None:
         """A list or dict says its type beside it, which an empty one does not show."""
@@ -99,5 +92,5 @@ class _ObjectPickler(Pickler):
             return
         self._global("torch.jit._pickle", "restore_type_tag")
         self._value(item, depth)
-        self._text(ast.unparse(declared))
+        self._name(ast.unparse(declared))
         self._out += b"\x86R"

@@ -31,6 +31,18 @@ def parse(text: bytes, name: str) -> list[ast.stmt]:
         raise FormatError(f"{name} is not a program: {quote(str(error) or type(error).__name__)}") from error
 
 
+_NAMES = re.compile(rb"^(  \w+ : |  def \w+\(self: )__torch__\.[\w.]+", re.MULTILINE)
+_OVER_LINES = re.compile(rb"\"\"\"|'''|\\\n")
+
+
+def without_names(text: bytes) -> bytes:
+    """The text of a file without the names of classes that only say what an attribute, or self, is.
+
+    PyTorch writes a file for each class that it has met, alike but for these: where this is equal, so is the code.
+    """
+    return text if _OVER_LINES.search(text) else _NAMES.sub(rb"\1", text)
+
+
 _WORD = re.compile(r"\w+")
 _QUOTED = re.compile(rb"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _CHAIN = re.compile(r"(?:\.\w+){200}|[-+~]{200}|(?:\bnot\s+){200}|(?:\*\*\s*\w+\s*){200}")

@@ -97,6 +97,7 @@ class _Writer:
         self._constants: list[Tensor] = []
         self._classes: list[str] = []
         self._counts: dict[str, int] = {}
+        self._names: dict[tuple[str, ...], str] = {}  # what classes are declared as → their names
 
     def program(self) -> ScriptModule:
         """The program, compiled and with the weights in place."""
@@ -104,7 +105,8 @@ class _Writer:
         root = f"{_ROOT}.{_identifier(type(self._module).__name__)}"
         forward = self._forward(root)
         names: dict[int, str] = {}
-        self._declare(tree, root, names, forward)
+        lines = self._declarations(tree, names)
+        names[id(tree)] = self._class(root, [*lines, *(f"  {line}" for line in forward)])
         texts = {_ROOT: self._classes.pop().encode()}
         if self._classes:
             texts[_PARTS] = "".join(self._classes).encode()
@@ -198,23 +200,28 @@ class _Writer:
         inner = ", ".join(f"{emitter.text(name)}: {text}" for name, (text, _) in parts.items())
         return f"annotate(Dict[str, {kinds[0]}], {{{inner}}})", f"Dict[str, {kinds[0]}]"
 
-    def _declare(self, part: _Part, name: str, names: dict[int, str], methods: Sequence[str]) -> None:
-        """The class of a part, after those of its own parts."""
-        names[id(part)] = name
-        types = {}
-        for attribute, child in part.parts.items():
-            kind = _identifier(child.kind)
+    def _declare(self, part: _Part, names: dict[int, str]) -> str:
+        """The name of a part's class, which comes after those of its own parts; parts that are alike have one class."""
+        kind, lines = _identifier(part.kind), self._declarations(part, names)
+        key = (kind, *lines)
+        if key not in self._names:
             number = self._counts[kind] = self._counts.get(kind, -1) + 1
-            types[attribute] = f"{_PARTS}.{kind}_{number}"
-            self._declare(child, types[attribute], names, ())
+            self._names[key] = self._class(f"{_PARTS}.{kind}_{number}", lines)
+        names[id(part)] = self._names[key]
+        return names[id(part)]
+
+    def _class(self, name: str, lines: Sequence[str]) -> str:
+        self._classes.append("\n".join([f"class {name.rpartition('.')[2]}(Module):", *lines, ""]))
+        return name
+
+    def _declarations(self, part: _Part, names: dict[int, str]) -> list[str]:
+        """What a part holds, line by line."""
+        types = {attribute: self._declare(child, names) for attribute, child in part.parts.items()}
         parameters = [a for a, t in part.tensors.items() if isinstance(t, Parameter)]
         buffers = [a for a in part.tensors if a not in parameters]
-        lines = [f"class {name.rpartition('.')[2]}(Module):"]
-        lines += [f"  __parameters__ = [{_listed(parameters)}]", f"  __buffers__ = [{_listed(buffers)}]"]
+        lines = [f"  __parameters__ = [{_listed(parameters)}]", f"  __buffers__ = [{_listed(buffers)}]"]
         lines += [_declared(a, "Tensor") for a in part.tensors]
-        lines += ["  training : bool", *(_declared(a, kind) for a, kind in types.items())]
-        lines += [f"  {line}" for line in methods]
-        self._classes.append("\n".join(lines) + "\n")
+        return [*lines, "  training : bool", *(_declared(a, kind) for a, kind in types.items())]
 
     # Weights
 

@@ -26,6 +26,7 @@ from .program import Program
 from .values import ScriptClass, ScriptObject
 
 _MOST_TURNS = 100_000  # that loops may take while a program is loaded
+_STORAGE_ID = (str, StorageClass, str, str, int)
 _PLAIN = (str, bool, int, float, complex, type(None), device)
 
 
@@ -84,14 +85,15 @@ class Objects:
         return root
 
     def _storage(self, folder: str, identifier: Any) -> Storage:
-        match identifier:
-            case ("storage", StorageClass() as kind, str(key), str(), int(length)):
-                path = folder + key
-                if path not in self._storages:
-                    fetch = partial(self._fetch, path, kind.element, length)
-                    self._storages[path] = Storage(kind.element, length, fetch, self._big_endian)
-                return self._storages[path]
-        raise FormatError("a persistent id other than a storage's; the file is damaged")
+        parts = identifier if type(identifier) is tuple else ()
+        if tuple(map(type, parts)) != _STORAGE_ID or parts[0] != "storage":
+            raise FormatError("a persistent id other than a storage's; the file is damaged")
+        _, kind, key, _, length = parts
+        path = folder + key
+        if path not in self._storages:
+            fetch = partial(self._fetch, path, kind.element, length)
+            self._storages[path] = Storage(kind.element, length, fetch, self._big_endian)
+        return self._storages[path]
 
     def _fetch(self, path: str, element: Element, length: int) -> Array:
         data = self._archive.array(path)

@@ -14,7 +14,7 @@ from numserve.engine.compiled import compile_module
 from numserve.engine.sharing import share_in
 
 from ..alike import same
-from .archives import RESULTS, body, path_of, program
+from .archives import HEAD, RESULTS, body, path_of, program, remade
 
 NETWORKS = [name for name in RESULTS if name.endswith(("_traced", "_scripted", "_frozen"))]
 
@@ -61,6 +61,64 @@ def test_a_straight_program_runs_on_the_plan(name: str) -> None:
     assert "args" not in {value.name for value in compiled.graph.inputs}
     assert compiled.describe()["mode"] == "plan", compiled.reason
     assert same(compiled(*RESULTS[name]["in"][0]), RESULTS[name]["out"][0])
+
+
+ALIKE = """class Part(Module):
+  __parameters__ = []
+  __buffers__ = []
+  training : bool
+  last : __torch__.{attribute}
+  def forward(self: __torch__.{name}.Part,
+    x: Tensor) -> Tensor:
+    _0 = "{text}"
+    if torch.gt(torch.len(x), 1):
+      ops.prim.RaiseException(_0, "builtins.ValueError")
+    return torch.add(x, {number})
+"""
+
+
+def of_parts(target: Path, *parts: dict[str, str]) -> Path:
+    """An archive whose module calls parts of classes a.Part, b.Part, …, each in a file of its own."""
+    names = "abc"[: len(parts)]
+    code = HEAD + "".join(f"  {name} : __torch__.{name}.Part\n" for name in names)
+    code += "  def forward(self: __torch__.M, x: Tensor) -> Tensor:\n"
+    code += "".join(f"    x = (self.{name}).forward(x, )\n" for name in names) + "    return x\n"
+    data = b"\x80\x02c__torch__\nM\n)\x81}(X\x08\x00\x00\x00training\x89"
+    for name in names:
+        data += b"X\x01\x00\x00\x00%bc__torch__.%b\nPart\n)\x81}X\x08\x00\x00\x00training\x89sb" % (
+            (name.encode(),) * 2
+        )
+    files = {"data.pkl": lambda _: data + b"ub.", "code/__torch__.py": lambda _: code.encode()}
+    for name, part in zip(names, parts, strict=True):
+        text = ALIKE.format(name=name, **{"attribute": "x", "text": "wide", "number": "1", **part})
+        files[f"code/__torch__/{name}.py"] = lambda _, text=text: text.encode()
+    return remade(program(target, HEAD), target, files)
+
+
+def test_files_that_differ_by_names_of_classes_are_one_program_each_with_its_lines(tmp_path: Path) -> None:
+    path = of_parts(tmp_path / "m.pt", {"attribute": "a.X"}, {"attribute": "b.___torch_mangle_7.Y"}, {"number": "5"})
+
+    module = jit.load(path)
+
+    assert module(ones(1)).tolist() == [8.0]
+    assert module.a._class.method("forward").body is module.b._class.method("forward").body
+    assert [repr(part._class) for part in (module.a, module.b)] == [
+        "<class __torch__.a.Part>",
+        "<class __torch__.b.Part>",
+    ]
+    for name in "abc":
+        with pytest.raises(ScriptError, match=rf"wide \(at code/__torch__/{name}\.py:10\)"):
+            getattr(module, name)(ones(2))
+
+
+def test_files_that_differ_by_names_of_classes_in_text_are_not_taken_for_alike(tmp_path: Path) -> None:
+    named = [{"text": f"no __torch__.{name}.Part"} for name in "ab"]
+
+    module = jit.load(of_parts(tmp_path / "m.pt", *named))
+
+    for name in "ab":
+        with pytest.raises(ScriptError, match=rf"no __torch__\.{name}\.Part"):
+            getattr(module, name)(ones(2))
 
 
 def test_a_program_that_asks_for_values_runs_eager_and_says_where() -> None:
