@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
@@ -16,6 +17,9 @@ from .labels import MAPPING_FILE, load_label_mapping
 from .library import library_of
 from .model_files import model_class, program, state_dict
 from .timing import timed
+
+
+logger = logging.getLogger(__name__)
 
 
 class Handler(Protocol):
@@ -99,6 +103,8 @@ class BaseHandler:
         model = model_class(Path(model_dir), model_file)()
         if model_pt_path:
             model.load_state_dict(state_dict(Path(model_pt_path), library_of(model)))
+        elif any(True for _ in getattr(model, "parameters", tuple)()):
+            logger.warning("the archive has no weights: those of %s are as its class makes them", model_file)
         return model
 
     @timed

@@ -43,7 +43,10 @@ def of_network(name: str, asked: argparse.Namespace) -> tuple[str, CompiledModel
     """One of the engine's own models, with the weights that it is made with."""
     if name not in NETWORKS:
         near = get_close_matches(name, NETWORKS, n=1)
-        raise HandlerError(f"no model is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise HandlerError(
+            f"{name} is no archive here, no model of a running server, and none of the engine's networks"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
     picture = Input((1, *(LARGE_PICTURE if name.startswith("inception") else PICTURE)))
     options = _changed(EngineOptions(inputs=(picture,)), asked)
     path = FastPath(getattr(models, name)().eval(), options)

@@ -56,6 +56,12 @@ def archive(tmp_path: Path) -> Path:
     return write(tmp_path, model=NET)
 
 
+def test_a_model_without_weights_is_told(archive, caplog) -> None:
+    initialized(context_for(archive, modelFile="model.py"))
+
+    assert "the archive has no weights: those of model.py are as its class makes them" in caplog.messages
+
+
 def test_a_model_file_and_its_weights(archive) -> None:
     context = context_for(archive, modelFile="model.py", serializedFile="net.pth")
     handler = initialized(context)

@@ -80,7 +80,8 @@ def test_an_error_in_a_handler_has_its_line(folder, capsys) -> None:
 @pytest.mark.parametrize(("name", "hint"), [("resnet19", "; did you mean 'resnet1"), ("x", "")])
 def test_a_name_that_nothing_has(capsys, name, hint) -> None:
     assert main(["--network", name]) == 1
-    assert f"no model is called {name!r}{hint}" in capsys.readouterr().err
+    said = f"{name} is no archive here, no model of a running server, and none of the engine's networks{hint}"
+    assert said in capsys.readouterr().err
 
 
 def test_a_handler_without_a_model(tmp_path, capsys) -> None:

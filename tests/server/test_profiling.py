@@ -89,4 +89,6 @@ def test_the_flags_are_passed_on(monkeypatch):
 
 def test_the_real_program_is_the_handlers(capfd):
     assert profiling.profile("no-such-model", []) == 1
-    assert capfd.readouterr().err == "no model is called 'no-such-model'\n"
+    assert capfd.readouterr().err == (
+        "no-such-model is no archive here, no model of a running server, and none of the engine's networks\n"
+    )
