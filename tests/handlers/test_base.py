@@ -9,7 +9,15 @@ import pytest
 from numserve import engine
 from numserve.engine import formats, models
 from numserve.engine.sharing import share_in
-from numserve.handlers import BaseHandler, Context, HandlerError, PredictionException, load_handler, share_weights
+from numserve.handlers import (
+    BaseHandler,
+    Context,
+    HandlerError,
+    PredictionException,
+    alias,
+    load_handler,
+    share_weights,
+)
 from numserve.handlers.library import convert, library_of
 
 from .conftest import context_for, write
@@ -342,7 +350,8 @@ def test_the_weights_of_a_program_go_into_a_model_file(tmp_path) -> None:
     assert handler.model.fc.weight.tolist() == net.fc.weight.tolist()
 
 
-def test_an_archive_finds_torch_jit_where_it_looks_for_it(tmp_path) -> None:
+def test_an_archive_finds_torch_jit_where_it_looks_for_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(alias, "active", lambda top: top in ("ts", "torch", "torchvision"))  # whatever is installed
     (tmp_path / "program.pt").write_bytes((DATA / "torchscript" / "exported.pt").read_bytes())
     source = """
 import torch
