@@ -43,6 +43,11 @@ def cause_of(error: ServingError) -> str:
     return error.cause if isinstance(error, WorkerDied) else "died"
 
 
+def _own(family: str) -> cached_property[Histogram]:
+    """The model's histogram of a family of Metrics', which begins when it is first needed."""
+    return cached_property(lambda model: getattr(model._metrics, family).labels(*model._key))
+
+
 class ModelMetrics:
     """Told by the model, its queue and its pool what has happened."""
 
@@ -93,7 +98,7 @@ class ModelMetrics:
 
     def first_piece(self, seconds: float) -> None:
         """The first piece of an answer in pieces is on its way, `seconds` after the request was queued."""
-        self._metrics.first_seconds.labels(*self._key).observe(seconds)
+        self._first_seconds.observe(seconds)
 
     def worker_loaded(self, report: LoadReport) -> None:
         """A worker has loaded the model."""
@@ -143,22 +148,9 @@ class ModelMetrics:
     def _restarts(self) -> dict[str, Counter]:
         return {cause: self._metrics.restarts.labels(*self._key, cause) for cause in CAUSES}
 
-    @cached_property
-    def _request_seconds(self) -> Histogram:
-        return self._metrics.request_seconds.labels(*self._key)
-
-    @cached_property
-    def _queue_seconds(self) -> Histogram:
-        return self._metrics.queue_seconds.labels(*self._key)
-
-    @cached_property
-    def _batch_seconds(self) -> Histogram:
-        return self._metrics.batch_seconds.labels(*self._key)
-
-    @cached_property
-    def _batch_size(self) -> Histogram:
-        return self._metrics.batch_size.labels(*self._key)
-
-    @cached_property
-    def _load_seconds(self) -> Histogram:
-        return self._metrics.load_seconds.labels(*self._key)
+    _request_seconds = _own("request_seconds")
+    _queue_seconds = _own("queue_seconds")
+    _first_seconds = _own("first_seconds")
+    _batch_seconds = _own("batch_seconds")
+    _batch_size = _own("batch_size")
+    _load_seconds = _own("load_seconds")

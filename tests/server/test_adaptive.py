@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import random
+from statistics import mean
 
 import pytest
 from numserve.server.batching.batcher import Batcher
@@ -75,6 +76,13 @@ class Simulation:
         seconds = 20 * (self.start + MOST * self.each)
         self.run(seconds)
         return sum(self.sizes) / seconds
+
+    def after(self, seconds, over):
+        """The sizes of the batches of so many seconds, after those that do not count."""
+        self.run(seconds)
+        self.sizes = []
+        self.run(over)
+        return self.sizes
 
     def open(self, rate, seconds):
         """Clients that come at random times, whether or not others have been answered."""
@@ -192,17 +200,13 @@ def test_a_light_load_is_answered_within_the_target(simulate):
 def test_random_arrivals_lose_nothing_by_waiting_for_company(simulate):
     patient = simulate(5, 1).open(rate=150, seconds=60)
     hasty = simulate(5, 1, FixedSize(MOST, 0)).open(rate=150, seconds=60)
-    mean = [sum(each.latencies) / len(each.latencies) for each in (patient, hasty)]
-    assert mean[0] < 1.15 * mean[1]
+    assert mean(patient.latencies) < 1.15 * mean(hasty.latencies)
 
 
 def test_what_the_first_batch_of_a_size_takes_does_not_count(simulate):
     simulation = simulate(2, 0.1, first=1.0)
     simulation.closed(64)
-    simulation.run(100)
-    simulation.sizes = []
-    simulation.run(1)
-    assert sum(simulation.sizes) / len(simulation.sizes) > 16
+    assert mean(simulation.after(100, 1)) > 16
 
 
 def test_a_size_that_has_looked_bad_is_tried_again(simulate):
@@ -211,10 +215,7 @@ def test_a_size_that_has_looked_bad_is_tried_again(simulate):
     for rows in (2, 2, 2, 4, 4, 4):
         sizing.note(rows, rows * 1.0, 1)
     simulation.closed(64)
-    simulation.run(60)
-    simulation.sizes = []
-    simulation.run(1)
-    assert sum(simulation.sizes) / len(simulation.sizes) > 16
+    assert mean(simulation.after(60, 1)) > 16
 
 
 def test_the_cost_is_learnt_through_noise(simulate):
@@ -228,10 +229,7 @@ def test_what_has_changed_is_learnt_anew(simulate):
     simulation = simulate(10, 0.1)
     simulation.closed(64)
     simulation.start, simulation.each = 1 * MS, 40 * MS
-    simulation.run(400)
-    simulation.sizes = []
-    simulation.run(10)
-    assert max(simulation.sizes) <= 8
+    assert max(simulation.after(400, 10)) <= 8
 
 
 def test_sizes_of_which_nothing_is_known_are_come_to_by_doubling(simulate):
