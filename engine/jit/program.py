@@ -14,7 +14,7 @@ from ..garbage import without_collections
 from .compiler import compile_function, parameters_of
 from .expressions import literal
 from .functions import Function
-from .syntax import MOST_TEXT, chain, parse, without_names
+from .syntax import MOST_TEXT, chain, number_on, outline, parse
 from .values import Member, ScriptClass, tuple_type
 from .watching import counted
 
@@ -136,14 +136,15 @@ class Program:
     def _defined(self, module: str, text: bytes, trees: dict[bytes, list[ast.stmt]]) -> Iterator[_Body]:
         """Enter what a file defines; functions are given back to be compiled later. Files alike have one tree."""
         file = f"code/{module.replace('.', '/')}.py"
-        key = without_names(text)
+        key = outline(text)
+        lines = text.split(b"\n") if key in trees else []
         if key not in trees:
             trees[key] = parse(text, file)
         for node in trees[key]:
             if isinstance(node, ast.FunctionDef):
                 yield self._function(node, f"{module}.{node.name}", file)
             elif isinstance(node, ast.ClassDef):
-                yield from self._class(node, f"{module}.{node.name}", file)
+                yield from self._class(node, f"{module}.{node.name}", file, lines)
             elif not isinstance(node, (ast.Assign, ast.Pass)):  # older files begin with op_version_set = …
                 raise FormatError(f"{file}:{node.lineno}: {type(node).__name__} where functions and classes belong")
 
@@ -157,7 +158,8 @@ class Program:
         self._enter(name, function)
         return _Body(node, function, file)
 
-    def _class(self, node: ast.ClassDef, name: str, file: str) -> Iterator[_Body]:
+    def _class(self, node: ast.ClassDef, name: str, file: str, lines: Sequence[bytes]) -> Iterator[_Body]:
+        """Enter a class. `lines` are those of the file where the tree is another's that is alike."""
         base = node.bases[0].id if node.bases and isinstance(node.bases[0], ast.Name) else ""
         if len(node.bases) > 1 or node.keywords or node.decorator_list or (node.bases and base not in _KINDS):
             raise FormatError(f"{file}:{node.lineno}: class {quote(node.name)} is of no kind that is known")
@@ -175,7 +177,7 @@ class Program:
                 cls.methods[part.name] = function
                 yield _Body(part, function, file)
             elif isinstance(part, ast.AnnAssign):
-                _declare(cls, part, file, defaults)
+                _declare(cls, part, file, defaults, lines)
             elif isinstance(part, ast.Assign):
                 _assign(cls, part, file)
             elif not isinstance(part, ast.Pass):
@@ -184,7 +186,7 @@ class Program:
             cls.tuple_type = tuple_type(name, tuple(cls.types), tuple(defaults))
 
 
-def _declare(cls: ScriptClass, node: ast.AnnAssign, file: str, defaults: list[Any]) -> None:
+def _declare(cls: ScriptClass, node: ast.AnnAssign, file: str, defaults: list[Any], lines: Sequence[bytes]) -> None:
     """`name : Type`, or `name : Final[Type] = value`."""
     if not isinstance(node.target, ast.Name):
         raise FormatError(f"{file}:{node.lineno}: a declaration of something other than a name")
@@ -195,7 +197,8 @@ def _declare(cls: ScriptClass, node: ast.AnnAssign, file: str, defaults: list[An
         cls.types[name] = node.annotation
         defaults.append(literal(node.value, file))
     else:
-        cls.constants[name] = literal(node.value, file)
+        number = number_on(lines[node.lineno - 1]) if lines else None
+        cls.constants[name] = literal(node.value, file) if number is None else number
 
 
 def _assign(cls: ScriptClass, node: ast.Assign, file: str) -> None:

@@ -31,16 +31,29 @@ def parse(text: bytes, name: str) -> list[ast.stmt]:
         raise FormatError(f"{name} is not a program: {quote(str(error) or type(error).__name__)}") from error
 
 
-_NAMES = re.compile(rb"^(  \w+ : |  def \w+\(self: )__torch__\.[\w.]+", re.MULTILINE)
-_OVER_LINES = re.compile(rb"\"\"\"|'''|\\\n")
+_NUMBER = re.compile(rb"  \w+ : Final\[int\] = (0|[1-9]\d{,17})")
+_OWN = re.compile(
+    rb"(\n  (?:(?:\w+ : |def \w+\(self: )(?=__torch__)|\w+ : Final\[int\] = (?=\d)))"
+    rb"(?:__torch__\.[\w.]+|(?:0|[1-9]\d{,17})(?=\n))"
+)
+_OTHERWISE = (b"\ndef ", b"\nasync ", b'"""', b"'''", b"\\\n", b"\r", b"\f")
 
 
-def without_names(text: bytes) -> bytes:
-    """The text of a file without the names of classes that only say what an attribute, or self, is.
+def outline(text: bytes) -> bytes:
+    """The text of a class's file without the names of classes that its attributes and self are of, and its numbers.
 
-    PyTorch writes a file for each class that it has met, alike but for these: where this is equal, so is the code.
+    PyTorch writes a file for each class that it has met, many alike but for these. Where outlines are equal, so are the
+    trees of the files, line by line, but for the numbers, which number_on() tells.
     """
-    return text if _OVER_LINES.search(text) else _NAMES.sub(rb"\1", text)
+    if not text.startswith(b"class ") or any(sign in text for sign in _OTHERWISE):
+        return text
+    return _OWN.sub(rb"\1", text)
+
+
+def number_on(line: bytes) -> int | None:
+    """The number that a line of a class declares, where an outline leaves it out."""
+    match = _NUMBER.fullmatch(line)
+    return int(match[1]) if match else None
 
 
 _WORD = re.compile(r"\w+")

@@ -68,18 +68,20 @@ ALIKE = """class Part(Module):
   __buffers__ = []
   training : bool
   last : __torch__.{attribute}
+  size : Final[int] = {size}
+  scale : Final[float] = {scale}
   def forward(self: __torch__.{name}.Part,
     x: Tensor) -> Tensor:
     _0 = "{text}"
     if torch.gt(torch.len(x), 1):
       ops.prim.RaiseException(_0, "builtins.ValueError")
-    return torch.add(x, {number})
+    return torch.add(torch.mul(x, self.scale), self.size)
 """
 
 
 def of_parts(target: Path, *parts: dict[str, str]) -> Path:
     """An archive whose module calls parts of classes a.Part, b.Part, …, each in a file of its own."""
-    names = "abc"[: len(parts)]
+    names = "abcd"[: len(parts)]
     code = HEAD + "".join(f"  {name} : __torch__.{name}.Part\n" for name in names)
     code += "  def forward(self: __torch__.M, x: Tensor) -> Tensor:\n"
     code += "".join(f"    x = (self.{name}).forward(x, )\n" for name in names) + "    return x\n"
@@ -90,24 +92,28 @@ def of_parts(target: Path, *parts: dict[str, str]) -> Path:
         )
     files = {"data.pkl": lambda _: data + b"ub.", "code/__torch__.py": lambda _: code.encode()}
     for name, part in zip(names, parts, strict=True):
-        text = ALIKE.format(name=name, **{"attribute": "x", "text": "wide", "number": "1", **part})
+        text = ALIKE.format(name=name, **{"attribute": "x", "text": "wide", "size": "1", "scale": "1.", **part})
         files[f"code/__torch__/{name}.py"] = lambda _, text=text: text.encode()
     return remade(program(target, HEAD), target, files)
 
 
-def test_files_that_differ_by_names_of_classes_are_one_program_each_with_its_lines(tmp_path: Path) -> None:
-    path = of_parts(tmp_path / "m.pt", {"attribute": "a.X"}, {"attribute": "b.___torch_mangle_7.Y"}, {"number": "5"})
+def test_files_that_differ_by_names_and_numbers_are_compiled_once_each_with_its_own(tmp_path: Path) -> None:
+    path = of_parts(
+        tmp_path / "m.pt", {"attribute": "a.X"}, {"attribute": "b.___torch_mangle_7.Y"}, {"size": "5"}, {"scale": "10."}
+    )
 
     module = jit.load(path)
 
-    assert module(ones(1)).tolist() == [8.0]
-    assert module.a._class.method("forward").body is module.b._class.method("forward").body
+    assert module(ones(1)).tolist() == [81.0]
+    assert module.a._class.method("forward").body is module.c._class.method("forward").body
+    assert module.a._class.method("forward").body is not module.d._class.method("forward").body
+    assert [part.size for part in (module.a, module.b, module.c, module.d)] == [1, 1, 5, 1]
     assert [repr(part._class) for part in (module.a, module.b)] == [
         "<class __torch__.a.Part>",
         "<class __torch__.b.Part>",
     ]
-    for name in "abc":
-        with pytest.raises(ScriptError, match=rf"wide \(at code/__torch__/{name}\.py:10\)"):
+    for name in "abcd":
+        with pytest.raises(ScriptError, match=rf"wide \(at code/__torch__/{name}\.py:12\)"):
             getattr(module, name)(ones(2))
 
 
