@@ -169,5 +169,5 @@ class AdaptiveSize:
 
 
 def _fitting(seconds: float, each: float, most: int) -> int:
-    """How many times `each` fits into so many seconds, `most` at most."""
-    return most if most * each <= seconds else max(0, int(seconds / each))
+    """How many times `each` fits into so many seconds, `most` at most; what takes no time always fits."""
+    return most if each == 0 or most * each <= seconds else max(0, int(seconds / each))

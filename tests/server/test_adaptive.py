@@ -7,6 +7,8 @@ import random
 from statistics import mean
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numserve.server.batching.batcher import Batcher
 from numserve.server.batching.company import RARELY, Company
 from numserve.server.batching.cost import BatchCost
@@ -216,6 +218,23 @@ def test_a_size_that_has_looked_bad_is_tried_again(simulate):
         sizing.note(rows, rows * 1.0, 1)
     simulation.closed(64)
     assert mean(simulation.after(60, 1)) > 16
+
+
+def test_batches_that_all_take_as_long_may_be_large():
+    sizing = AdaptiveSize("m", asked=True)
+    for rows in (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8):
+        sizing.note(rows, 0.1 - rows * MS, 1)
+    status = sizing.status()
+    assert status.each == 0 and status.start > sizing.target / 2
+    assert status.size == status.size_under_load == 16
+
+
+@given(st.lists(st.tuples(st.integers(1, MOST), st.floats(0, 1000), st.integers(0, 1 << 30)), max_size=50))
+def test_whatever_batches_take_their_size_stays_within_its_limits(batches):
+    sizing = AdaptiveSize("m", asked=True, longest=30, answer_limit=1 << 20)
+    for rows, seconds, largest in batches:
+        sizing.note(rows, seconds, largest)
+        assert 1 <= sizing.status().size <= sizing.status().size_under_load <= MOST
 
 
 def test_the_cost_is_learnt_through_noise(simulate):
