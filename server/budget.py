@@ -43,7 +43,7 @@ class LoadBudget:
         self._changed.set()
 
     def _fits(self, needed: int) -> bool:
-        return self._promised + needed <= self._free()
+        return not needed or self._promised + needed <= self._free()
 
 
 def estimate(archive: Path, workers: int) -> int:

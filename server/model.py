@@ -59,8 +59,9 @@ class Model:
         python: str | None = None,
         failure: str | None = None,
         autoscaler: Autoscaler | None = None,
+        changed: Callable[[str], None] = lambda name: None,
     ) -> None:
-        """Have no workers yet; an `autoscaler` may change their number later.
+        """Have no workers yet; an `autoscaler` may change their number later, and `changed` hears the name each time.
 
         With a `failure` it never will: there is nothing to load, and it says so when asked.
         """
@@ -90,6 +91,7 @@ class Model:
             recovery_window=config.recovery_window,
             refusal=(COULD_NOT_BE_LOADED if failure else HAS_NO_WORKERS).format(name),
             wear=Wear(config.max_requests_per_worker, config.max_worker_memory << 20),
+            changed=lambda: changed(name),
         )
         self._autoscaler = None if config.stateful else autoscaler  # sequences would end with their workers
         self._scaler = ModelScaler(f"model {name} {self.version}", self._pool, self._counted, self._limits)

@@ -45,10 +45,14 @@ class WorkerPool:
         recovery_window: float,
         refusal: str,
         wear: Wear = LASTING,
+        changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Have no workers; `seat` numbers a new one and says what it loads, `refusal` is said while there is none."""
+        """Have no workers; `seat` numbers a new one and says what it loads, `refusal` is said while there is none.
+
+        `changed` is called when the state of one has changed, or how many there are.
+        """
         self._batcher = batcher
         self._metrics = metrics
         self._counted = counted
@@ -57,6 +61,7 @@ class WorkerPool:
         self._window = recovery_window
         self._refusal = refusal
         self._wear = wear
+        self._changed = changed
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock = clock
         self._sleep = sleep
@@ -137,6 +142,7 @@ class WorkerPool:
     def rest(self) -> None:
         """End all workers, once they have answered what they have in hand; what comes meanwhile waits."""
         self.resting = True
+        self._settled()
         for seat in self:
             self._spawn(self._close(seat))
 
@@ -176,6 +182,7 @@ class WorkerPool:
         seat = Seat(number, load)
         self._seats.append(seat)
         seat.keeper = asyncio.get_running_loop().create_task(self._keep(seat), name=load.name)
+        self._changed()
         return seat
 
     def _close(self, seat: Seat) -> Coroutine[Any, Any, None]:
@@ -346,6 +353,7 @@ class WorkerPool:
 
     def _settled(self) -> None:
         """Let requests wait while some worker may ever serve them, and refuse them otherwise."""
+        self._changed()
         if self.resting or any(seat.state in (LOADING, READY, FAILING) for seat in self._seats):
             self._batcher.open()
         else:

@@ -7,6 +7,8 @@ import itertools
 import logging
 import os
 import re
+from bisect import bisect_left, insort
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from .errors import (
     ServingError,
     Unavailable,
 )
+from .health import Health
 from .metrics.metrics import Metrics
 from .model import Model, Role
 from .settings import ModelConfig, Settings
@@ -36,6 +39,7 @@ logger = logging.getLogger(__name__)
 FIRST_WORKER = 9000
 NAME = re.compile(r"(?!\.*\Z)(?!\s)[^/\\%\x00-\x1f\x7f-\x9f\u2028\u2029]{1,256}(?<!\s)")
 """What a path, a log line or a page takes for nothing else."""
+SAYS_NOTHING = ModelConfig.model_validate({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class ModelRegistry:
         self._settings = settings
         self._metrics = metrics
         self._names: dict[str, _Versions] = {}
+        self._listed: list[str] = []
+        self._health = Health(self._default)
         self._store = ModelStore(settings.model_store, settings.temp_dir, settings.allowed_urls)
         self._environments = Environments(
             settings.environments,
@@ -131,9 +137,9 @@ class ModelRegistry:
         """The names of all models."""
         return list(self._names)
 
-    def listed(self) -> list[str]:
-        """The names of all models but the functions of workflows, which nobody has registered as models."""
-        return [name for name in self._names if self.get(name).role != "function"]
+    def listed(self) -> Sequence[str]:
+        """The names of all models, in their order, but for workflows' functions, which nobody registered as models."""
+        return self._listed
 
     def versions(self, name: str) -> list[Model]:
         """All versions of a model, the oldest registration first. Raises ModelNotFound."""
@@ -149,6 +155,7 @@ class ModelRegistry:
         if version not in versions.models:
             raise ModelVersionNotFound(f"Model version {version} does not exist for model {name}")
         versions.default = version
+        self._health.changed(name)
 
     async def unregister(self, name: str, version: str | None = None) -> None:
         """Take a version away, the default one if none is given: it gets no more requests, and serves those it has.
@@ -174,18 +181,22 @@ class ModelRegistry:
         """Take no more registrations, let all models serve what they have for a time, and end everything."""
         self._closed = True
         models = [model for versions in self._names.values() for model in versions.models.values()]
+        for name in self._names:
+            self._health.changed(name)
+        self._names.clear()
+        self._listed.clear()
         try:
-            await asyncio.gather(*(self._take_out(model, drain_timeout) for model in models))
+            await asyncio.gather(*(model.close(drain_timeout) for model in models))
         finally:
-            self._store.close()
+            self._store.close()  # with the files of all
 
     def healthy(self) -> bool:
         """Whether the default version of each model has the workers it should have."""
         return not self.stopping and not self.unhealthy()
 
-    def unhealthy(self) -> list[str]:
+    def unhealthy(self) -> Set[str]:
         """The models whose default version has not the workers it should have, and will not get them."""
-        return [name for name, versions in self._names.items() if not versions.models[versions.default].healthy()]
+        return self._health.unhealthy()
 
     def unready(self) -> list[str]:
         """Why not everything can answer that should; empty where it can. No model is named: anybody may ask.
@@ -193,14 +204,18 @@ class ModelRegistry:
         A model is missing whose default version should have workers and has none that is ready; its reason is in
         status(). One scaled to none is as it should be. A server of nothing is not ready either, unless it may be.
         """
-        models = [versions.models[versions.default] for versions in self._names.values()]
-        missing = sum(model.status().state in ("loading", "failing", "crash-loop") for model in models)
+        missing, models = len(self._health.missing()), len(self._names)
         return (
-            [f"{missing} of {len(models)} models"] * bool(missing)
+            [f"{missing} of {models} models"] * bool(missing)
             + ["no models"] * (not models and not self._settings.ready_without_models)
             + ["start-up"] * self.starting
             + ["shut-down"] * self.stopping
         )
+
+    def _default(self, name: str) -> Model | None:
+        """The version that answers those who name none; None where there is no such model."""
+        versions = self._names.get(name)
+        return versions.models[versions.default] if versions else None
 
     def _of(self, name: str) -> _Versions:
         versions = self._names.get(name)
@@ -254,6 +269,7 @@ class ModelRegistry:
             role=registration.role,
             python=python,
             autoscaler=self._autoscaler,
+            changed=self._health.changed,
         )
         self._put(model, files)
         logger.info("Model %s loaded.", name)
@@ -291,10 +307,16 @@ class ModelRegistry:
         self._put(failed, None)
 
     def _put(self, model: Model, files: Unpacked[Manifest] | None) -> None:
-        versions = self._names.setdefault(model.name, _Versions(model.version))
+        name = model.name
+        if name not in self._names:
+            self._names[name] = _Versions(model.version)
+            if model.role != "function":
+                insort(self._listed, name)
+        versions = self._names[name]
         versions.models[model.version] = model
         if files:
             versions.files[model.version] = files
+        self._health.changed(name)
 
     def _drop(self, model: Model) -> Unpacked[Manifest] | None:
         """Forget a model; returns its files, which nobody looks after any more."""
@@ -305,8 +327,11 @@ class ModelRegistry:
         files = versions.files.pop(model.version, None)
         if not versions.models:
             del self._names[model.name]
+            if model.role != "function":
+                del self._listed[bisect_left(self._listed, model.name)]
         elif versions.default == model.version:
             versions.default = next(iter(versions.models))
+        self._health.changed(model.name)
         return files
 
     async def _take_out(self, model: Model, drain_timeout: float | None = None) -> None:
@@ -322,9 +347,9 @@ class ModelRegistry:
 def configure(registration: Registration, name: str, files: Unpacked[Manifest], settings: Settings) -> ModelConfig:
     """How a model is run: the registration's word first, then the archive's YAML, `models`, the server's defaults."""
     archived = _archived(files)
-    listed = settings.models.get(name, {}).get(files.manifest.model.version, ModelConfig.model_validate({}))
+    listed = settings.models.get(name, {}).get(files.manifest.model.version, SAYS_NOTHING)
     asked = _asked(registration)
-    restored = registration.restored or ModelConfig.model_validate({})
+    restored = registration.restored or SAYS_NOTHING
     config = restored.over(asked, archived, listed, _defaults(registration, settings))
     least = config.min_workers
     return config.model_copy(update={"max_workers": max(least, config.max_workers), "document": archived.document})
@@ -334,7 +359,7 @@ def _archived(files: Unpacked[Manifest]) -> ModelConfig:
     """The archive's YAML; one that is no YAML is a fault of the archive."""
     config_file = files.manifest.model.config_file
     if not config_file or not (files.model_dir / config_file).is_file():
-        return ModelConfig.model_validate({})
+        return SAYS_NOTHING
     try:
         return ModelConfig.read(files.model_dir / config_file)
     except ValueError as error:

@@ -50,7 +50,7 @@ async def load_startup_models(
         async with asyncio.TaskGroup() as group:
             tasks = []
             for registration in wished:
-                needed = estimate(_place(settings, registration.url), workers)
+                needed = 0 if _idle(registration) else estimate(_place(settings, registration.url), workers)
                 if not await budget.room(needed):
                     logger.warning("%s may need %d MB, which is more than there is", registration.url, needed >> 20)
                 tasks.append(group.create_task(load(registration, needed)))
@@ -116,6 +116,12 @@ def _budget(settings: Settings) -> LoadBudget:
     models = settings.load_parallelism or os.cpu_count() or 1
     limit = settings.load_memory
     return LoadBudget(models, (lambda: limit) if limit else (lambda: available_bytes() * 4 // 5))
+
+
+def _idle(registration: Registration) -> bool:
+    """Whether a snapshot says that the model has no workers, which would take memory."""
+    config = registration.restored
+    return config is not None and "min_workers" in config.model_fields_set and not config.min_workers
 
 
 def _place(settings: Settings, url: str) -> Path:

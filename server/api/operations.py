@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -116,14 +116,13 @@ def require_model_api(settings: Settings) -> None:
         raise NotAllowed(HOW_TO_ENABLE)
 
 
-def page_of(names: Iterable[str], asked: Parameters) -> tuple[list[str], dict[str, Any]]:
+def page_of(ordered: Sequence[str], asked: Parameters) -> tuple[list[str], dict[str, Any]]:
     """A page of names, in their order, and the token of the next one where there may be one."""
     limit, begin = asked.integer_or("limit", PAGE), max(0, asked.integer_or("next_page_token", 0))
     if not 0 <= limit <= PAGE:
         limit = PAGE
-    ordered = sorted(names)
     found = {"nextPageToken": str(begin + limit)} if begin + limit <= len(ordered) else {}
-    return ordered[begin : begin + limit], found
+    return list(ordered[begin : begin + limit]), found
 
 
 def archive_url(asked: Parameters) -> str:

@@ -45,7 +45,7 @@ class _Workflows:
 
     async def list(self, request: Request) -> Response:
         """List workflows by name, a page at a time."""
-        page, found = page_of(self._workflows.names(), Parameters.of_query(request))
+        page, found = page_of(sorted(self._workflows.names()), Parameters.of_query(request))
         workflows = [self._workflows.get(name) for name in page]
         return PrettyJSON(found | {"workflows": [{"workflowName": w.name, "workflowUrl": w.url} for w in workflows]})
 
