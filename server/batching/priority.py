@@ -39,7 +39,7 @@ class Priorities:
         said = request.headers.get(HEADER)
         if said is None:
             said = _parameter(request)
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, OverflowError):
             level = self.default if said is None else int(said) or self.default
             if 1 <= level <= self.levels:
                 return level
@@ -54,7 +54,7 @@ def _parameter(request: InferenceRequest) -> Any:
     """The parameter `priority` of a body of the Open Inference Protocol; None where it has none."""
     body = request.parts[0].body if request.parts else b""
     length = request.headers.get(HEADER_LENGTH, "")
-    text = bytes(body[: int(length) if length.isdecimal() else LONGEST + 1])
+    text = bytes(body[: int(length) if length.isdecimal() and len(length) < 10 else LONGEST + 1])
     if len(text) > LONGEST or PARAMETER not in text:
         return None
     with suppress(orjson.JSONDecodeError, AttributeError):

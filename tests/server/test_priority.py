@@ -49,6 +49,17 @@ def test_a_body_without_the_parameter_says_nothing(body):
     assert LEVELS.of(asked(body)) == 2
 
 
+def test_a_length_without_end_is_none():
+    body = orjson.dumps({"parameters": {"priority": 1}})
+    assert LEVELS.of(asked(body, inference_header_content_length="9" * 5000)) == 1
+
+
+@pytest.mark.parametrize("said", [b"1e400", b"9", b"[1]"])
+def test_a_parameter_that_is_no_level_is_refused(said):
+    with pytest.raises(InvalidRequest, match="expected 1, which goes first, to 3, or 0"):
+        LEVELS.of(asked(b'{"parameters": {"priority": %b}}' % said))
+
+
 def test_a_long_body_is_not_looked_at():
     body = orjson.dumps({"parameters": {"priority": 1}, "inputs": "x" * LONGEST})
     assert LEVELS.of(asked(body)) == 2
