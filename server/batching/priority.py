@@ -39,7 +39,7 @@ class Priorities:
         said = request.headers.get(HEADER)
         if said is None:
             said = _parameter(request)
-        with suppress(ValueError, TypeError, OverflowError):
+        with suppress(ValueError, TypeError):
             level = self.default if said is None else int(said) or self.default
             if 1 <= level <= self.levels:
                 return level

@@ -54,7 +54,7 @@ def test_a_length_without_end_is_none():
     assert LEVELS.of(asked(body, inference_header_content_length="9" * 5000)) == 1
 
 
-@pytest.mark.parametrize("said", [b"1e400", b"9", b"[1]"])
+@pytest.mark.parametrize("said", [b"9", b"[1]"])
 def test_a_parameter_that_is_no_level_is_refused(said):
     with pytest.raises(InvalidRequest, match="expected 1, which goes first, to 3, or 0"):
         LEVELS.of(asked(b'{"parameters": {"priority": %b}}' % said))
