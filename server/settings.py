@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     model_store: Path | None = Field(None, description="the folder of archives; must be given")
     workflow_store: Path | None = Field(None, description="the folder of workflows' archives; none = model_store")
     load_models: Items = Field(
-        (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`"
+        (), description="what to serve from the start: `all`, or a comma list of `file`, `name=file`, `name=URL` or URL"
     )
     load_parallelism: int = Field(0, ge=0, description="models loaded at once at the start; 0 = one per core")
     load_memory: int = Field(
