@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .http.address import Address
 from .model_config import ModelConfig
@@ -108,10 +107,10 @@ Models = Annotated[dict[str, dict[str, ModelConfig]], BeforeValidator(_models)]
 Snapshot = Annotated[dict[str, dict[str, dict[str, Any]]], BeforeValidator(_snapshot)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The server's settings, made once and passed on. Durations are seconds, sizes bytes."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
     inference_address: Annotated[Address, _address(80, 443)] = Field(
         Address("127.0.0.1", 8080),
@@ -286,17 +285,10 @@ class Settings(BaseSettings):
             problems = "; ".join(map(_explain, error.errors()))
             raise InvalidConfiguration(f"Invalid configuration: {problems}") from error
 
+    @model_validator(mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+    def _from_all_sources(cls, flags: Mapping[str, Any]) -> dict[str, Any]:
         """The order of the sources, the strongest first: TS_ variables, command line, file, locations, defaults."""
-        flags: Mapping[str, Any] = getattr(init_settings, "init_kwargs", {})
         known = cls.known_keys()
         file = read_config_file(find_config_file(flags, os.environ), known, os.environ)
         enabled, urls = (
@@ -309,7 +301,7 @@ class Settings(BaseSettings):
             read_locations(os.environ),
         )
         about = {"ts_config": file.path, "warnings": file.warnings, "origins": _origins(order)}
-        return tuple(InitSettingsSource(settings_cls, dict(values)) for values in (about, *order))
+        return {key: value for values in reversed((about, *order)) for key, value in values.items()}
 
     @property
     def environments(self) -> Path:

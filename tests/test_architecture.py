@@ -23,7 +23,7 @@ THIRD_PARTY = {
     "engine": {"numpy"},
     "handlers": {"numpy", "orjson", "PIL", "yaml"},
     "server": {
-        "click", "fastapi", "google", "grpc", "orjson", "prometheus_client", "psutil", "pydantic", "pydantic_settings",
+        "click", "fastapi", "google", "grpc", "orjson", "prometheus_client", "psutil", "pydantic",
         "python_multipart", "starlette", "uvicorn", "uvloop", "yaml",
     },
     "plugins": set[str](),
