@@ -10,6 +10,7 @@ from .. import __version__
 # Modules whose names are those of other modules, the first that has one.
 MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("..engine", ".torch_names"),
+    "torch.autograd": ("..engine.autograd",),
     "torch.export": ("..engine.export",),
     "torch.jit": ("..engine.jit",),
     "torch.nn": ("..engine.nn",),
@@ -54,6 +55,7 @@ NAMES: dict[str, str] = {
     **{f"{place}.is_available": f"{_TORCH_NAMES}:is_available" for place in _ACCELERATORS},
     **{f"{place}.device_count": f"{_TORCH_NAMES}:device_count" for place in _ACCELERATORS[:2]},
     "torch.cuda.empty_cache": f"{_TORCH_NAMES}:empty_cache",
+    "torch.autograd.Variable": f"{_TORCH_NAMES}:Variable",
     "torch.load": f"{_TORCH_NAMES}:load",
     "torch.save": f"{_TORCH_NAMES}:save",
     "torch.nn.Parameter": "..engine.nn:Parameter",

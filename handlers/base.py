@@ -18,7 +18,6 @@ from .library import library_of
 from .model_files import model_class, program, state_dict
 from .timing import timed
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -76,6 +76,11 @@ def get_num_threads() -> int:
     return 1
 
 
+def Variable(data: engine.Tensor, requires_grad: bool = False, volatile: bool = False) -> engine.Tensor:
+    """The tensor itself, as in every PyTorch since 0.4; `volatile` has meant nothing since."""
+    return data.detach().requires_grad_() if requires_grad else data
+
+
 def is_tensor(thing: object) -> bool:
     """Whether it is a tensor."""
     return isinstance(thing, engine.Tensor)

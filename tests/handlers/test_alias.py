@@ -67,6 +67,8 @@ def test_every_module_gives_the_names_of_its_homes(name) -> None:
         ("import torch\nresult = torch.compile(len) is len", True),
         ("import torch\n@torch.compile(mode='x')\ndef f(): return 3\nresult = f()", 3),
         ("import torch\nresult = torch.FloatTensor([1, 2]).tolist()", [1.0, 2.0]),
+        ("from torch.autograd import Variable\nimport torch\nresult = Variable(torch.ones(1)).requires_grad", False),
+        ("import torch\nresult = torch.autograd.Variable(torch.ones(1), True).requires_grad", True),
         ("import torch\nresult = torch.is_tensor(torch.LongTensor([1]))", True),
         ("from torch.utils.data import DataLoader\nresult = DataLoader", data.DataLoader),
         ("import torchvision.models as m\nresult = m.resnet18", models.resnet18),
