@@ -108,6 +108,9 @@ def _write_weights(
     source: FilePath, kind: str, loaded: Any, form: str, target: FilePath, bar: Bar
 ) -> tuple[int, list[str]]:
     state = formats.state_dict_of(loaded)
+    if not state and isinstance(loaded, Module):
+        listed = ", ".join(PROGRAMS)
+        raise FormatError(f"{source} has no weights by names, as those of a frozen program; it can become {listed}")
     _refuse_unwritable(state, form)
     notes = []
     if isinstance(loaded, Module):

@@ -117,7 +117,7 @@ class OnnxModel(Imported):
             raise
         except EngineError as error:
             raise reason or error from None
-        note = f"for a batch of {batch} alone" + (f": {reason}" if reason else ": no input has a dim for it")
+        note = f"for a batch of {batch} alone: {reason}" if reason else "for the sizes in the file alone: none is open"
         return replace(graph, note=note)
 
     def _record_for(

@@ -12,6 +12,8 @@ from numserve.engine import Tensor, conversion, formats, jit, models, nn
 from numserve.engine.conversion import convert
 from numserve.engine.errors import FormatError
 from numserve.engine.formats import RawTensor
+from numserve.engine.graph import capture
+from numserve.engine.onnx.exporter import write
 
 EXPORTED = Path(__file__).parent.parent / "data" / "export"
 INPUT = np.random.default_rng(3).standard_normal((3, 3, 6, 6)).astype(np.float32)
@@ -107,6 +109,23 @@ def test_a_program_for_one_batch_says_so(tmp_path: Path) -> None:
     jit.trace(Pairs().eval(), Tensor(INPUT[:2])).save(tmp_path / "pairs.pt")
     done = convert(tmp_path / "pairs.pt", tmp_path / "pairs.onnx", examples=[Tensor(INPUT[:2])])
     assert done.notes[0].startswith("it is for a batch of 2 alone")
+
+
+def test_a_file_of_sizes_that_are_all_given_says_so(tmp_path: Path) -> None:
+    write(capture(nn.Flatten().eval(), Tensor(INPUT[:2])).at(2), tmp_path / "fixed.onnx")
+
+    done = convert(tmp_path / "fixed.onnx", tmp_path / "out.graph")
+
+    assert done.notes == ("it is for the sizes in the file alone: none is open",)
+
+
+def test_frozen_weights_are_not_left_out_unseen(tmp_path: Path) -> None:
+    frozen = Path(__file__).parent.parent / "data" / "torchscript" / "convolutions_frozen.pt"
+
+    with pytest.raises(FormatError, match=r"no weights by names.*can become \.pt, \.onnx, \.graph"):
+        convert(frozen, tmp_path / "out.pth")
+
+    assert not (tmp_path / "out.pth").exists()
 
 
 @pytest.mark.parametrize(
