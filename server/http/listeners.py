@@ -20,13 +20,14 @@ from ..api.listener import App
 from .address import Address
 from .direct import DirectProtocol, missing_in_uvicorn
 from .guards import Door
+from .handshakes import Handshakes
 from .protocol import CarefulProtocol
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 HANDSHAKE_SECONDS, FAREWELL_SECONDS = 10.0, 2.0
-"""How long a client may take to begin with TLS, and to end with it: until then, and from then on, it counts nowhere."""
+"""How long a client may take to begin with TLS, and to end with it."""
 KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than the usual load balancer's minute."""
 
@@ -101,9 +102,10 @@ def _bind_tcp(address: Address) -> socket.socket:
 
 
 def _bind_unix(path: str) -> socket.socket:
-    """Take the path; one that a dead server has left is removed first."""
+    """Take the path; one that a dead server has left, on which nobody listens, is removed first."""
     with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(path) != 0 and Path(path).is_socket():
+        probe.setblocking(False)  # a server that is busy keeps who comes waiting
+        if probe.connect_ex(path) == errno.ECONNREFUSED and Path(path).is_socket():
             Path(path).unlink()
     return _listen(socket.socket(socket.AF_UNIX), path)
 
@@ -147,6 +149,7 @@ class HttpServer(uvicorn.Server):
         )
         self._bound = bound
         self._tls = tls
+        self._handshakes: Handshakes | None = None
         self.up = asyncio.Event()
 
     async def run_until_told(self) -> None:
@@ -168,6 +171,10 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more; who has connected already is served, though nobody may have noticed yet."""
+        if self._handshakes:
+            await self._handshakes.last_call()
+            await super().shutdown(sockets)
+            return
         late = {asyncio.create_task(self._serve_late(connection)) for connection in self._connected()}
         await super().shutdown(sockets)
         await asyncio.gather(*late, return_exceptions=True)
@@ -182,19 +189,13 @@ class HttpServer(uvicorn.Server):
         """Serve one request of such a one."""
         connection.setblocking(False)
         protocol = self._protocol()
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection, **self._security())
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
         if protocol.transport:  # else it was turned away
             protocol.shutdown()
 
     def _protocol(self) -> Any:
         make: Any = self.config.http_protocol_class
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-
-    def _security(self) -> dict[str, Any]:
-        """What makes connections speak TLS, where they do."""
-        if self._tls is None:
-            return {}
-        return {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": FAREWELL_SECONDS}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, and say so."""
@@ -203,10 +204,15 @@ class HttpServer(uvicorn.Server):
                 logger.warning("predictions take the long way: uvicorn %s has no %s", uvicorn.__version__, missing)
             else:
                 self.config.http_protocol_class = DirectProtocol.by(direct, self._door)
-        accepting = asyncio.get_running_loop().create_server(
-            self._protocol, sock=self._bound.socket, backlog=BACKLOG, **self._security()
-        )
-        self.servers = [await accepting]
+        if self._tls:
+            seconds = HANDSHAKE_SECONDS, FAREWELL_SECONDS
+            self._handshakes = Handshakes(self._bound.socket, self._door, self._protocol, self._tls, seconds)
+            self.servers = [self._handshakes]  # type: ignore[list-item]  # of an asyncio.Server uvicorn asks no more
+        else:
+            accepting = asyncio.get_running_loop().create_server(
+                self._protocol, sock=self._bound.socket, backlog=BACKLOG
+            )
+            self.servers = [await accepting]
         self.started = True
         self.up.set()
 

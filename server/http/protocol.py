@@ -95,6 +95,8 @@ class CarefulProtocol(HttpToolsProtocol):
 
     door = Door()
     """Of the listener: each has a class of its own, made by `at()`."""
+    expected = False
+    """Whether the door has let in the client that is to come."""
 
     @classmethod
     def at(cls, door: Door) -> type[CarefulProtocol]:
@@ -103,10 +105,11 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
-        self._peer = peer_of(transport)
-        if not self.door.enter(self._peer):
+        self._peer = peer_of(transport.get_extra_info("peername"))
+        if not self.expected and not self.door.enter(self._peer):
             TurnedAway(transport)
             return
+        self.expected = False
         self._guard = Connection(self.door, transport, self.loop)
         super().connection_made(Joined(transport, self.loop, self._guard.part))  # type: ignore[arg-type]
         self.flow = Flow(self.transport, self.pipeline)

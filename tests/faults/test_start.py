@@ -1,7 +1,8 @@
-"""Servers that cannot start, and certificates that change while one serves (rows 45, 47)."""
+"""Servers that cannot start, and certificates that change while one serves (rows 21, 45, 47)."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -65,6 +66,27 @@ def test_a_new_certificate_is_used_as_soon_as_it_is_there(own):
         (site.server.folder / "chain.pem").write_text("torn\n")
         site.lines("stays in use")
         assert _serial_now(where) == 2
+
+
+@needs_openssl
+def test_a_flood_that_never_begins_with_tls_takes_nobodys_descriptors(own):
+    """Row 21: those who wait to shake hands count as who has."""
+    site = own(TLS, within=("sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"))
+    certify(site.server.folder, 1)
+    site.start().model("steady", "obey")
+    where = urlsplit(site.addresses["metrics"])
+    with site.traffic() as traffic, contextlib.ExitStack() as until:
+        before = site.now().descriptors
+        silent = [until.enter_context(socket.create_connection((where.hostname, where.port))) for _ in range(600)]
+        assert silent[-1].recv(1) == b""
+        assert site.now().descriptors < before + 100
+        assert site.obey() and site.order(answer="a new worker").body == b"a new worker"
+        traffic.more()
+        until.close()
+        site.eventually(lambda: site.now().descriptors <= before + 10)
+        with connected(where) as connection:
+            assert serial(connection) == 1
+    traffic.check()
 
 
 def connected(where):

@@ -369,7 +369,8 @@ async def sealed(tmp_path, monkeypatch, request):
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     bound = bind("inference_address", Address("127.0.0.1", 0))
     monkeypatch.setattr(listeners, "HANDSHAKE_SECONDS", getattr(request, "param", LIMIT))
-    inn = Room(bound.address.port, Door(Limits(connections=1)), [])
+    refusals: list[str] = []
+    inn = Room(bound.address.port, Door(Limits(connections=1), refusals.append), refusals)
     server = HttpServer(inn, bound, tls_context(tmp_path / "chain.pem", tmp_path / "key.pem"), inn.door)
     running = asyncio.create_task(server.run_until_told())
     await server.up.wait()
@@ -377,26 +378,65 @@ async def sealed(tmp_path, monkeypatch, request):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     yield inn, context
     server.finish()
-    server.give_up()
-    await running
+    async with asyncio.timeout(LIMIT / 2):
+        await running
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.fixture
+def afterwards():
+    """A stack that is unwound when what a test asks for behind it has ended."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+OPENSSL = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+
+
+@OPENSSL
 async def test_a_refusal_is_seen_by_tls_too(sealed):
     inn, context = sealed
     async with asyncio.timeout(LIMIT):
         reader, writer = await asyncio.open_connection("127.0.0.1", inn.port, ssl=context)
         writer.write(POST.replace(b" / ", b" /refused ") + bytes(900_000))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
-        other, turned_away = await asyncio.open_connection("127.0.0.1", inn.port, ssl=context)
-        assert (await other.read()).startswith(b"HTTP/1.1 503 ")
-        for each in (writer, turned_away):
-            each.close()
+        with pytest.raises(OSError):  # too many: nobody shakes hands with it
+            await asyncio.open_connection("127.0.0.1", inn.port, ssl=context)
+        writer.close()
     await until(lambda: inn.door._inside == 0)
+    assert inn.refusals == ["connections"]
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@OPENSSL
 @pytest.mark.parametrize("sealed", [0.2], indirect=True)
 async def test_who_does_not_begin_with_tls_is_hung_up_on(sealed):
     inn, _ = sealed
     assert await told(inn.dial()) == b"" and not inn.refusals
+    await until(lambda: inn.door._inside == 0)
+
+
+@OPENSSL
+async def test_who_has_not_begun_with_tls_counts_and_keeps_no_server_from_stopping(afterwards, sealed):
+    inn, context = sealed
+    silent = inn.dial()
+    await until(lambda: inn.door._inside == 1)
+    assert await told(inn.dial()) == b"" and inn.refusals == ["connections"]
+    silent.close()
+    await until(lambda: inn.door._inside == 0)
+    inn.go.set()
+    async with asyncio.timeout(LIMIT):
+        reader, writer = await asyncio.open_connection("127.0.0.1", inn.port, ssl=context)
+        writer.write(GET)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    await until(lambda: inn.door._inside == 0)
+    afterwards.enter_context(inn.dial())
+    await until(lambda: inn.door._inside == 1)
+
+
+@OPENSSL
+async def test_what_is_no_tls_gives_its_place_away(sealed):
+    inn, _ = sealed
+    for _ in range(3):
+        assert b"200" not in await told(inn.dial(), GET)
+        await until(lambda: inn.door._inside == 0)
+    assert not inn.refusals

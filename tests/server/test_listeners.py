@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import socket
 
@@ -109,3 +111,18 @@ def test_the_path_of_a_dead_server_is_taken_over(tmp_path):
         bind("inference_address", address)
     again.close()
     assert not (tmp_path / "s").exists()
+
+
+def test_the_path_of_a_server_that_is_only_busy_is_left_alone(tmp_path):
+    address = Address("", 0, str(tmp_path / "s"))
+    with socket.socket(socket.AF_UNIX) as busy, contextlib.ExitStack() as waiting:
+        busy.bind(address.path)
+        busy.listen(0)
+        full = 0
+        while full != errno.EAGAIN:  # as many wait as may
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            full = client.connect_ex(address.path)
+        with pytest.raises(CannotBind, match="Address already in use"):
+            bind("inference_address", address)
+        assert (tmp_path / "s").exists()
