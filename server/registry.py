@@ -24,6 +24,7 @@ from .errors import (
     ServingError,
     Unavailable,
 )
+from .garbage import Garbage
 from .health import Health
 from .metrics.metrics import Metrics
 from .model import Model, Role
@@ -81,6 +82,7 @@ class ModelRegistry:
         self._names: dict[str, _Versions] = {}
         self._listed: list[str] = []
         self._health = Health(self._default)
+        self._garbage = Garbage()
         self._store = ModelStore(settings.model_store, settings.temp_dir, settings.allowed_urls)
         self._environments = Environments(
             settings.environments,
@@ -317,6 +319,7 @@ class ModelRegistry:
         if files:
             versions.files[model.version] = files
         self._health.changed(name)
+        self._garbage.come()
 
     def _drop(self, model: Model) -> Unpacked[Manifest] | None:
         """Forget a model; returns its files, which nobody looks after any more."""
@@ -342,6 +345,7 @@ class ModelRegistry:
         finally:
             if files:
                 await asyncio.shield(asyncio.ensure_future(self._store.discard(files)))
+            self._garbage.gone()
 
 
 def configure(registration: Registration, name: str, files: Unpacked[Manifest], settings: Settings) -> ModelConfig:

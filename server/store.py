@@ -25,9 +25,8 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Unpacked(Generic[M]):
-    """An archive's files: `model_dir` holds them, inside `folder`, which is ours alone."""
+    """An archive's files: `model_dir` holds them, a folder of ours alone, or a link to one that is used in place."""
 
-    folder: Path
     model_dir: Path
     manifest: M
     stem: str
@@ -69,36 +68,36 @@ class Store(Generic[M]):
 
     async def discard(self, unpacked: Unpacked[M]) -> None:
         """Remove the unpacked files; an archive and a folder used in place stay."""
-        await asyncio.to_thread(shutil.rmtree, unpacked.folder, ignore_errors=True)
+        await asyncio.to_thread(_remove, unpacked.model_dir)
 
     def close(self) -> None:
         """Remove everything that was unpacked."""
         self._scratch.close()
 
     def _fetch(self, url: str) -> Unpacked[M]:
-        folder = self._scratch.path / secrets.token_hex(16)
-        folder.mkdir(0o700)
+        place = self._scratch.path / secrets.token_hex(16)
+        downloads = place.with_suffix(".download")
         try:
-            source = self._find(url, folder)
-            model_dir = folder / "model"
-            return Unpacked(folder, model_dir, self._unpack(source, model_dir), stem_of(source.name))
+            source = self._find(url, downloads)
+            return Unpacked(place, self._unpack(source, place), stem_of(source.name))
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
             failed = ServingError(f"Failed to save {self._what.lower()}: {url}", f"{type(error).__name__}: {error}")
             failed.code = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
             raise failed from error
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        finally:
+            _remove(downloads)
 
-    def _find(self, url: str, folder: Path) -> Path:
-        """The archive or folder that `url` names (contract: management API, section 3.3)."""
+    def _find(self, url: str, downloads: Path) -> Path:
+        """The archive or folder that `url` names (contract: management API, section 3.3).
+
+        What has to be fetched is in the new folder `downloads` then.
+        """
         if not url.strip():
             raise self._not_found("empty url")
         if ".." in unquote(url):
             raise self._not_found(f"Relative path is not allowed in url: {url}")
         if urlsplit(url).scheme.lower() in SCHEMES:
-            return self._from_url(url, folder)
+            return self._from_url(url, downloads)
         if Path(url).is_absolute() and Path(url).is_dir():
             return Path(url)
         if self._root is None:
@@ -108,13 +107,14 @@ class Store(Generic[M]):
             raise self._not_found(self._missing.format(url), f"there is no {source}")
         return source
 
-    def _from_url(self, url: str, folder: Path) -> Path:
+    def _from_url(self, url: str, downloads: Path) -> Path:
         if not self._downloads.allows(url):
             raise self._not_found(f"Given URL {url} does not match any allowed URL(s)", "the setting is allowed_urls")
         parts = urlsplit(url)
         path = Path(unquote(parts.path))
         if parts.scheme.lower() != "file":
-            return self._downloads.fetch(url, folder / (path.name or "archive"))
+            downloads.mkdir(0o700)
+            return self._downloads.fetch(url, downloads / (path.name or "archive"))
         if not path.exists():
             raise DownloadFailed(f"Failed to download archive from: {url}", "there is no such file")
         return path
@@ -134,6 +134,14 @@ class ModelStore(Store[Manifest]):
             what="Model",
             missing="Model not found at: {}",
         )
+
+
+def _remove(place: Path) -> None:
+    """Remove a folder with what is in it, or a link; nothing may be there."""
+    if place.is_symlink():
+        place.unlink(missing_ok=True)
+    elif place.exists():
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def stem_of(file_name: str) -> str:

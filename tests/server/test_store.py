@@ -68,9 +68,9 @@ async def test_an_archive_of_the_store_is_unpacked_into_a_private_folder(make, a
     files = await store.fetch("m.mar")
     assert files.manifest.model.version == "2.0"
     assert (files.model_dir / "handler.py").is_file()
-    assert files.folder.stat().st_mode & 0o777 == 0o700
+    assert files.model_dir.stat().st_mode & 0o777 == 0o700
     await store.discard(files)
-    assert not files.folder.exists()
+    assert not files.model_dir.exists()
     assert archive.exists()
 
 
@@ -83,6 +83,7 @@ async def test_a_folder_is_used_in_place_and_stays(make, tmp_path):
         files = await store.fetch(url)
         assert (files.model_dir / "handler.py").samefile(folder / "handler.py")
         await store.discard(files)
+        assert not files.model_dir.is_symlink()
     assert (folder / "handler.py").exists()
 
 
@@ -124,6 +125,7 @@ async def test_an_allowed_url_is_downloaded(make, archive, tmp_path, web):
     files = await make(f"{base}/.*").fetch(f"{base}/m.mar")
     assert files.manifest.model.name == "m"
     assert asked == ["/m.mar"]
+    assert [*files.model_dir.parent.iterdir()] == [files.model_dir], "the archive is not kept beside its files"
 
 
 @pytest.mark.parametrize(
