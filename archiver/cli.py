@@ -117,7 +117,7 @@ def check_command(context: click.Context, file: Path, timeout: float) -> None:
     This runs the code in the archive.
     """
     verdict = check(file, timeout)
-    click.echo(f"{file.name}: {_verdict(verdict)}", err=not verdict.ok)
+    click.echo(f"{file.name}: {_verdict(verdict)}{_running(verdict.facts.get('engine'))}", err=not verdict.ok)
     context.exit(0 if verdict.ok else 1)
 
 
@@ -191,6 +191,15 @@ def _tuned(verdict: Verdict) -> str:
         f"tuned for {facts.get('cpu')} in {verdict.seconds:.1f} s: {facts.get('choices')} choices for the"
         f" {facts.get('executor')} executor, batches {batches}, threads {threads}"
     )
+
+
+def _running(engine: Any) -> str:
+    """What the model's file is, how it runs and why, for people; nothing where the engine has no part in it."""
+    if not isinstance(engine, dict):
+        return ""
+    plan = engine.get("mode") == "plan"
+    how = f"on the plan, {engine.get('executor')} executor" if plan else f"eager: {engine.get('reason')}"
+    return f"\n  {_joined(engine.get('format'), f'runs {how}', ', ')}"
 
 
 def _verdict(verdict: Verdict, failed: str = "does not load") -> str:

@@ -1,7 +1,8 @@
 """python -m numserve.handlers.check MODEL_DIR: would a worker get the handler of an unpacked archive going?
 
 Loads and initialises it as a worker does, and ends standard output with one line of JSON: ok, handler, seconds and,
-where it fails, phase, error, where and hint. The exit status is 0 or 1.
+where it fails, phase, error, where and hint; of a model that the engine runs also what its file is, and how it runs:
+engine, with format, mode, executor and reason. The exit status is 0 or 1.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .preparing import prepare
+from .preparing import engine_of, prepare
 from .standalone import DEFAULT_HANDLER, handler_text, load_model, manifest_of, reported
+
+TOLD = ("format", "mode", "executor", "reason")
 
 
 def check(model_dir: Path, handler: str | None = None) -> dict[str, Any]:
@@ -25,8 +28,10 @@ def check(model_dir: Path, handler: str | None = None) -> dict[str, Any]:
         nonlocal text
         manifest = manifest_of(model_dir)
         text = handler or handler_text(manifest)
-        prepare(*load_model(model_dir, manifest, text))
-        return {}
+        loaded, context = load_model(model_dir, manifest, text)
+        prepare(loaded, context)
+        engine = engine_of(loaded)
+        return {"engine": {key: engine[key] for key in TOLD}} if engine else {}
 
     return reported(model_dir, load) | {"handler": text}
 

@@ -221,7 +221,8 @@ class FastPath:
     def _described_eager(self) -> dict[str, Any]:
         """What CompiledModel.describe() would say, were there one."""
         hook = HOOKED.format(self._hook or "the model itself") if self._hook is not None else ""
-        options, reason = self.options, self.reason or hook or NOT_YET
+        unfit = f"; it cannot run with those that were expected: {self.problem}" if self.problem else ""
+        options, reason = self.options, self.reason or hook or NOT_YET + unfit
         return {
             "mode": "eager", "reason": reason, "executor": options.executor, "threads": options.threads,
             "exact": options.exact, "plans": [], "constants_bytes": 0, "eager_calls": 0,

@@ -136,6 +136,16 @@ def test_a_disk_that_fails_is_told_without_a_traceback(monkeypatch: pytest.Monke
     [
         (Verdict(True, 1.234, "handler.py"), 0, "net.mar: loads in 1.23 s (handler handler.py)\n"),
         (
+            Verdict(True, 1, "h", facts={"engine": {"format": "onnx", "mode": "plan", "executor": "native"}}),
+            0,
+            "net.mar: loads in 1.00 s (handler h)\n  onnx, runs on the plan, native executor\n",
+        ),
+        (
+            Verdict(True, 1, "h", facts={"engine": {"format": "", "mode": "eager", "reason": "as it branches"}}),
+            0,
+            "net.mar: loads in 1.00 s (handler h)\n  runs eager: as it branches\n",
+        ),
+        (
             Verdict(False, phase="import", error="ImportError: x", where="h.py:3", hint="install x", log="a\nb"),
             1,
             "net.mar: does not load (import): ImportError: x\n  where: h.py:3\n  hint: install x\n"

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,6 +122,26 @@ def exported(path: Path) -> None:
         nodes[0]["target"], nodes[1]["target"] = "torch.ops.aten.frobnicate.default", "torch.ops.mine.twist.default"
 
     changed("convolutions", path, rename)
+
+
+def test_what_the_file_is_and_how_it_runs_are_told(tmp_path: Path) -> None:
+    program(tmp_path / "model.pt", body("return torch.relu(x)"))
+    folder = archive(tmp_path, "image_classifier", serializedFile="model.pt")
+
+    engine = check(folder)[1]["engine"]
+
+    assert (engine["format"], engine["mode"], engine["reason"]) == ("torchscript", "plan", "")
+
+
+def test_a_file_for_other_inputs_than_the_handler_gives_is_told(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["y"])]
+    (tmp_path / "model.onnx").write_bytes(model(graph(nodes, [info("x", 1, ["N", 3, 64, 64])])))
+    folder = archive(tmp_path, "image_classifier", serializedFile="model.onnx")
+
+    engine = check(folder)[1]["engine"]
+
+    assert (engine["format"], engine["mode"]) == ("onnx", "eager")
+    assert re.search(r"cannot run with those that were expected: .*224", engine["reason"])
 
 
 @pytest.mark.parametrize("make", [torchscript, onnx, exported], ids=lambda make: make.__name__)
