@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from binascii import a2b_qp
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from math import inf
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -27,6 +28,10 @@ MAX_PARTS = 1000
 WITHOUT_BODY = (204, 304)
 FORM = b"application/x-www-form-urlencoded"
 MULTIPART = b"multipart/form-data"
+AT_ONCE = 1 << 18
+"""Bytes of a form above which the event loop does not take it apart itself: made to cost much, a MB takes 0.2 s."""
+LONE_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")
+QUOTED = bytes.maketrans(b"%+", b"= ")
 OURS_TO_ASK = "describe"
 """The header by which management asks a handler to describe itself; who predicts has no business with it."""
 TIMEOUT = "x-request-timeout"
@@ -84,6 +89,12 @@ def to_inference_request(
     return InferenceRequest(identity, parts, headers, trace, timeout)
 
 
+@lru_cache(64)
+def is_form(content_type: bytes) -> bool:
+    """Whether a body of this type is taken apart here."""
+    return _kind(content_type.decode("latin-1")) in (FORM, MULTIPART)
+
+
 def to_response(response: InferenceResponse) -> tuple[int, Headers, bytes | bytearray | memoryview]:
     """Status, headers and body of a handler's answer; a status that HTTP cannot carry becomes 500."""
     if response.status in WITHOUT_BODY:
@@ -133,7 +144,13 @@ def _fields(encoded: bytes) -> list[Part]:
 
 
 def _plain(encoded: bytes) -> bytes:
-    return unquote_to_bytes(encoded.replace(b"+", b" "))
+    """Percent-encoded text as it was; a `%` that begins no code stands for itself.
+
+    The standard library's reader takes 0.6 µs for each of these, and has them all in a list; that of quoted-printable
+    (RFC 2045, 6.7), which differs by its sign, is written in C.
+    """
+    whole = LONE_PERCENT.sub(b"%25", encoded)
+    return a2b_qp(whole.replace(b"=", b"=3D").translate(QUOTED))
 
 
 def _last_wins(parts: Iterable[Part]) -> tuple[Part, ...]:

@@ -13,7 +13,7 @@ from ..metrics.metrics import UNKNOWN_MODEL, Metrics
 from ..registry import Model, ModelRegistry
 from ..settings import Settings
 from ..workflows import Workflow, WorkflowRegistry
-from .bodies import ClientLeft, Receive, Scope, Send, read_body, to_inference_request, to_response
+from .bodies import AT_ONCE, ClientLeft, Receive, Scope, Send, is_form, read_body, to_inference_request, to_response
 from .encoding import CONTENT_ENCODING, decoded
 from .errors import EXPECTED, NoRoute, TooLarge
 from .listener import EXCHANGE, App, send_error, send_whole
@@ -79,8 +79,12 @@ class Dispatcher:
         body = await read_body(scope["headers"], receive, self.limit)
         if target.open_inference:
             body = await _plain(scope, body, self.limit)
-        answer = self.ask(target, scope["headers"], body, scope["query_string"], exchange)
-        return await _answer_or_leave(answer, receive)
+        headers, query = scope["headers"], scope["query_string"]
+        if len(body) > AT_ONCE and any(name == b"content-type" and is_form(value) for name, value in headers):
+            request = await asyncio.to_thread(self._read, target, headers, body, query, exchange)
+        else:
+            request = self._read(target, headers, body, query, exchange)
+        return await _answer_or_leave(self._predict(target, request, query, exchange), receive)
 
     def ask(
         self, target: Target, headers: Headers, body: bytes | bytearray, query: bytes, exchange: Exchange
@@ -89,8 +93,17 @@ class Dispatcher:
 
         Raises: EXPECTED
         """
+        return self._predict(target, self._read(target, headers, body, query, exchange), query, exchange)
+
+    def _read(
+        self, target: Target, headers: Headers, body: bytes | bytearray, query: bytes, exchange: Exchange
+    ) -> InferenceRequest:
         asked = query if target.with_query else None
-        request = to_inference_request(exchange.id, headers, body, target.headers, asked, exchange.trace)
+        return to_inference_request(exchange.id, headers, body, target.headers, asked, exchange.trace)
+
+    def _predict(
+        self, target: Target, request: InferenceRequest, query: bytes, exchange: Exchange
+    ) -> asyncio.Future[InferenceResponse]:
         name = self._named_in(query, request) if target.model is None else target.model
         served = self._served(name, target)
         exchange.model, exchange.version = name, served.version

@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from ..api.bodies import AT_ONCE, is_form
 from ..api.direct import Direct, Place, Whole, find_place, header_lines
 from ..api.listener import client_name
 from ..api.responses import Headers
@@ -194,14 +195,15 @@ class DirectProtocol(CarefulProtocol):
         place = find_place(parser.get_method(), self.url)
         if place is None or parser.get_http_version() != "1.1":
             return None
+        length, most = 0, self.direct.limit
         for name, value in self.headers:
-            if (
-                name in UNUSUAL
-                or (name == b"content-length" and int(value) > self.direct.limit)
-                or (name == b"connection" and value.lower() != KEPT_ALIVE)
-            ):
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"content-type":
+                most = min(most, AT_ONCE) if is_form(value) else most
+            elif name in UNUSUAL or (name == b"connection" and value.lower() != KEPT_ALIVE):
                 return None
-        return place
+        return place if length <= most else None
 
 
 class Prediction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,19 @@ def test_an_empty_body_is_a_part_too():
 def test_form_fields_are_decoded_and_handed_on_as_bytes(body, fields):
     found = parts("application/x-www-form-urlencoded", body)
     assert found == {name: (None, value) for name, value in fields.items()}
+
+
+CODED = st.lists(
+    st.sampled_from(["%", "%4", "%41", "%zz", "%0a", "%0D", "%3d", "%25", "=", "+", "\r", "\n", "_", "x", "é"])
+)
+
+
+@given(CODED)
+def test_percents_mean_what_they_mean_to_python(pieces):
+    text = "".join(pieces)
+    assert parts("application/x-www-form-urlencoded", f"a={text}".encode())["a"][1] == unquote_to_bytes(
+        text.replace("+", " ")
+    )
 
 
 def test_multipart_files_have_a_type_and_fields_have_none():

@@ -229,6 +229,13 @@ async def test_what_is_not_plain_goes_the_long_way(two_ways):
     assert two_ways["went"] == []
 
 
+@pytest.mark.parametrize("name", ["form", "parts"])
+async def test_a_large_form_goes_the_long_way(two_ways, monkeypatch, name):
+    monkeypatch.setattr(direct, "AT_ONCE", 5)
+    _, went = await compare(two_ways, SHORT[name])
+    assert went == 0
+
+
 async def test_a_head_request_is_answered_without_a_body(two_ways):
     two_ways[True].reads_bodies = two_ways[False].reads_bodies = False
     _, went = await compare(two_ways, request(method="HEAD"))

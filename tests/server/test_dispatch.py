@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
+from numserve.server.api import dispatch
 from numserve.server.api.dispatch import Dispatcher
 from numserve.server.api.listener import CLIENT_LEFT, Listener
 from numserve.server.messages import InferenceResponse
@@ -155,3 +157,25 @@ async def test_an_unexpected_error_tells_nothing(stage, caplog):
     status, body = answered(connection)
     assert (status, b"secret" in body) == (500, False)
     assert "a secret of the app" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=b"])
+async def test_a_large_form_is_taken_apart_while_others_are_served(stage, monkeypatch, kind):
+    model, _, listener = stage
+    read, turned = dispatch.to_inference_request, threading.Event()
+
+    def once_the_loop_has_turned(*given):
+        assert turned.wait(30)
+        return read(*given)
+
+    monkeypatch.setattr(dispatch, "AT_ONCE", 4)
+    monkeypatch.setattr(dispatch, "to_inference_request", once_the_loop_has_turned)
+    connection = Connection(b"a=1&b=2"[:8], headers=[(b"content-type", kind)])
+    task = await run(listener, connection)
+    asyncio.get_running_loop().call_later(0.01, turned.set)
+    while not model.answers and not task.done():
+        await asyncio.sleep(0.01)
+    if model.answers:
+        model.answers[0].set_result(InferenceResponse(200, "", None, {}, b"ok"))
+    await task
+    assert answered(connection)[0] == (200 if b"form-urlencoded" in kind else 400)

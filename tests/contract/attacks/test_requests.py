@@ -65,6 +65,14 @@ def test_a_million_fields_of_a_form_are_refused_at_little_cost(victim):
     assert victim.seconds() - before < CPU
 
 
+@pytest.mark.parametrize("unit", [b"%", b"%41", b"%z", b"=", b"+"])
+def test_a_form_of_codes_costs_little(victim, unit):
+    before = victim.seconds()
+    content = b"a=" + unit * (6_000_000 // len(unit))
+    assert status(victim.raw(body(content, "application/x-www-form-urlencoded", Connection="close"))) == 200
+    assert victim.seconds() - before < CPU
+
+
 def test_ten_thousand_parts_are_refused_at_little_cost(victim):
     before = victim.seconds()
     part = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
@@ -80,6 +88,10 @@ HOSTILE_PARTS = {
     "an endless header": ("b", b"--b\r\nX: " + b"a" * 1_000_000),
     "headers without end": ("b", b"--b\r\n" + b"X: a\r\n" * 200_000),
     "a preamble": ("b", b"\r\n" * 500_000 + b"--b--\r\n"),
+    "lines that almost are boundaries": (
+        "b",
+        b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"\r\n--bx" * 300_000 + b"\r\n--b--\r\n",
+    ),
     "an epilogue": ("b", b"--b--\r\n" + b"x" * 1_000_000),
     "options without end": (
         "b",
