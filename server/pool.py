@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
@@ -271,7 +272,7 @@ class WorkerPool:
         return since is not None and (seat.served > 0 or self._busy(seat) or self._clock() - since >= PROVEN)
 
     def _idle(self, seat: Seat, worker: Worker, report: Report) -> None:
-        """A worker has nothing to do: it gets the next batch, or its leave."""
+        """A worker has loaded its model, or answered a batch: it gets the next one, or its leave."""
         seat.memory_bytes = report.memory_bytes
         if report.engine is not None or isinstance(report, LoadReport):
             seat.engine = report.engine
@@ -285,7 +286,7 @@ class WorkerPool:
             seat.served += report.requests
         if not seat.replaced and (why := self._wear.reason(seat.served, seat.memory_bytes)):
             self._replace(seat, why)
-        self._batcher.idle(worker)
+        self._batcher.idle(worker, math.inf if isinstance(report, LoadReport) else report.seconds)
 
     def _replace(self, seat: Seat, why: str) -> None:
         """Give up a worker once another one, in a seat of its own, has loaded the model."""

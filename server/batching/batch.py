@@ -28,6 +28,16 @@ class Sender(Protocol):
         """Own the batch from here on, and settle it; never raises."""
 
 
+class Stacker(Sender, Protocol):
+    """A worker that can be given batches while it has one in hand."""
+
+    takes_ahead: bool
+    """Whether it does now; others have no such attribute."""
+
+    def send_ahead(self, batch: AheadBatch) -> None:
+        """Own a batch, begin it when those before are settled, and settle it or give it back; never raises."""
+
+
 class Watch(Protocol):
     """Who is told what becomes of jobs: ModelMetrics."""
 
@@ -249,6 +259,39 @@ class Batch:
                 trace.batch_size = len(self._jobs)
                 trace.queue = job.batched_at - job.queued_at
                 trace.inference = now - self.sent_at
+
+
+class AheadBatch(Batch):
+    """A batch that a worker is given while it has others in hand; it may come back before it is begun."""
+
+    __slots__ = ("_began", "_returned", "begun")
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        clock: Callable[[], float],
+        watch: Watch,
+        done: Callable[[Sequence[Job], Sequence[Outcome]], None],
+        stream_limit: int,
+        *,
+        began: Callable[[Sequence[Job], float], None],
+        returned: Callable[[AheadBatch, Sequence[Job]], None],
+    ) -> None:
+        """Take the jobs over; they still wait until `began` is told, unless `returned` is given them back."""
+        super().__init__(jobs, clock, watch, done, stream_limit)
+        self._began = began
+        self._returned = returned
+        self.begun = False
+        """Whether it is the worker's turn to begin it, as far as is known."""
+
+    def begin(self) -> None:
+        """All batches before it are settled."""
+        self.begun, self.sent_at = True, self._clock()
+        self._began(self._jobs, self.sent_at)
+
+    def give_back(self) -> None:
+        """The worker has not begun it, and will not."""
+        self._returned(self, self._jobs)
 
 
 def refuse(job: Job, error: ServingError) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import inf
 from typing import Any
 
 from ..errors import NoWorkers, QueueFull, ServingError, too_late
 from ..messages import InferenceRequest, InferenceResponse, Outcome
 from ..status import BatchingStatus
-from .batch import STREAM_LIMIT, TURN, Answer, Batch, Job, Sender, Watch, refuse
+from .ahead import Ahead
+from .batch import STREAM_LIMIT, TURN, AheadBatch, Answer, Batch, Job, Sender, Watch, refuse
 from .company import Company
 from .line import Line
 from .priority import NONE, Priorities
@@ -41,6 +44,7 @@ class Batcher:
         max_wait: float = 0,
         idle_only: bool = False,
         isolate: bool = False,
+        ahead: bool = False,
         priorities: Priorities = NONE,
         overload_status: int | None = None,
         stream_limit: int = STREAM_LIMIT,
@@ -53,6 +57,7 @@ class Batcher:
         than `max_wait` for a worker, or is let in who probably would. Durations of 0 stand for none.
         With `idle_only`, a request is taken only while a worker is idle; with `isolate`, the requests of a batch that
         fails as a whole are tried once more, each alone, so that one bad request fails by itself.
+        With `ahead`, workers that are quick with batches of one get the next ones before they have answered.
         Who is refused for want of room gets `overload_status`, where it is not the usual one.
         Of an answer in pieces, `stream_limit` bytes may wait for their client.
         """
@@ -74,9 +79,12 @@ class Batcher:
         self._line = Line(self._count_left, priorities.levels, priorities.step)
         self._company = Company()
         self._idle: deque[Sender] = deque()
+        self._ahead = Ahead(ahead and priorities.levels == 1)
+        self._hands: dict[Sender, int] = {}
+        """How many batches each worker has that has any."""
         self._apart: dict[Sender, bool] = {}
         self._deadlines: deque[Job] = deque()
-        self._flying = self._busy = 0  # requests, workers
+        self._flying = 0
         self._pace, self._landed_at = 0.0, 0.0  # seconds from one request to the next while others wait
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
@@ -84,8 +92,8 @@ class Batcher:
         self._drained: list[asyncio.Future[None]] = []
 
     def __len__(self) -> int:
-        """How many requests wait."""
-        return len(self._line)
+        """How many requests wait, those among them that a worker was sent ahead."""
+        return len(self._line) + self._ahead.waiting
 
     @property
     def limit(self) -> int:
@@ -106,7 +114,7 @@ class Batcher:
     @property
     def expected_wait(self) -> float:
         """Seconds that a request of the lowest priority would wait that came now, at the pace of late."""
-        return len(self._line) * self._pace
+        return len(self) * self._pace
 
     @property
     def batching(self) -> BatchingStatus:
@@ -128,9 +136,9 @@ class Batcher:
             raise self._refused("queue_full", "no worker is idle, and useJobTicket lets nobody wait", 1.0)
         level = self._priorities.of(request)
         now = self._clock()
-        if self._line.of_level(level) >= self._room:
+        if self._line.of_level(level) + self._ahead.waiting >= self._room:
             self._line.make_room(now)
-            if self._line.of_level(level) >= self._room:
+            if self._line.of_level(level) + self._ahead.waiting >= self._room:
                 wait = self._line.before(level) * self._pace
                 raise self._refused("queue_full", f"{self._room} requests are waiting already", wait)
         if self._max_wait and (wait := self._line.before(level) * self._pace) > self._max_wait:
@@ -147,9 +155,14 @@ class Batcher:
             self._deadlines.append(job)
         self._pump()
 
-    def idle(self, worker: Sender) -> None:
-        """Take note of a worker that has nothing to do."""
-        self._idle.append(worker)
+    def idle(self, worker: Sender, took: float = inf) -> None:
+        """Take note of a worker that has loaded its model, or has answered a batch, and how many seconds that took."""
+        self._ahead.answered(worker, took)
+        left = self._hands.pop(worker, 1) - 1
+        if left:
+            self._hands[worker] = left
+        else:
+            self._idle.append(worker)
         self._pump()
 
     def learn(self, worker: Sender, engine: Mapping[str, Any] | None) -> None:
@@ -164,12 +177,15 @@ class Batcher:
     def forget(self, worker: Sender) -> None:
         """Give a worker nothing more."""
         self._apart.pop(worker, None)
+        self._hands.pop(worker, None)
+        self._ahead.forget(worker)
         if worker in self._idle:
             self._idle.remove(worker)
 
     def finishes(self, worker: Sender) -> bool:
-        """Whether a worker that is to leave and has answered its batch has still something to finish."""
-        return False
+        """Whether a worker that is to leave and has answered a batch has still something to finish."""
+        self._ahead.keep_from(worker, always=True)
+        return self._hands.get(worker, 0) > 1
 
     def open(self) -> None:
         """Let requests wait: a worker is there, or will be."""
@@ -186,7 +202,7 @@ class Batcher:
 
     async def drained(self) -> None:
         """Return when nobody waits and no batch is under way."""
-        if self._flying or len(self._line):
+        if self._flying or len(self):
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._drained.append(waiter)
             await waiter
@@ -208,14 +224,57 @@ class Batcher:
             worker = self._idle.popleft()
             if worker.available:
                 self._send(worker, self._take(now, most), now)
+        if self._ahead.most and not self._idle and not self._sizing.learns:
+            self._send_ahead(now)
         self._set_timer(now)
 
     def _send(self, worker: Sender, jobs: list[Job], now: float) -> None:
         self._flying += len(jobs)
-        self._busy += 1
+        self._hands[worker] = 1
         self._watch.batch_sent([now - job.queued_at for job in jobs])
         again = self._take_back if self._isolate else None
         worker.send(Batch(jobs, self._clock, self._watch, self._landed, self._stream_limit, again))
+
+    def _send_ahead(self, now: float) -> None:
+        """Give busy workers what waits, those with the least first; some stays for whoever is idle first."""
+        while len(self._line) >= max(1, len(self._hands)):
+            worker = self._ahead.choose(self._hands)
+            job = self._line.first()
+            if worker is None or job is None or not self._ahead.suits(job):
+                return
+            self._line.take()
+            self._hands[worker] += 1
+            self._ahead.waiting += 1
+            batch = AheadBatch(
+                [job], self._clock, self._watch, self._landed, self._stream_limit,
+                began=self._began, returned=partial(self._returned, worker),
+            )  # fmt: skip
+            worker.send_ahead(batch)
+
+    def _began(self, jobs: Sequence[Job], now: float) -> None:
+        """A worker has come to a batch that it was sent ahead."""
+        self._ahead.waiting -= len(jobs)
+        self._flying += len(jobs)
+        for job in jobs:
+            job.batched_at = now
+        self._watch.batch_sent([now - job.queued_at for job in jobs])
+
+    def _returned(self, worker: Sender, batch: AheadBatch, jobs: Sequence[Job]) -> None:
+        """A worker has not come to what it was sent ahead: this waits again, before all others."""
+        if batch.begun:
+            self._flying -= len(jobs)
+        else:
+            self._ahead.waiting -= len(jobs)
+        if left := self._hands.pop(worker, 1) - 1:
+            self._hands[worker] = left
+            self._ahead.keep_from(worker)
+        for job in jobs:
+            if self._shut is None:
+                self._line.give_back(job)
+            else:
+                refuse(job, NoWorkers(self._shut))
+        self._tell_drained()
+        self._loop.call_soon(self._pump)  # the others are to be back by then
 
     def _take_back(self, jobs: Sequence[Job]) -> None:
         """Queue jobs once more, before all others, each to be alone in its batch."""
@@ -249,7 +308,7 @@ class Batcher:
         waiting = len(self._line)
         if self._fixed_delay:
             return waiting >= most or now >= first.queued_at + self._delay
-        workers = len(self._idle) + self._busy
+        workers = len(self._idle) + len(self._hands)
         return not self._company.is_awaited(now, waiting, self._flying, workers, most)
 
     def _take(self, now: float, most: int) -> list[Job]:
@@ -291,7 +350,6 @@ class Batcher:
     def _landed(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         """Count jobs that are over, with the outcomes that their worker has sent, if any."""
         self._flying -= len(jobs)
-        self._busy -= 1
         self._note_pace(len(jobs))
         if jobs and self._sizing.learns:
             self._note_cost(jobs, outcomes)
@@ -321,7 +379,7 @@ class Batcher:
             self._landed_at = 0.0
 
     def _tell_drained(self) -> None:
-        if self._drained and not self._flying and not len(self._line):
+        if self._drained and not self._flying and not len(self):
             for waiter in self._drained:
                 if not waiter.done():
                     waiter.set_result(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, TypeGuard
 
 from ..errors import WorkerDied
@@ -70,7 +71,7 @@ class ContinuousBatcher(Batcher):
         self._rounds: dict[Sender, Round] = {}
         self._leaving: set[Sender] = set()
 
-    def idle(self, worker: Sender) -> None:
+    def idle(self, worker: Sender, took: float = inf) -> None:
         """Begin a worker's next round; without anything to go on with, it waits for requests."""
         going = self._going(worker)
         if not going or not worker.available:

@@ -46,6 +46,10 @@ class Line:
         """Let some wait before all others."""
         self._again.extendleft(reversed(jobs))
 
+    def give_back(self, job: Job) -> None:
+        """Let one wait once more that was next until now; there is one level only."""
+        self._levels[0].appendleft(job)
+
     def of_level(self, level: int) -> int:
         """How many of a level wait."""
         return len(self._levels[level - 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Protocol
 
 from ..messages import InferenceRequest, InferenceResponse, Outcome, SequenceHeaders
@@ -49,8 +50,8 @@ class RequestQueue(Protocol):
     ) -> asyncio.Future[InferenceResponse]:
         """Queue a request and return its answer-to-be."""
 
-    def idle(self, worker: Sender) -> None:
-        """Take note of a worker that has nothing to do."""
+    def idle(self, worker: Sender, took: float = inf) -> None:
+        """Take note of a worker that has loaded its model, or has answered a batch, and how many seconds that took."""
 
     def learn(self, worker: Sender, engine: Mapping[str, Any] | None) -> None:
         """Take note of what a worker says of how it runs the model."""
@@ -99,6 +100,7 @@ def make_queue(
         max_wait=config.max_queue_wait,
         idle_only=config.use_job_ticket,
         isolate=config.isolate_failures,
+        ahead=kind is Batcher,
         priorities=config.priorities,
         overload_status=_overload_status(settings),
         stream_limit=settings.max_response_size,

@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from ..errors import NoWorkers, QueueFull, SequenceClosed, too_late
@@ -180,7 +181,7 @@ class SequenceBatcher:
         self._feed(sequence)
         return job.answer
 
-    def idle(self, worker: Sender) -> None:
+    def idle(self, worker: Sender, took: float = inf) -> None:
         """Take note of a worker that has nothing to do: the next requests of its sequences are up."""
         lane = self._lanes.get(worker)
         if lane is None:

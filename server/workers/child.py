@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..heap import HEAP
 from ..messages import Failure, LoadFailure, ModelSpec
+from .claims import Claims
 from .memory import Buffer, Memory
 from .runtime import Runtime
 from .wire import (
@@ -23,6 +24,7 @@ from .wire import (
     FrameReader,
     Kind,
     WireError,
+    number_of,
     pack_answers,
     pack_loaded,
     pack_pieces,
@@ -82,17 +84,21 @@ def serve(connection: socket.socket) -> None:
             send(connection, pack_pong())
         elif frame.kind is Kind.RELEASE:
             HEAP.give_back()
+        elif frame.kind is Kind.AHEAD:
+            if incoming.claims(frame):  # the memory is the server's until it has read the answers before
+                send(connection, answer(runtime, frame))
         elif frame.kind is not Kind.STOP:  # one that comes here has come too late: the batch was done
+            incoming.number = number_of(frame)
             send(connection, through(incoming.memory, answer(runtime, frame)))
             if incoming.memory and incoming.memory.used:
                 HEAP.keep()
-            if runtime.leaving:
-                return
+        if runtime.leaving:
+            return
 
 
 def answer(runtime: Runtime, frame: Frame) -> list[Buffer]:
     """Run a batch and pack what came of it."""
-    if frame.kind is not Kind.BATCH:
+    if frame.kind not in (Kind.BATCH, Kind.AHEAD):
         raise WireError(f"expected a batch, met {frame.kind.name}")
     outcome, report = runtime.infer(unpack_batch(frame))
     try:
@@ -105,7 +111,7 @@ def answer(runtime: Runtime, frame: Frame) -> list[Buffer]:
 
 
 class Incoming:
-    """What the server sends, until it hangs up. The blobs of a batch are gone once asks_to_stop() has been called."""
+    """What the server sends, until it hangs up."""
 
     def __init__(self, connection: socket.socket) -> None:
         """Read from a connection."""
@@ -113,6 +119,9 @@ class Incoming:
         self._reader = FrameReader(limit=sys.maxsize)
         self._frames: deque[Frame] = deque()
         self._fresh = True
+        self._claims: Claims | None = None
+        self.number = 0
+        """That of the batch that is being answered."""
 
     @property
     def memory(self) -> Memory | None:
@@ -128,12 +137,18 @@ class Incoming:
                 raise StopIteration
         return self._frames.popleft()
 
+    def claims(self, frame: Frame) -> bool:
+        """Whether a batch that was sent ahead may be begun; it is being answered then."""
+        self.number = number_of(frame)
+        return self._claims is not None and self._claims.claim(self.number)
+
     def asks_to_stop(self) -> bool:
-        """Whether the server has sent a STOP, or hung up, since the batch; does not wait for it."""
+        """Whether the server has asked to stop this batch, or has hung up; does not wait for it."""
         while select.select([self._connection], [], [], 0)[0]:
+            self._reader.renew()
             if not self._receive():
                 return True
-        asked = any(frame.kind is Kind.STOP for frame in self._frames)
+        asked = any(frame.kind is Kind.STOP and number_of(frame) == self.number for frame in self._frames)
         for frame in self._frames:
             if frame.kind is Kind.PING:
                 send(self._connection, pack_pong())
@@ -150,11 +165,12 @@ class Incoming:
         return count > 0
 
     def _first(self, space: memoryview) -> int:
-        """Receive for the first time, when memory may come along (unix(7), SCM_RIGHTS)."""
-        count, extra, _, _ = self._connection.recvmsg_into([space], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        """Receive for the first time, when descriptors may come along (unix(7), SCM_RIGHTS)."""
+        count, extra, _, _ = self._connection.recvmsg_into([space], socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in extra:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._reader.memory = Memory(int.from_bytes(content[:4], sys.byteorder))
+                memory, claims = memoryview(content[:8]).cast("i")
+                self._reader.memory, self._claims = Memory(memory), Claims(claims)
         return count
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from ..batching.batch import TURN, Batch
+from ..batching.batch import TURN, AheadBatch, Batch
 from ..errors import InvalidRequest, ModelLoadFailed, ResponseTimeout, ServingError, WorkerDied, WorkerOutOfMemory
 from ..heap import HEAP
 from ..messages import BatchReport, Failure, LoadFailure
 from .base import LEAST_SECONDS, Idle, Load
+from .claims import NUMBERS, Claims
 from .deaths import OUT_OF_MEMORY, UNRESPONSIVE, Death
 from .environment import environment_of
 from .heartbeat import Heartbeat, state_of
@@ -44,6 +46,8 @@ HANG_UP_WAIT = 1.0
 """Seconds a worker that has hung up gets to end, so that we learn how."""
 LOOK_SECONDS = 0.1
 """Seconds between two looks at a batch that is under way."""
+AHEAD_WAIT = 0.01
+"""Seconds that a batch may take for those behind it to stay with this worker."""
 KEEP_SECONDS = 5.0
 """Seconds for which memory that large bodies went through is kept for the next."""
 OUTPUT_WAIT = 0.5
@@ -51,7 +55,7 @@ OUTPUT_WAIT = 0.5
 
 
 class ProcessWorker(asyncio.BufferedProtocol):
-    """Runs a model in a process of its own, one batch at a time."""
+    """Runs a model in a process of its own, one batch at a time; it may have the next ones in hand already."""
 
     pid: int | None = None
     forks: ClassVar[Forks | None] = FORKS
@@ -60,15 +64,22 @@ class ProcessWorker(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         """Be ready to run."""
         self._loaded = False
-        self._batch: Batch | None = None
+        self._hand: deque[tuple[int, Batch]] = deque()
+        """The batches it has, with their numbers; it is at the first."""
+        self._number = 0
         self._transport: asyncio.Transport | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: Heartbeat | None = None
-        self._due = self._look_at = 0.0
+        self._began_at = self._due = self._look_at = 0.0
         self._told_to_stop = False
         self._memory_bytes = 0
         self._memory: Memory | None = None
+        self._claims: Claims | None = None
+        self._connection: socket.socket | None = None
+        self._acting = self._ended = False
+        self._out: list[Buffer] = []
+        self._offers = bytearray()
         self._keeper: asyncio.TimerHandle | None = None
         self._large_at = 0.0
         self.heard_at: float | None = None
@@ -77,7 +88,12 @@ class ProcessWorker(asyncio.BufferedProtocol):
     @property
     def available(self) -> bool:
         """Whether the process lives, as far as is known."""
-        return not self._end.done()
+        return not self._ended
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether batches can be sent ahead, and taken back."""
+        return self._claims is not None and not self._ended
 
     async def run(self, load: Load, idle: Idle) -> None:
         """Start the process, load the model, answer batches, until cancelled or dead: see Worker.run."""
@@ -96,7 +112,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         # No await stands between making the process and owning it
         try:
             self.pid = child.pid
-            child.ended.add_done_callback(lambda ended: self._finish(self._death(ended.result())))
+            child.ended.add_done_callback(lambda ended: self._died(ended.result()))
             await finish(self._connect(child))  # uvloop closes a pipe twice when cancelled while it connects it
             reason = await self._end
         finally:
@@ -106,19 +122,23 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def send(self, batch: Batch) -> None:
         """Give the process a batch; it has `response_timeout` seconds, anew for each piece of an answer."""
-        try:
-            buffers = pack_batch(batch.requests)
-        except WireError as error:
-            batch.fail(InvalidRequest(f"the request cannot be handed on: {error}"))
-            self._loop.call_soon(self._idle, self, BatchReport(0, self._memory_bytes))
-            return
-        self._batch, self._told_to_stop = batch, False
-        self._due = self._loop.time() + self._load.response_timeout
-        if self._timer is None or self._due < self._look_at:
-            self._look_later()
-        if self._memory:
-            self._memory.rewind()
-        self._write(through(self._memory, buffers))
+        if buffers := self._packed(batch):
+            self._hand.append((self._number, batch))
+            self._begin()
+            if self._memory:
+                self._memory.rewind()
+            self._write(through(self._memory, buffers))
+
+    def send_ahead(self, batch: AheadBatch) -> None:
+        """Give the process a batch behind those it has; it is taken back where one of these takes its time."""
+        if buffers := self._packed(batch, ahead=True):
+            self._hand.append((self._number, batch))
+            self._offers.append(self._number)
+            if not self._out and not self._acting:
+                self._loop.call_soon(self._flush)
+            self._out += buffers
+            if self._timer is None or self._look_at > self._loop.time() + AHEAD_WAIT:
+                self._look_later()
 
     def ping(self) -> None:
         """Ask the process whether it is there: `heard_at` moves on when it answers, which a busy one need not do."""
@@ -130,11 +150,17 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Act on the frames that are complete."""
+        self._acting = True
         try:
-            for frame in self._reader.received(nbytes):
-                self._act(frame)
+            with TURN:
+                for frame in self._reader.received(nbytes):
+                    self._act(frame)
+                self._acting = False
+                self._flush()
         except (WireError, LookupError, TypeError, ValueError) as error:
             self._finish(WorkerDied(DIED, f"sent what cannot be read: {error}"))
+        finally:
+            self._acting = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait a little for the process to end: how it ends says more than that it has hung up."""
@@ -143,7 +169,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
     async def _connect(self, child: Child) -> None:
         self._pipe, _ = await self._loop.connect_read_pipe(lambda: self._output, child.hand_over_output())
         if connection := child.hand_over_connection():
-            self._reader.memory = self._memory = _share(connection)
+            self._memory, self._claims = _share(connection)
+            self._reader.memory = self._memory
+            self._connection = connection
         self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=connection)
         self._timer = self._loop.call_later(self._load.startup_timeout, self._startup_late)
         self._write(pack_load(self._load.spec))
@@ -154,12 +182,13 @@ class ProcessWorker(asyncio.BufferedProtocol):
             return
         if not self._loaded and frame.kind in (Kind.LOADED, Kind.LOAD_FAILED):
             self._loaded_or_not(frame)
-        elif self._batch and frame.kind in (Kind.ANSWERS, Kind.BATCH_FAILED):
-            self._answered(self._batch, frame)
-        elif self._batch and frame.kind is Kind.PIECES:
+        elif self._hand and frame.kind in (Kind.ANSWERS, Kind.BATCH_FAILED):
+            self._answered(frame)
+        elif self._hand and frame.kind is Kind.PIECES:
             self._due = self._loop.time() + self._load.response_timeout
-            self._batch.advance(unpack_pieces(frame, len(self._batch.requests)))
-            self._stop_abandoned(self._batch)
+            batch = self._hand[0][1]
+            batch.advance(unpack_pieces(frame, len(batch.requests)))
+            self._stop_abandoned()
         else:
             raise WireError(f"{frame.kind.name} was not expected")
         self.heard_at = self._loop.time()
@@ -182,21 +211,71 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._loop,
             self._load.heartbeat,
             lambda: state_of(pid),
-            busy=lambda: self._batch is not None,
+            busy=lambda: bool(self._hand),
             ping=self.ping,
             heard_at=lambda: self.heard_at or 0.0,
             lost=lambda how: self._finish(self._death(Death(how, UNRESPONSIVE))),
         )
 
-    def _answered(self, batch: Batch, frame: Frame) -> None:
+    def _answered(self, frame: Frame) -> None:
+        batch = self._hand[0][1]
         outcomes, report = unpack_answers(frame, len(batch.requests))
         if self._memory and self._memory.used:
             self._keep_memory()
-        self._batch, self._memory_bytes = None, report.memory_bytes
-        with TURN:
-            batch.settle(outcomes, report)
-            if not _leaving(outcomes):
-                self._idle(self, report)
+        self._hand.popleft()
+        self._memory_bytes = report.memory_bytes
+        batch.settle(outcomes, report)
+        if _leaving(outcomes):
+            return
+        if self._hand:
+            self._begin()
+        self._idle(self, report)
+
+    def _packed(self, batch: Batch, ahead: bool = False) -> list[Buffer]:
+        """The frame of a batch, with the next number; nothing where it had to be refused."""
+        number = (self._number + 1) % NUMBERS
+        try:
+            buffers = pack_batch(batch.requests, number, ahead)
+        except WireError as error:
+            if isinstance(batch, AheadBatch):
+                batch.begin()
+            batch.fail(InvalidRequest(f"the request cannot be handed on: {error}"))
+            self._loop.call_soon(self._idle, self, BatchReport(0, self._memory_bytes))
+            return []
+        self._number = number
+        return buffers
+
+    def _begin(self) -> None:
+        """The first batch in hand is the process's next: its time begins."""
+        batch, self._told_to_stop = self._hand[0][1], False
+        if isinstance(batch, AheadBatch):
+            batch.begin()
+        self._began_at = self._loop.time()
+        self._due = self._began_at + self._load.response_timeout
+        if self._timer is None or self._due < self._look_at:
+            self._look_later()
+
+    def _flush(self) -> None:
+        """Send what is to go ahead: a process that finds a batch must find that it may have it."""
+        if not self._out:
+            return
+        out, self._out = self._out, []
+        offers, self._offers = bytes(self._offers), bytearray()
+        if self._claims:
+            self._claims.offer(offers)
+            self._write([b"".join(out)])
+
+    def _take_back(self) -> None:
+        """Give back what the process has not begun."""
+        self._flush()
+        numbers = self._claims.take_back() if self._claims else b""
+        if not numbers:
+            return
+        returned = [batch for number, batch in self._hand if number in numbers]
+        self._hand = deque(each for each in self._hand if each[0] not in numbers)
+        for batch in reversed(returned):
+            if isinstance(batch, AheadBatch):
+                batch.give_back()
 
     def _keep_memory(self) -> None:
         """Have the pages given back some time after they were last used."""
@@ -207,7 +286,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def _release_memory(self) -> None:
         self._keeper = None
-        if self._batch or self._loop.time() < self._large_at + KEEP_SECONDS:
+        if self._hand or self._loop.time() < self._large_at + KEEP_SECONDS:
             self._keeper = self._loop.call_later(KEEP_SECONDS, self._release_memory)
         elif self._memory:
             self._memory.release()
@@ -217,7 +296,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
     def _look_later(self) -> None:
         self._stop_timer()
         now = self._loop.time()
-        self._look_at = min(now + LOOK_SECONDS, max(now, self._due))
+        self._look_at = min(now + (AHEAD_WAIT if len(self._hand) > 1 else LOOK_SECONDS), max(now, self._due))
         self._timer = self._loop.call_at(self._look_at, self._look)
 
     def _look(self) -> None:
@@ -226,19 +305,32 @@ class ProcessWorker(asyncio.BufferedProtocol):
         One timer serves many quick batches: it rings for nothing then, and once more when there are none.
         """
         self._timer = None
-        if self._batch is None:
+        if not self._hand:
             return
-        if self._loop.time() >= self._due:
+        now = self._loop.time()
+        if now >= self._due:
             self._response_late()
-        else:
-            self._stop_abandoned(self._batch)
+            return
+        self._stop_abandoned()
+        if len(self._hand) > 1 and now >= self._began_at + AHEAD_WAIT:
+            self._see_to_those_behind()
+        if self._hand:
             self._look_later()
 
-    def _stop_abandoned(self, batch: Batch) -> None:
+    def _see_to_those_behind(self) -> None:
+        """Take back what waits for a batch that takes its time, unless it was us who did not look."""
+        self._receive()
+        if len(self._hand) > 1 and self._loop.time() >= self._began_at + AHEAD_WAIT:
+            self._take_back()
+            if not self._hand:  # it was between two batches
+                self._idle(self, BatchReport(0, self._memory_bytes))
+
+    def _stop_abandoned(self) -> None:
         """Tell the handler, once, when nobody waits any more."""
+        number, batch = self._hand[0]
         if batch.abandoned and not self._told_to_stop:
             self._told_to_stop = True
-            self._write(pack_stop())
+            self._write(pack_stop(number))
 
     def _write(self, buffers: Sequence[Buffer]) -> None:
         if self._transport and not self._transport.is_closing():
@@ -275,17 +367,37 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def _finish(self, error: ServingError) -> None:
         """The worker's life is over for this reason, unless it is over already."""
+        self._ended = True
         if not self._end.done():
             self._end.set_result(error)
             self._let_go(error)
 
+    def _died(self, death: Death) -> None:
+        """The process has ended, maybe with answers that were not read yet."""
+        self._ended = True
+        self._receive()
+        self._finish(self._death(death))
+
+    def _receive(self) -> None:
+        """Act on what has come, without waiting for the loop."""
+        while self._connection and not self._end.done():
+            try:
+                count = self._connection.recv_into(self._reader.space(), 0, socket.MSG_DONTWAIT)
+            except OSError:
+                return
+            if not count:
+                return
+            self.buffer_updated(count)
+
     def _let_go(self, error: ServingError | None = None) -> None:
-        """Settle the batch in hand; a worker that is stopped has no error of its own."""
+        """Settle the batch that it is at, give back the others; a worker that is stopped has no error of its own."""
+        self._ended = True
         self._stop_timer()
         if self._heartbeat:
             self._heartbeat.stop()
-        batch, self._batch = self._batch, None
-        if batch:
+        self._take_back()
+        hand, self._hand = self._hand, deque()
+        for _, batch in hand:
             batch.fail(error or WorkerDied(DIED, "the worker was stopped"))
 
     def _with_output(self, error: ServingError) -> ServingError:
@@ -307,8 +419,9 @@ class ProcessWorker(asyncio.BufferedProtocol):
             child.close()
             if self._keeper:
                 self._keeper.cancel()
-            if self._memory:
-                self._memory.close()
+            for each in (self._memory, self._claims):
+                if each:
+                    each.close()
 
     def _stop_timer(self) -> None:
         if self._timer:
@@ -322,14 +435,19 @@ class SpawnedWorker(ProcessWorker):
     forks = None
 
 
-def _share(connection: socket.socket) -> Memory | None:
-    """Memory to share with the other end of a connection, which nothing has been sent by; None where there is none."""
+def _share(connection: socket.socket) -> tuple[Memory | None, Claims | None]:
+    """What the other end of a connection has in common with us, which nothing has been sent by; None: nothing."""
     try:
         memory = Memory.create()
     except OSError:
-        return None
-    socket.send_fds(connection, [b"".join(pack(Kind.MEMORY, None))], [memory.descriptor])
-    return memory
+        return None, None
+    try:
+        claims = Claims.create()
+    except OSError:
+        memory.close()
+        return None, None
+    socket.send_fds(connection, [b"".join(pack(Kind.MEMORY, None))], [memory.descriptor, claims.reading])
+    return memory, claims
 
 
 def _leaving(outcomes: Sequence[object]) -> bool:

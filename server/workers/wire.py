@@ -61,6 +61,7 @@ class Kind(IntEnum):
     PONG = 10
     MEMORY = 11
     RELEASE = 12
+    AHEAD = 13
 
 
 lengths_of = lru_cache(64)(lambda blobs: struct.Struct(f"<{blobs}Q"))
@@ -123,6 +124,10 @@ class FrameReader:
         """Where to receive into; never empty."""
         return memoryview(self._buffer)[self._have :]
 
+    def renew(self) -> None:
+        """Receive into another buffer from now on: views of this one are still looked at."""
+        self._buffer = self._buffer[:]
+
     def received(self, count: int) -> Iterator[Frame]:
         """The frames that are complete now that `count` more bytes are there; read each before asking for the next.
 
@@ -160,7 +165,10 @@ class FrameReader:
             self.memory.rewind()
         if kind & SHARED:
             return Frame(KINDS[kind & ~SHARED], meta, self._shared(lengths))
-        return Frame(KINDS[kind], meta, split(view[end:], lengths))
+        blobs = split(view[end:], lengths)
+        if kind == Kind.AHEAD:  # its turn comes after frames that have yet to be received
+            blobs = [memoryview(bytes(blob)) for blob in blobs]
+        return Frame(KINDS[kind], meta, blobs)
 
     def _shared(self, lengths: Sequence[int]) -> list[memoryview]:
         if self.memory is None:
@@ -171,18 +179,19 @@ class FrameReader:
             raise WireError(str(error)) from error
 
     def _keep(self, start: int, needed: int) -> None:
-        """Move what is left to the front of a buffer that has room for the frame that it begins."""
+        """Move what is left to the front of a buffer that has room for the frame that it begins.
+
+        It is another one: views of the frames before are still looked at.
+        """
         left = self._have - start
         if not left and len(self._buffer) <= LARGE_BUFFER:
             self._have = 0
             return
         size = max(MIN_BUFFER, needed, left + 1)
-        if size > len(self._buffer) or size * 4 < len(self._buffer) > LARGE_BUFFER:
+        if (start and left) or size > len(self._buffer) or size * 4 < len(self._buffer) > LARGE_BUFFER:
             buffer = bytearray(size)
             buffer[:left] = memoryview(self._buffer)[start : self._have]
             self._buffer = buffer
-        elif start and left:
-            self._buffer[:left] = self._buffer[start : self._have]
         self._have = left
 
 
@@ -224,13 +233,14 @@ def unpack_loaded(frame: Frame) -> LoadReport | LoadFailure:
     return LoadReport(**_report(frame.meta))
 
 
-def pack_batch(requests: Sequence[InferenceRequest]) -> list[Buffer]:
-    """Server → worker: answer these."""
+def pack_batch(requests: Sequence[InferenceRequest], number: int = 0, ahead: bool = False) -> list[Buffer]:
+    """Server → worker: answer these; those sent `ahead` when all before are answered, if they can be claimed then."""
     meta = [
         [r.id, r.headers if type(r.headers) is dict else dict(r.headers), [[p.name, p.content_type] for p in r.parts]]
         for r in requests
     ]
-    return pack(Kind.BATCH, meta, [part.body for request in requests for part in request.parts])
+    blobs = [part.body for request in requests for part in request.parts]
+    return pack(Kind.AHEAD if ahead else Kind.BATCH, [number, meta], blobs)
 
 
 def unpack_batch(frame: Frame) -> list[InferenceRequest]:
@@ -238,8 +248,14 @@ def unpack_batch(frame: Frame) -> list[InferenceRequest]:
     bodies = iter(frame.blobs)
     return [
         InferenceRequest(name, tuple(Part(part, kind, next(bodies)) for part, kind in parts), headers)
-        for name, headers, parts in frame.meta
+        for name, headers, parts in frame.meta[1]
     ]
+
+
+def number_of(frame: Frame) -> int:
+    """The number of the batch that the server has sent, or asks to stop."""
+    number = frame.meta if frame.kind is Kind.STOP else frame.meta[0]
+    return int(number)
 
 
 def pack_answers(outcome: Sequence[Outcome] | Failure, report: BatchReport) -> list[Buffer]:
@@ -263,9 +279,9 @@ def unpack_answers(frame: Frame, count: int) -> tuple[Sequence[Outcome], BatchRe
     return _outcomes(frame, count), report
 
 
-def pack_stop() -> list[Buffer]:
-    """Server → worker: nobody waits for the rest of these answers any more."""
-    return pack(Kind.STOP, None)
+def pack_stop(number: int) -> list[Buffer]:
+    """Server → worker: nobody waits for the rest of the answers of this batch any more."""
+    return pack(Kind.STOP, number)
 
 
 def pack_release() -> list[Buffer]:
