@@ -9,7 +9,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -58,7 +57,13 @@ def escape(text: str) -> str:
 
 def stamp(seconds: float) -> str:
     """TorchServe's time: 2026-11-23T05:50:21,871."""
-    return f"{_second(int(seconds))},{int(seconds % 1 * 1000):03d}"
+    return _stamp(int(seconds * 1000))
+
+
+@lru_cache(2)
+def _stamp(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)},{rest:03d}"
 
 
 @lru_cache(2)
@@ -226,15 +231,16 @@ def _file(path: Path) -> _File:
     return _File(path, maxBytes=ROTATE_BYTES, backupCount=ROTATE_KEEP, encoding="utf-8", delay=True)
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Trace):
     """What the access log tells of one request; what is None did not happen. It began by `time.perf_counter`."""
 
-    id: str
-    model: str | None = None
-    version: str | None = None
-    trace: Trace = field(default_factory=Trace)
-    began: float = field(default_factory=time.perf_counter)
+    __slots__ = ("began", "id", "model", "version")
+
+    def __init__(self, identity: str, model: str | None = None, version: str | None = None) -> None:
+        """Begin now."""
+        self.began = time.perf_counter()
+        self.id, self.model, self.version = identity, model, version
+        self.batch_size = self.queue = self.inference = None
 
 
 def new_id() -> str:
@@ -285,15 +291,13 @@ class AccessLog(Bunch):
 
 def _text_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
     """TorchServe's line, then `key=value` for what it does not say."""
-    line = f'{stamp(now)} - /{client} "{escape(request)}" {status} {seconds * 1000:.0f} id={exchange.id}'
-    if exchange.model is None:
-        return line
-    line += f" model={escape(exchange.model)} version={escape(exchange.version or '')}"
-    trace = exchange.trace
-    if trace.batch_size is None or trace.queue is None or trace.inference is None:
-        return line
-    queue, inference = round(trace.queue * 1000, 3), round(trace.inference * 1000, 3)
-    return f"{line} batch={trace.batch_size} queue={queue} inference={inference}"
+    line = f'{stamp(now)} - /{client} "{request}" {status} {seconds * 1000:.0f} id={exchange.id}'
+    if exchange.model is not None:
+        line += f" model={exchange.model} version={exchange.version or ''}"
+        if exchange.batch_size is not None and exchange.queue is not None and exchange.inference is not None:
+            queue, inference = _ms(exchange.queue), _ms(exchange.inference)
+            line += f" batch={exchange.batch_size} queue={queue} inference={inference}"
+    return escape(line)
 
 
 def _json_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
@@ -302,16 +306,17 @@ def _json_line(now: float, client: str, request: str, status: int, seconds: floa
         "client": client,
         "request": request,
         "status": status,
-        "ms": round(seconds * 1000, 3),
+        "ms": _ms(seconds),
         "id": exchange.id,
         "model": exchange.model,
         "version": exchange.version,
-        "batch_size": exchange.trace.batch_size,
-        "queue_ms": _ms(exchange.trace.queue),
-        "inference_ms": _ms(exchange.trace.inference),
+        "batch_size": exchange.batch_size,
+        "queue_ms": None if exchange.queue is None else _ms(exchange.queue),
+        "inference_ms": None if exchange.inference is None else _ms(exchange.inference),
     }
     return orjson.dumps({key: value for key, value in found.items() if value is not None}).decode()
 
 
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
+def _ms(seconds: float) -> float:
+    """Milliseconds, to the microsecond."""
+    return round(seconds * 1e6) / 1000

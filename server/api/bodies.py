@@ -66,20 +66,24 @@ async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, li
         body += message.get("body", b"")
 
 
+def plain_headers(headers: Headers) -> dict[str, str]:
+    """Headers as handlers have them; the last of a name counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+
+
 def to_inference_request(
     identity: str,
-    given: Headers,
+    headers: dict[str, str],
     body: bytes | bytearray,
     extra: Mapping[str, str],
     query: bytes | None = None,
     trace: Trace | None = None,
 ) -> InferenceRequest:
-    """Take the request apart into named parts; `extra` are the headers we add to the `given` for the handler.
+    """Take the request apart into named parts; `extra` are what we add to its headers, which are ours now.
 
     The query counts only on the routes that TorchServe hands it on for (contract: inference API, section 4).
     Raises: InvalidRequest where a multipart body is malformed, or the client's time-out is no number of seconds.
     """
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in given}
     parts = _parts(headers.get("content-type"), body)
     if query is not None:
         parts = _last_wins((*_fields(query), *parts))
@@ -89,10 +93,9 @@ def to_inference_request(
     return InferenceRequest(identity, parts, headers, trace, timeout)
 
 
-@lru_cache(64)
-def is_form(content_type: bytes) -> bool:
+def is_form(content_type: str | None) -> bool:
     """Whether a body of this type is taken apart here."""
-    return _kind(content_type.decode("latin-1")) in (FORM, MULTIPART)
+    return _kind(content_type) in (FORM, MULTIPART)
 
 
 def to_response(response: InferenceResponse) -> tuple[int, Headers, bytes | bytearray | memoryview]:

@@ -26,14 +26,16 @@ PLAIN_URL = re.compile(rb"/[!$&-.0-;=@-Z_a-z~/]{1,255}")
 """A path that says what it means: nothing to decode in it, and no query."""
 MARK = "\0"
 
-Whole = tuple[int, Headers, bytes | bytearray | memoryview]
-"""An answer: its status, its own headers, its body."""
+Whole = tuple[int, bytes, bytes | bytearray | memoryview]
+"""An answer: its status, its own headers as they stand in a head, its body."""
 
 
 class Place(NamedTuple):
-    """Where a request leads, and how the log has its first line."""
+    """Where a request leads, and its first line: in parts, and as the log has it."""
 
     target: Target
+    method: str
+    url: bytes
     path: str
     line: str
 
@@ -47,12 +49,19 @@ def find_place(method: bytes, url: bytes) -> Place | None:
     target = find_target(path.split("/"))
     if target is None or target.model is None or target.workflow:
         return None
-    return Place(target, path, request_line(method.decode(), url))
+    return Place(target, method.decode(), url, path, request_line(method.decode(), url))
 
 
 def header_lines(headers: Headers) -> bytes:
     """Headers as they stand in a head."""
     return b"".join([part for name, value in headers for part in (name.lower(), b": ", value, b"\r\n")])
+
+
+@lru_cache(64)
+def _type_and_length(kind: str) -> bytes:
+    """The own headers of the usual answer, up to its length."""
+    _, headers, _ = to_response(InferenceResponse(200, "", kind, {}, b""))
+    return header_lines(headers).removesuffix(b"0\r\n")
 
 
 class Direct:
@@ -63,7 +72,11 @@ class Direct:
         self.limit = dispatcher.limit
         self._listener = listener
         self._dispatcher = dispatcher
-        self._around_id = [header_lines(listener.dress([], MARK, keep)).split(MARK.encode()) for keep in (False, True)]
+        self.around_id: list[tuple[bytes, bytes]] = []
+        """The rest of a head, before and after the id: where the connection ends, and where it goes on."""
+        for keep in (False, True):
+            before, after = header_lines(listener.dress([], MARK, keep)).split(MARK.encode())
+            self.around_id.append((before, after + b"\r\n"))
 
     @classmethod
     def of(cls, app: object) -> Direct | None:
@@ -77,31 +90,31 @@ class Direct:
         return Exchange(new_id())
 
     def ask(
-        self, place: Place, headers: Headers, body: bytes | bytearray, exchange: Exchange
+        self, place: Place, headers: dict[str, str], body: bytes | bytearray, exchange: Exchange
     ) -> asyncio.Future[InferenceResponse]:
         """The answer-to-be; cancelling it is how a client leaves. Raises: whatever `refused` can tell."""
         return self._dispatcher.ask(place.target, headers, body, b"", exchange)
 
     def answered(self, response: InferenceResponse) -> Whole:
         """A handler's answer, which must not be in pieces."""
-        return to_response(response)
+        status, body = response.status, response.body
+        if status == 200 and not response.headers and (kind := response.content_type):
+            return status, b"%b%d\r\n" % (_type_and_length(kind), len(body)), body
+        status, headers, body = to_response(response)
+        return status, header_lines(headers), body
 
     def refused(self, error: Exception, place: Place, exchange: Exchange) -> Whole:
         """The answer to a request that has none."""
         if isinstance(error, EXPECTED):
             self._dispatcher.count_refusal(error)
-            return error_response(error, False, place.path)
-        logger.error("request %s failed", exchange.id, exc_info=error)
-        return error_response(error, False, place.path)
+        else:
+            logger.error("request %s failed", exchange.id, exc_info=error)
+        status, headers, body = error_response(error, False, place.path)
+        return status, header_lines(headers), body
 
     def goes_on(self, status: int) -> bool:
         """Whether the connection may be used again after an answer."""
-        return status < 400 and not self._listener.stopping
-
-    def common_lines(self, exchange: Exchange, keep: bool) -> bytes:
-        """The headers that all answers have, as they stand in a head."""
-        before, after = self._around_id[keep]
-        return b"%b%b%b" % (before, exchange.id.encode(), after)
+        return status < 400 and not self._listener.stopping()
 
     def account(self, place: Place, exchange: Exchange, client: str, status: int = CLIENT_LEFT) -> None:
         """Count and log a request that is over; without a status, because its client has left."""

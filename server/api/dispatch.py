@@ -13,12 +13,22 @@ from ..metrics.metrics import UNKNOWN_MODEL, Metrics
 from ..registry import Model, ModelRegistry
 from ..settings import Settings
 from ..workflows import Workflow, WorkflowRegistry
-from .bodies import AT_ONCE, ClientLeft, Receive, Scope, Send, is_form, read_body, to_inference_request, to_response
+from .bodies import (
+    AT_ONCE,
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+    is_form,
+    plain_headers,
+    read_body,
+    to_inference_request,
+    to_response,
+)
 from .encoding import CONTENT_ENCODING, decoded
 from .errors import EXPECTED, NoRoute, TooLarge
 from .listener import EXCHANGE, App, send_error, send_whole
 from .pieces import send_in_pieces
-from .responses import Headers
 from .targets import Target, find_target
 
 WATCH_AFTER = 0.01
@@ -79,27 +89,29 @@ class Dispatcher:
         body = await read_body(scope["headers"], receive, self.limit)
         if target.open_inference:
             body = await _plain(scope, body, self.limit)
-        headers, query = scope["headers"], scope["query_string"]
-        if len(body) > AT_ONCE and any(name == b"content-type" and is_form(value) for name, value in headers):
+        headers, query = plain_headers(scope["headers"]), scope["query_string"]
+        if len(body) > AT_ONCE and is_form(headers.get("content-type")):
             request = await asyncio.to_thread(self._read, target, headers, body, query, exchange)
         else:
             request = self._read(target, headers, body, query, exchange)
         return await _answer_or_leave(self._predict(target, request, query, exchange), receive)
 
     def ask(
-        self, target: Target, headers: Headers, body: bytes | bytearray, query: bytes, exchange: Exchange
+        self, target: Target, headers: dict[str, str], body: bytes | bytearray, query: bytes, exchange: Exchange
     ) -> asyncio.Future[InferenceResponse]:
         """Have the model that a request is for predict: its answer-to-be; cancelling that is how a client leaves.
+
+        The headers are ours from here on.
 
         Raises: EXPECTED
         """
         return self._predict(target, self._read(target, headers, body, query, exchange), query, exchange)
 
     def _read(
-        self, target: Target, headers: Headers, body: bytes | bytearray, query: bytes, exchange: Exchange
+        self, target: Target, headers: dict[str, str], body: bytes | bytearray, query: bytes, exchange: Exchange
     ) -> InferenceRequest:
         asked = query if target.with_query else None
-        return to_inference_request(exchange.id, headers, body, target.headers, asked, exchange.trace)
+        return to_inference_request(exchange.id, headers, body, target.headers, asked, exchange)
 
     def _predict(
         self, target: Target, request: InferenceRequest, query: bytes, exchange: Exchange

@@ -41,7 +41,7 @@ class Listener:
         While `stopping`, each connection ends with its next answer.
         """
         self.app = app
-        self._stopping = stopping
+        self.stopping = stopping
         self._metrics = metrics
         self._access_log = access_log
         self._operator = operator
@@ -85,22 +85,18 @@ class Listener:
 
     def account(self, exchange: Exchange, client: str, request: str, sent: int) -> None:
         """Count and log a request that is over; `sent` is its answer's status, 0 where there was none."""
-        self._metrics.request_answered(sent or 500)
+        status = sent or 500
+        self._metrics.request_answered(status)
         if exchange.model is not None:
-            self._metrics.prediction_answered(exchange.model, exchange.version or "", sent or 500)
+            self._metrics.prediction_answered(exchange.model, exchange.version or "", status)
         self._access_log.note(client, request, sent, time.perf_counter() - exchange.began, exchange)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether each connection ends with its next answer."""
-        return self._stopping()
 
     def _goes_on(self, scope: Scope) -> bool:
         """Whether the client may use the connection again: not after it asked for an upgrade, as it may speak otherwise
         from then on. TorchServe says yes even to those who asked to close."""
         said = [value.lower() for name, value in scope["headers"] if name == b"connection"]
         closing = any(b"close" in value or b"upgrade" in value for value in said)
-        return scope["http_version"] == "1.1" and not closing and not self._stopping()
+        return scope["http_version"] == "1.1" and not closing and not self.stopping()
 
     def dress(self, headers: Headers, identity: str, keep: bool) -> Headers:
         """An answer's headers with those that all answers have; `keep` says that the connection goes on."""

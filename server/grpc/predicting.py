@@ -48,7 +48,7 @@ class Predictor:
             model = self._registry.get(name, version or None)
             asked = call.exchange.model, call.exchange.version = name, model.version
             told = {key: value for key, value in call.headers.items() if key != OURS_TO_ASK}
-            request = InferenceRequest(identity, parts, {**told, **OUTSIDE, **headers}, call.exchange.trace)
+            request = InferenceRequest(identity, parts, {**told, **OUTSIDE, **headers}, call.exchange)
             return await self._answer(call, name, model.predict(request, version_given=bool(version)))
         except asyncio.CancelledError:
             code = left(call.remaining()).name

@@ -13,20 +13,21 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from ..api.bodies import AT_ONCE, is_form
+from ..api.bodies import AT_ONCE, is_form, plain_headers
 from ..api.direct import Direct, Place, Whole, find_place, header_lines
 from ..api.listener import client_name
 from ..api.responses import Headers
 from ..batching.batch import Answer
 from ..messages import InferenceResponse, Pieces
 from .guards import Door
+from .heads import KnownHead
 from .protocol import HEADER_BYTES, HEADER_COUNT, CarefulProtocol, HeadTooLarge, Joined
 
 JOINED = 1 << 16
 """Bytes up to which a body is copied behind its head: sending two pieces costs more than that."""
-UNUSUAL = {b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"http2-settings"}
+UNUSUAL = {"transfer-encoding", "content-encoding", "expect", "upgrade", "http2-settings"}
 """Headers of requests that go the long way."""
-KEPT_ALIVE = b"keep-alive"
+KEPT_ALIVE = "keep-alive"
 HEAD_OF_DIRECT: Any = {"type": "http", "http_version": "1.1"}
 """What of a scope is looked at when there is no application to look at more."""
 
@@ -68,6 +69,7 @@ class DirectProtocol(CarefulProtocol):
         super().__init__(*args, **named)
         self._prediction: Prediction | None = None
         self._resting_since: float | None = None
+        self._known: KnownHead | None = None
         self._defaults: Headers = []
         self._default_lines = b""
 
@@ -83,35 +85,53 @@ class DirectProtocol(CarefulProtocol):
             self._prediction.leave()
         super().connection_lost(error)
 
+    def data_received(self, data: bytes) -> None:
+        """Take a whole request at once whose head is known; have any other parsed."""
+        resting = self._resting_since is not None and not self.flow.write_paused
+        if resting and self._known and (told := self._known.read(data)):
+            self._guard.heard(len(data))
+            self._resting_since = None
+            headers, body = told
+            self.cycle = self._prediction = Prediction(self, self._known.place, headers)
+            self._prediction.ask(body)
+            return
+        before = self.cycle
+        super().data_received(data)
+        if resting and self.cycle is not before and isinstance(self.cycle, Prediction):
+            headers = self.cycle.headers
+            self._known = KnownHead.of(data, self.cycle.place, headers, self._most(headers))
+
     def on_message_begin(self) -> None:
         """Make no scope yet: who goes the short way needs none."""
         self._begin_head()
         self._resting_since = None
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the URL."""
+        self.url += url
+        self._count(len(url))
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._head_count += 1
         self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEADER_BYTES or self._head_count > HEADER_COUNT:
+        self.headers.append((name.lower(), value))
+        if self._head_bytes > HEADER_BYTES or len(self.headers) > HEADER_COUNT:
             raise HeadTooLarge
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take the short way or the long one; or none, behind an answer that has ended the connection."""
         if self.cycle is not None and self.cycle.response_complete and self.transport.is_closing():
             return
-        if place := self._plain_place():
+        if found := self._plain():
             self._end_head()
             self.scope = HEAD_OF_DIRECT
-            self.cycle = self._prediction = Prediction(self, place)
+            self.cycle = self._prediction = Prediction(self, *found)
             return
-        url, headers, expected = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expected
+        self.url = url
+        self.expect_100_continue = any(name == b"expect" and v.lower() == b"100-continue" for name, v in headers)
         self.headers += headers  # the scope holds this list
         super().on_headers_complete()
 
@@ -125,27 +145,23 @@ class DirectProtocol(CarefulProtocol):
     def on_message_complete(self) -> None:
         """Ask, now that all is there."""
         if self._prediction is not None and self.cycle is self._prediction:
-            self._guard.finished()
-            self._prediction.ask()
+            self._guard.receiving = False
+            pieces, self._prediction.pieces = self._prediction.pieces, []
+            self._prediction.ask(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         else:
             super().on_message_complete()
 
     def send_whole(self, prediction: Prediction, answer: Whole, keep: bool) -> None:
         """Write an answer, head and body at once."""
-        status, headers, body = answer
+        status, lines, body = answer
         if (defaults := self.server_state.default_headers) is not self._defaults:
             self._defaults, self._default_lines = defaults, header_lines(defaults)
-        head = b"%b%b%b%b\r\n" % (
-            STATUS_LINE[status],
-            self._default_lines,
-            header_lines(headers),
-            self.direct.common_lines(prediction.exchange, keep),
-        )
-        if not self.transport.is_closing():
-            if len(body) < JOINED:
-                self._joined.write_whole(head + body)
-            else:
-                self._joined.write_whole(head, body)
+        before, after = self.direct.around_id[keep]
+        head = (STATUS_LINE[status], self._default_lines, lines, before, prediction.exchange.id.encode(), after)
+        if len(body) < JOINED:
+            self._joined.write_whole(b"".join((*head, body)))
+        else:
+            self._joined.write_whole(b"".join(head), body)
         self.end(prediction)
         if not keep:
             self.transport.close()
@@ -159,11 +175,11 @@ class DirectProtocol(CarefulProtocol):
         """Leave an answer in pieces to uvicorn, whose application need only send it."""
         scope = {
             **HEAD_OF_DIRECT,
-            "method": prediction.method,
+            "method": prediction.place.method,
             "path": prediction.place.path,
-            "raw_path": prediction.url,
+            "raw_path": prediction.place.url,
             "query_string": b"",
-            "headers": prediction.headers,
+            "headers": [(name.encode("latin-1"), v.encode("latin-1")) for name, v in prediction.headers.items()],
             "client": self.client,
         }
         cycle = _cycle_of(self, scope, prediction.keep_alive)
@@ -187,23 +203,26 @@ class DirectProtocol(CarefulProtocol):
         else:
             super()._look()
 
-    def _plain_place(self) -> Place | None:
-        """Where a request leads whose body will come whole and soon; None for every other."""
+    def _plain(self) -> tuple[Place, dict[str, str]] | None:
+        """Where a request leads whose body will come whole and soon, and its headers; None for every other."""
         if self.pipeline or self.flow.write_paused or not (self.cycle is None or self.cycle.response_complete):
             return None
-        parser = self.parser
-        place = find_place(parser.get_method(), self.url)
-        if place is None or parser.get_http_version() != "1.1":
+        place = find_place(self.parser.get_method(), self.url)
+        if place is None or self.parser.get_http_version() != "1.1":
             return None
-        length, most = 0, self.direct.limit
-        for name, value in self.headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"content-type":
-                most = min(most, AT_ONCE) if is_form(value) else most
-            elif name in UNUSUAL or (name == b"connection" and value.lower() != KEPT_ALIVE):
-                return None
-        return place if length <= most else None
+        headers = plain_headers(self.headers)
+        if (
+            not UNUSUAL.isdisjoint(headers)
+            or headers.get("connection", KEPT_ALIVE).lower() != KEPT_ALIVE
+            or int(headers.get("content-length", 0)) > self._most(headers)
+            or (len(headers) < len(self.headers) and [name for name, _ in self.headers].count(b"connection") > 1)
+        ):
+            return None
+        return place, headers
+
+    def _most(self, headers: dict[str, str]) -> int:
+        """Bytes that a body may have which is taken apart at once."""
+        return min(self.direct.limit, AT_ONCE) if is_form(headers.get("content-type")) else self.direct.limit
 
 
 class Prediction:
@@ -215,26 +234,22 @@ class Prediction:
         "exchange",
         "headers",
         "keep_alive",
-        "method",
         "more_body",
         "pieces",
         "place",
         "protocol",
         "response_complete",
         "response_started",
-        "url",
     )
 
-    def __init__(self, protocol: DirectProtocol, place: Place) -> None:
+    def __init__(self, protocol: DirectProtocol, place: Place, headers: dict[str, str]) -> None:
         """Wait for the body."""
         self.protocol = protocol
-        self.place = place
-        self.url, self.headers = protocol.url, protocol.headers
-        self.method = place.line.partition(" ")[0]
+        self.place, self.headers = place, headers
         self.exchange = protocol.direct.begin()
         self.pieces: list[bytes] = []
         self.answer: asyncio.Future[InferenceResponse] | None = None
-        self.more_body, self.keep_alive = True, True
+        self.more_body = self.keep_alive = True
         self.response_started = self.response_complete = self.disconnected = False
 
     @property
@@ -245,20 +260,18 @@ class Prediction:
     def set(self) -> None:
         """Be rung."""
 
-    def ask(self) -> None:
+    def ask(self, body: bytes) -> None:
         """Have the model answer."""
         self.more_body = False
-        pieces, self.pieces = self.pieces, []
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         try:
-            self.answer = self.protocol.direct.ask(self.place, self.headers, body, self.exchange)
+            answer = self.answer = self.protocol.direct.ask(self.place, self.headers, body, self.exchange)
         except Exception as error:
             self._send(self.protocol.direct.refused(error, self.place, self.exchange))
         else:
-            if isinstance(self.answer, Answer):
-                self.answer.tell(self._answered)
+            if isinstance(answer, Answer):
+                answer.tell(self._answered)
             else:
-                self.answer.add_done_callback(self._answered)
+                answer.add_done_callback(self._answered)
 
     def leave(self) -> None:
         """The client has hung up."""

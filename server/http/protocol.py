@@ -56,8 +56,8 @@ class Joined:
             self._loop.call_soon(self._flush)
 
     def write_whole(self, *pieces: bytes | bytearray | memoryview) -> None:
-        """Send an answer that is all there, behind what is held."""
-        if self._closed:
+        """Send an answer that is all there, behind what is held; nothing where the connection ends."""
+        if self.is_closing():
             return
         held, self._held = self._held, None
         if held is not None:
@@ -113,7 +113,7 @@ class CarefulProtocol(HttpToolsProtocol):
         self._guard = Connection(self.door, transport, self.loop)
         super().connection_made(Joined(transport, self.loop, self._guard.part))  # type: ignore[arg-type]
         self.flow = Flow(self.transport, self.pipeline)
-        self._head_bytes = self._head_count = self._unfinished = 0
+        self._head_bytes = self._unfinished = 0
         self._head_since: float | None = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -176,9 +176,8 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._head_count += 1
-        self._count(len(name) + len(value))
         super().on_header(name, value)
+        self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """The head is there in time."""
@@ -199,8 +198,9 @@ class CarefulProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or has too long a head, in our error shape."""
         large = (
-            max(self._head_bytes / HEADER_BYTES, self._head_count / HEADER_COUNT, self._unfinished / UNFINISHED_BYTES)
-            > 1
+            self._head_bytes > HEADER_BYTES
+            or self._unfinished > UNFINISHED_BYTES
+            or len(self.headers or ()) > HEADER_COUNT
         )
         if large:
             self._refuse(431, "HeaderTooLargeException", "The request's headers are too large.")
@@ -216,7 +216,7 @@ class CarefulProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _begin_head(self) -> None:
-        self._head_bytes = self._head_count = 0
+        self._head_bytes = 0
         self._head_since = self.loop.time()
 
     def _end_head(self) -> None:
@@ -226,7 +226,7 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
-        if self._head_bytes > HEADER_BYTES or self._head_count > HEADER_COUNT:
+        if self._head_bytes > HEADER_BYTES or len(self.headers) > HEADER_COUNT:
             raise HeadTooLarge
 
     def _answer_begun(self) -> bool:

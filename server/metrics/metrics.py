@@ -115,7 +115,7 @@ class Metrics:
         ):
             self._keep(Foreign(of_process))
         self._reject = lru_cache(1024)(lambda model, reason: self._rejected.labels(model_name=model, reason=reason))
-        self._predicted = lru_cache(1024)(self._predictions.labels)
+        self._predicted = lru_cache(1024)(lambda *labels: self._predictions.labels(*labels).inc)
 
     @property
     def _host(self) -> tuple[str, str]:
@@ -128,7 +128,7 @@ class Metrics:
 
     def prediction_answered(self, model: str, version: str, code: object, protocol: str = "http") -> None:
         """A request for a prediction was answered; `code` is the protocol's own."""
-        self._predicted(model, version, protocol, str(code)).inc()
+        self._predicted(model, version, protocol, code)()
 
     def workflow_done(self, workflow: str, outcome: str, seconds: float) -> None:
         """A workflow has answered a request, or failed to, or was called off."""

@@ -17,7 +17,7 @@ MULTIPART = "multipart/form-data; boundary=xx"
 
 
 def request(content_type, body, query=b"", with_query=False):
-    headers = [(b"content-type", content_type.encode())] if content_type else []
+    headers = {"content-type": content_type} if content_type else {}
     return to_inference_request("id", headers, body, {"explain": "False"}, query if with_query else None)
 
 

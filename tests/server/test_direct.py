@@ -12,6 +12,7 @@ import pytest
 from numserve.server import logs
 from numserve.server.http import direct, protocol
 from numserve.server.http.address import Address
+from numserve.server.http.heads import KnownHead
 from numserve.server.http.listeners import HttpServer, bind
 
 STEERED = """
@@ -92,9 +93,9 @@ async def two_ways(serve, monkeypatch):
     went = []
     ask = direct.Prediction.ask
 
-    def counted(self):
+    def counted(self, body):
         went.append(self.place.line)
-        ask(self)
+        ask(self, body)
 
     monkeypatch.setattr(direct.Prediction, "ask", counted)
     found, running, servers = {}, [], []
@@ -276,6 +277,74 @@ async def test_a_connection_serves_many_requests(two_ways):
     assert len(two_ways["went"]) == 5
 
 
+@pytest.fixture
+def known(monkeypatch):
+    """What was understood without the parser."""
+    read, found = KnownHead.read, []
+
+    def noted(self, data):
+        told = read(self, data)
+        found.append(told is not None)
+        return told
+
+    monkeypatch.setattr(KnownHead, "read", noted)
+    return found
+
+
+async def told_alike(two_ways, *sent):
+    """What one connection is answered to these, sent one after the other, which is the same on both ways."""
+    heard = {}
+    for way in (True, False):
+        reader, writer = await asyncio.open_connection("127.0.0.1", two_ways[way].port)
+        heard[way] = []
+        for each in sent:
+            writer.write(each)
+            heard[way].append(await two_ways[way]._read(reader))
+        writer.close()
+    assert without_ids(heard[True]) == without_ids(heard[False])
+    return [body for _, body in heard[True]]
+
+
+async def test_a_head_that_is_known_need_not_be_parsed(two_ways, known):
+    sent = [request("/predictions/m", "X-Other: 7", body=b"x" * n) for n in (3, 3, 3, 12, 0, 1000)]
+    bodies = await told_alike(two_ways, *sent)
+    assert [f"'body': '{'x' * n}'" in body.decode() for n, body in zip((3, 3, 3, 12, 0, 1000), bodies, strict=True)]
+    assert known == [True] * 4  # the first says what connection it is, the second is learned from
+
+
+async def test_a_head_that_is_not_quite_known_is_parsed(two_ways, known):
+    usual = [SHORT["text"]] * 2
+    for other in ("json", "put", "a version", "no length", "a header twice", "form", "chunks", "a query", "ping"):
+        known.clear()
+        await told_alike(two_ways, *usual, (SHORT | LONG)[other], *usual)
+        assert not known[0], other
+
+
+async def test_what_is_not_one_whole_request_is_parsed(two_ways, known):
+    usual, short, longer = SHORT["text"], request(body=b"abc"), request(body=b"abcd")
+    for way in (True, False):
+        listening = two_ways[way]
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        for _ in range(2):
+            writer.write(usual)
+            await listening._read(reader)
+        writer.write(longer[:-1])
+        await until(lambda way=way: known or not way)
+        writer.write(longer[-1:] + short + short)
+        bodies = [(await listening._read(reader))[1].decode() for _ in range(3)]
+        assert ["'abcd'" in bodies[0], "'abc'" in bodies[1], "'abc'" in bodies[2]] == [True] * 3
+        writer.close()
+    assert known == [False]
+
+
+async def test_too_large_a_body_is_refused_also_behind_a_head_that_is_known(two_ways, known):
+    short, long = two_ways["servers"]
+    short.config.http_protocol_class.direct.limit = long.config.app.app.limit = 10
+    bodies = await told_alike(two_ways, *(request(body=b"x" * n) for n in (3, 3, 10, 11)))
+    assert known == [True, False]
+    assert b"max_request_size" in bodies[-1]
+
+
 async def test_requests_behind_each_other_are_answered_in_their_order(two_ways):
     known = SHORT | LONG
     for first in ("text", "x-do pieces", "x-do empty", "large"):
@@ -415,7 +484,7 @@ async def test_a_request_under_way_is_answered_before_the_listener_ends(two_ways
     reader, writer = await asyncio.open_connection("127.0.0.1", two_ways[way].port)
     writer.write(request("/predictions/slow", body=str(file).encode()))
     await until(lambda: file.with_suffix(".began").exists())
-    client.inference._transport.app._stopping = lambda: True
+    client.inference._transport.app.stopping = lambda: True
     two_ways["servers"][0 if way else 1].finish()
     file.with_suffix(".go").touch()
     answer = await reader.read()

@@ -8,7 +8,6 @@ import logging
 
 import pytest
 from numserve.server import logs
-from numserve.server.messages import Trace
 from numserve.server.properties import InvalidConfiguration
 
 
@@ -88,15 +87,19 @@ async def test_an_access_line_begins_as_torchserves_does(set_up):
     assert line[23:] == ' - /127.0.0.1:5 "GET /ping HTTP/1.1" 200 36 id=some-id\n'
 
 
+def answered():
+    exchange = logs.Exchange("i", "m", "1.0")
+    exchange.batch_size, exchange.queue, exchange.inference = 4, 0.0012, 0.0034
+    return exchange
+
+
 async def test_an_access_line_tells_what_the_batch_was(set_up):
-    exchange = logs.Exchange("i", "m", "1.0", Trace(4, 0.0012, 0.0034))
-    line = access_line("text", io.StringIO(), set_up, exchange)
+    line = access_line("text", io.StringIO(), set_up, answered())
     assert line.endswith(" id=i model=m version=1.0 batch=4 queue=1.2 inference=3.4\n")
 
 
 async def test_an_access_line_in_json(set_up):
-    exchange = logs.Exchange("i", "m", "1.0", Trace(4, 0.0012, 0.0034))
-    line = json.loads(access_line("json", io.StringIO(), set_up, exchange))
+    line = json.loads(access_line("json", io.StringIO(), set_up, answered()))
     assert line["batch_size"] == 4
     assert (line["queue_ms"], line["ms"], line["status"], line["client"]) == (1.2, 36.4, 200, "127.0.0.1:5")
 
