@@ -280,7 +280,7 @@ class Server:
             self._authority,
             metrics,
             self._access_log,
-            changed=lambda: snapshots.write("snapshot"),
+            changed=snapshots.changed,
             certificates=self._certificates,
         )
         return [faces.server(face, bound) for face, bound in self._grpc.items()]
@@ -293,7 +293,7 @@ class Server:
         apps: dict[str, App] = {
             "inference": inference_app(registry, self._settings, metrics, "inference" in guarded, workflows),
             "management": management_app(
-                registry, self._settings, authority, changed=lambda: snapshots.write("snapshot"), workflows=workflows
+                registry, self._settings, authority, changed=snapshots.changed, workflows=workflows
             ),
             "metrics": metrics_app(metrics, secured="metrics" in guarded),
         }

@@ -6,6 +6,7 @@ TorchServe's (contract: configuration, section 8).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from .effective import as_property
+from .errors import ModelNotFound
 from .registry import Model, ModelRegistry
 from .settings import Settings
 
@@ -22,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 KEPT = 100
 """Snapshots that are kept; older ones are removed."""
+AT_ONCE = 500
+"""Models up to which a change is written down before it is answered: that takes some milliseconds."""
+REST = 9
+"""With more of them, times as long as it took that nothing is written afterwards, so that many changes share one."""
 
 Occasion = Literal["startup", "snapshot", "shutdown"]
 
@@ -34,6 +40,22 @@ class Snapshots:
         self._settings = settings
         self._registry = registry
         self._folder = settings.log_location / "config"
+        self._seconds = 0.0
+        self._later: asyncio.Task[None] | None = None
+
+    def changed(self) -> None:
+        """Write down what is served now: at once, or soon where there are many models."""
+        if len(self._registry.listed()) <= AT_ONCE:
+            self.write("snapshot")
+        elif self._later is None and self._settings.config_snapshots:
+            self._later = asyncio.get_running_loop().create_task(self._write_later())
+
+    async def _write_later(self) -> None:
+        try:
+            await asyncio.sleep(REST * self._seconds)
+        finally:
+            self._later = None  # who comes from here on is told of in the next one
+        await asyncio.to_thread(self.write, "snapshot")
 
     def write(self, occasion: Occasion) -> None:
         """Write one, unless snapshots are off; a disk that takes none is named in the log."""
@@ -41,14 +63,16 @@ class Snapshots:
             return
         name = f"{datetime.now():%Y%m%d%H%M%S%f}"[:-3] + f"-{occasion}.cfg"
         draft = self._folder / f".{name}.{os.getpid()}"
+        began = time.monotonic()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            draft.write_text(self._text(name))
+            draft.write_text(self._text(name), encoding="utf-8")
             draft.replace(self._folder / name)
             for old in sorted(self._folder.glob("*.cfg"))[:-KEPT]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("the snapshot %s cannot be written: %s", self._folder / name, error.strerror)
+        self._seconds = time.monotonic() - began
 
     def _text(self, name: str) -> str:
         settings = self._settings
@@ -63,15 +87,16 @@ class Snapshots:
             "created": round(time.time() * 1000),
             "models": models,
         }
-        values = changed | about | {"model_snapshot": json.dumps(content, indent=2)}
+        values = changed | about | {"model_snapshot": json.dumps(content)}
         return "".join(as_property(key, value) + "\n" for key, value in values.items())
 
     def _versions(self, name: str) -> dict[str, Any]:
-        default = self._registry.default_version(name)
+        try:
+            default, versions = self._registry.default_version(name), self._registry.versions(name)
+        except ModelNotFound:  # it has gone meanwhile
+            return {}
         return {
-            model.version: described(model, model.version == default)
-            for model in self._registry.versions(name)
-            if model.role == "model"
+            model.version: described(model, model.version == default) for model in versions if model.role == "model"
         }
 
 
