@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .archive import ModelArchiver, pack, read_manifest, unpack
+from .archive import ModelArchiver, pack, read_entries, read_manifest, unpack
 from .config import ModelArchiverConfig
 from .errors import ArchiveError, MissingFile
 from .limits import Limits
@@ -21,6 +21,7 @@ __all__ = [
     "WorkflowManifest",
     "pack",
     "pack_workflow",
+    "read_entries",
     "read_manifest",
     "unpack",
     "unpack_workflow",

@@ -12,8 +12,11 @@ OTHERS = (f"{PACKAGE}.engine.models", f"{PACKAGE}.engine.onnx", f"{PACKAGE}.engi
           "PIL.PngImagePlugin", "importlib.metadata", "yaml")  # fmt: skip
 
 
-def warm_up() -> None:
-    """Import all that most models need, so that workers find it there and share its memory. It starts no thread."""
+def warm_up(with_engine: bool = True) -> None:
+    """Import what most models need, or NumPy alone, so that workers find it there and share it. It starts no thread."""
+    import_module("numpy")
+    if not with_engine:
+        return
     for name in (*OTHERS, *(reference.partition(":")[0] for reference in BUILTIN.values())):
         import_module(name)
     from ..engine.executors import executor_named
@@ -25,15 +28,16 @@ def warm_up() -> None:
 def begin_anew(threads: int) -> None:
     """Draw random numbers of one's own, and let products use so many threads; in a process that was just forked.
 
-    Where the engine is not there yet, and so NumPy is not, they begin anew by themselves when they come.
+    What is not there yet begins anew by itself when it comes.
     """
-    if f"{PACKAGE}.engine" not in sys.modules:
-        return
-    import numpy as np
+    if "numpy" in sys.modules:
+        import numpy as np
 
-    from ..engine.executors import blas
-    from ..engine.generator import default_generator
+        from ..blas import set_threads
 
-    np.random.seed()  # the ones that handlers draw without a generator
-    default_generator.numpy = np.random.default_rng()
-    blas.set_threads(threads)
+        np.random.seed()  # the ones that handlers draw without a generator
+        set_threads(threads)
+    if f"{PACKAGE}.engine" in sys.modules:
+        from ..engine.generator import default_generator
+
+        default_generator.numpy = np.random.default_rng()

@@ -68,9 +68,9 @@ def _forks(settings: Any) -> Iterator[None]:
     if settings.worker_backend == "process":
         seen = environment_of(os.environ, settings.blacklist_env_vars)
         FORKS.start(seen)
-        from .wanted import weights_wanted  # the archiver, while that process begins
+        from .wanted import needs_from_start  # the archiver, while that process begins
 
-        FORKS.start(seen, plain=not weights_wanted(settings))
+        FORKS.start(seen, needs_from_start(settings))
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 
 @dataclass(slots=True)
@@ -111,13 +111,17 @@ class SequenceHeaders(NamedTuple):
     end: str
 
 
+Needs = Literal["python", "numpy", "engine"]
+"""What a worker has to have imported for its model, from least to most: the engine brings NumPy along."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """All a worker must know to load a model. `model_dir` is also its working directory.
 
     `several` says that there may be other workers of the same model, `metric_ids` that whoever reads the handler's
-    metrics wants to know the requests that each value is about, `plain` that the handler needs nothing but Python
-    (plain.py).
+    metrics wants to know the requests that each value is about, `needs` what its process has to have imported
+    (needs.py).
     """
 
     name: str
@@ -137,7 +141,7 @@ class ModelSpec:
     """Those of SequenceHeaders, where requests come in sequences."""
     metrics: tuple[DeclaredMetric, ...] = ()
     metric_ids: bool = False
-    plain: bool = False
+    needs: Needs = "engine"
 
 
 @dataclass(frozen=True, slots=True)

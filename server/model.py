@@ -20,7 +20,7 @@ from .batching.queues import make_queue, sequence_headers
 from .errors import InvalidRequest, ServingError, too_late
 from .messages import InferenceRequest, InferenceResponse, ModelSpec
 from .metrics.metrics import WORKER_STATES, Metrics
-from .plain import is_plain
+from .needs import needs_of
 from .pool import WorkerPool
 from .scaling import Limits
 from .settings import ModelConfig, Settings
@@ -264,7 +264,7 @@ class Model:
         )
         name = f"W-{number}-{self.name}_{self.version}"
         limits = config.startup_timeout, config.response_timeout
-        spec = replace(spec, plain=is_plain(spec))
+        spec = replace(spec, needs=needs_of(spec))
         return number, Load(spec, name, *limits, settings.blacklist_env_vars, self._python, settings.worker_heartbeat)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from ..archiver import ArchiveError, read_manifest
+from .messages import Needs
+from .needs import needs_of_archive
 
 if TYPE_CHECKING:
     from .settings import Settings
 
 ARCHIVES = (".mar", ".model", ".tar.gz")
 FEW = 8
-"""Archives that are looked into before the server is there; whoever serves more has weights."""
+"""Archives that are looked into before the server is there; of more, one will need the engine."""
 
 
 def wanted(settings: Settings) -> list[tuple[str | None, str]]:
@@ -41,22 +42,15 @@ def _is_other(folder: Path, logs: Path | None) -> bool:
     return (folder / "WAR-INF").is_dir() or (logs is not None and folder.resolve() == logs.resolve())
 
 
-def weights_wanted(settings: Settings) -> bool:
-    """Whether a model that is served from the start has weights, as far as can be told at once by the manifests."""
+def needs_from_start(settings: Settings) -> Needs:
+    """What the models need that are served from the start, as far as can be told at once by their archives."""
     if settings.model_snapshot is None:
         files = [url for _, url in wanted(settings)]
     else:
         entries = chain.from_iterable(versions.values() for versions in settings.model_snapshot.values())
         files = [str(entry.get("marName", "")) for entry in entries]
+    if len(files) > FEW:
+        return "engine"
     store = settings.model_store or Path()
-    return len(files) > FEW or any(_has_weights(store / PurePosixPath(file).name) for file in files if file)
-
-
-def _has_weights(archive: Path) -> bool:
-    if archive.suffix != ".mar" and not archive.is_dir():
-        return False
-    try:
-        model = read_manifest(archive).model
-    except (ArchiveError, OSError):
-        return False
-    return bool(model.serialized_file or model.model_file)
+    found = [needs_of_archive(store / PurePosixPath(file).name) for file in files if file]
+    return max(found, key=get_args(Needs).index, default="python")

@@ -13,9 +13,10 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("archiver", "engine", "handlers", "server")
 MAY_IMPORT = {
     "archiver": {"plugins"},
-    "engine": {"plugins"},
-    "handlers": {"engine", "plugins"},
+    "engine": {"blas", "plugins"},
+    "handlers": {"blas", "engine", "plugins"},
     "server": {"archiver", "handlers", "plugins"},
+    "blas": set[str](),
     "plugins": set[str](),
 }
 THIRD_PARTY = {
@@ -26,6 +27,7 @@ THIRD_PARTY = {
         "click", "fastapi", "google", "grpc", "orjson", "prometheus_client", "psutil", "pydantic",
         "python_multipart", "starlette", "uvicorn", "uvloop", "yaml",
     },
+    "blas": {"numpy"},
     "plugins": set[str](),
 }  # fmt: skip
 
@@ -38,7 +40,7 @@ EXECUTING = {
 
 def modules() -> dict[str, Path]:
     """Dotted name under the root → file, for all that is shipped."""
-    files = {"": ROOT / "__init__.py", "plugins": ROOT / "plugins.py"}
+    files = {"": ROOT / "__init__.py", "blas": ROOT / "blas.py", "plugins": ROOT / "plugins.py"}
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts

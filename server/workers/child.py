@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import select
-import signal
 import socket
 import sys
 from collections import deque
@@ -19,6 +17,7 @@ from ..messages import Failure, LoadFailure, ModelSpec
 from .claims import Claims
 from .memory import Buffer, Memory
 from .runtime import Runtime
+from .tether import die_with
 from .wire import (
     Frame,
     FrameReader,
@@ -34,7 +33,6 @@ from .wire import (
     unpack_load,
 )
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SMALL = 1 << 16
 
 
@@ -52,13 +50,6 @@ def live(connection: socket.socket, parent: int) -> None:
     die_with(parent)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     serve(connection)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel end this process when the server's process ends, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        raise SystemExit("the server has ended already")
 
 
 def serve(connection: socket.socket) -> None:

@@ -1,6 +1,6 @@
 """The process that workers are forked from: started by zygote.py, it imports what they need, once for all of them.
 
-What plain models (../plain.py) do without, it imports when it is told to. It has one thread, so that forking is safe. A
+What few models need (../needs.py) it imports when it is told to. It has one thread, so that forking is safe. A
 worker is forked twice: the process between ends at once, and the kernel gives the worker to the server (prctl(2),
 PR_SET_CHILD_SUBREAPER), which watches it like one that it has started itself.
 """
@@ -14,8 +14,9 @@ import socket
 import sys
 
 from ...handlers.warming import begin_anew, warm_up
-from .child import die_with, live
-from .orders import READY, Order, pack_number, receive_order
+from .child import live
+from .orders import READY, WARM_UP, Order, pack_number, receive_order
+from .tether import die_with
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def next_worker(control: socket.socket) -> Order | None:
     """Fork what is asked for: returns in each worker with its order, and here with None at the end."""
     while order := receive_order(control):
         if not isinstance(order, Order):
-            warm_up()
+            warm_up(with_engine=order == WARM_UP["engine"])
             be_ready(control)
             continue
         number = fork()

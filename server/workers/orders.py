@@ -11,8 +11,8 @@ from typing import NamedTuple
 import orjson
 
 READY = b"ready"
-WARM_UP = b"warm up"
-"""What has it import NumPy and the engine, and then say READY again."""
+WARM_UP = {"numpy": b"numpy", "engine": b"engine"}
+"""What has it import more, by what models need; then it says READY again."""
 ORDER_BYTES = 1 << 16
 _ANSWER = struct.Struct("<i")
 
@@ -37,9 +37,9 @@ def send_order(control: socket.socket, order: Order) -> None:
 
 
 def receive_order(control: socket.socket) -> Order | bytes | None:
-    """What is asked for, with descriptors of our own, or WARM_UP; None at the end."""
+    """What is asked for, with descriptors of our own, or one of WARM_UP; None at the end."""
     text, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 2)
-    if text == WARM_UP:
+    if text in WARM_UP.values():
         return text
     return Order(*orjson.loads(text), *descriptors) if text else None
 

@@ -104,7 +104,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         self._output = WorkerOutput(load.name)
         forks = None if load.python else self.forks  # another environment may have other versions of what is loaded
         seen = environment_of(os.environ, load.hidden_variables)
-        zygote = await forks.ready(seen, load.spec.plain) if forks else None
+        zygote = await forks.ready(seen, load.spec.needs) if forks else None
         try:
             child = Child(load, zygote=zygote)
         except OSError as error:

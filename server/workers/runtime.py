@@ -107,7 +107,7 @@ class Runtime:
 
     def share(self) -> None:
         """Have the weights in common with the other workers of the model; for a process that has no other model."""
-        if not self._spec.plain:
+        if self._spec.needs == "engine":
             handlers.share_weights(self._model_dir, self._spec.several)
 
     def load(self) -> LoadReport | LoadFailure:
@@ -293,7 +293,7 @@ class Runtime:
 
     def _has_engine(self) -> bool:
         """Whether the engine may have a part in the handler."""
-        return not self._spec.plain or _tensors_exist()
+        return self._spec.needs == "engine" or _tensors_exist()
 
     def _memory_bytes(self) -> int:
         now = time.monotonic()

@@ -1,8 +1,8 @@
 """Zygote: our end of the process that workers are forked from; the other end is nursery.py.
 
 A worker that is started imports NumPy, the engine and the handlers anew, which takes most of a second; one that is
-forked finds them there, and shares their memory. Plain models (../plain.py) need neither NumPy nor the engine: where
-there are no others, these are imported by nobody.
+forked finds them there, and shares their memory. What no model needs (../needs.py) is imported by
+nobody.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import IO
+from typing import IO, get_args
 
+from ..messages import Needs
 from .environment import THREAD_VARIABLES
 from .orders import READY, WARM_UP, Order, send_order, unpack_number
 from .orphans import OURS
@@ -86,7 +87,7 @@ class Zygote:
             undo.pop_all()
         OURS.add(self._process.pid)
         self._control.settimeout(FORK_WAIT)
-        self._warm = False
+        self._has: Needs = "python"
         self._busy = 1
         """How often it has still to say that it is ready."""
 
@@ -95,13 +96,14 @@ class Zygote:
         """Whether it has not ended."""
         return self._process.poll() is None
 
-    def warm_up(self) -> None:
-        """Have it import what models need that are not plain."""
-        if not self._warm:
-            self._warm = True
+    def warm_up(self, needs: Needs) -> None:
+        """Have it import what a model needs."""
+        known = get_args(Needs)
+        if known.index(needs) > known.index(self._has):
+            self._has = needs
             self._busy += 1
             with suppress(OSError):  # it has ended, as whoever waits for it will find
-                self._control.send(WARM_UP)
+                self._control.send(WARM_UP[needs])
 
     async def ready(self) -> bool:
         """Whether it can fork, once it has imported what it was to."""
@@ -154,22 +156,21 @@ class Forks:
         self._zygote: Zygote | None = None
         self._attempts = 0
 
-    def start(self, environment: Mapping[str, str], plain: bool = True) -> Zygote | None:
-        """Have a zygote that lives, ready or not, for `plain` models alone or for all; None where that has failed too
-        often."""
+    def start(self, environment: Mapping[str, str], needs: Needs = "python") -> Zygote | None:
+        """Have a zygote that lives, ready or not, for models with such needs; None where that has failed too often."""
         if self._zygote and not self._zygote.alive:
             self.close()
         if not self._zygote and self._attempts < ATTEMPTS:
             self._attempts += 1
             with suppress(OSError):
                 self._zygote = Zygote(environment)
-        if self._zygote and not plain:
-            self._zygote.warm_up()
+        if self._zygote:
+            self._zygote.warm_up(needs)
         return self._zygote
 
-    async def ready(self, environment: Mapping[str, str], plain: bool = False) -> Zygote | None:
+    async def ready(self, environment: Mapping[str, str], needs: Needs = "engine") -> Zygote | None:
         """A zygote that can fork; None where workers must be started without."""
-        while zygote := self.start(environment, plain):
+        while zygote := self.start(environment, needs):
             if await zygote.ready():
                 self._attempts = 0
                 return zygote

@@ -7,7 +7,7 @@ import json
 import pytest
 from numserve.server.settings import Settings
 from numserve.server.startup import load_startup_models
-from numserve.server.wanted import FEW, wanted, weights_wanted
+from numserve.server.wanted import FEW, needs_from_start, wanted
 
 BROKEN = "import no_such_package\n"
 
@@ -49,7 +49,7 @@ def test_weights_are_seen_in_the_manifests(tmp_path):
     (tmp_path / "broken.mar").write_bytes(b"PK")
 
     def seen(models: str, **more) -> bool:
-        return weights_wanted(Settings(load_models=models, model_store=tmp_path, **more))
+        return needs_from_start(Settings(load_models=models, model_store=tmp_path, **more)) == "engine"
 
     assert [seen(name) for name in ("plain", "m=weights", "class", "all")] == [False, True, True, True]
     assert not seen("") and not seen("plain,broken.mar,gone.mar,x.tar.gz,https://h/x.mar")

@@ -8,10 +8,11 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
-from numserve.server.messages import ModelSpec
+from numserve.server.messages import ModelSpec, Needs
 from numserve.server.workers.base import Load
 from numserve.server.workers.environment import environment_of
 from numserve.server.workers.spawn import Child
@@ -149,40 +150,64 @@ async def test_environment_threads_and_random_numbers_are_a_workers_own(forks, l
     assert told[0]["open"] == told[1]["open"] <= 6
 
 
-def has_numpy(pid: int) -> bool:
-    """Whether a process has mapped NumPy's code."""
-    return "/numpy/" in Path(f"/proc/{pid}/maps").read_text()
-
-
-async def test_plain_workers_have_no_numpy_until_another_needs_it(forks, load, tmp_path):
-    (tmp_path / "handler.py").write_text("def handle(data, context):\n    return data\n")
+async def test_workers_have_what_models_need_and_no_more(forks, load, tmp_path):
     seen = environment_of(os.environ, None)
-    zygote = await forks.ready(seen, plain=True)
-    plain = Child(load, seen, zygote)
-    assert not has_numpy(zygote._process.pid) and not has_numpy(plain.pid)
-
-    assert await forks.ready(seen) is await forks.ready(seen, plain=True) is zygote
-    other = Child(load, seen, zygote)
-    assert has_numpy(zygote._process.pid) and has_numpy(other.pid) and not has_numpy(plain.pid)
-    for child in (plain, other):
+    found = {}
+    for needs in get_args(Needs):
+        zygote = await forks.ready(seen, needs)
+        child = Child(load, seen, zygote)
+        maps = Path(f"/proc/{child.pid}/maps").read_text()
+        found[needs] = "/numpy/" in maps, "/_kernels" in maps
         child.close()
+    assert found == {"python": (False, False), "numpy": (True, False), "engine": (True, True)}
+    assert await forks.ready(seen, "python") is zygote
 
 
-async def test_a_plain_worker_may_import_the_engine_after_all(forks, load, tmp_path):
+async def test_a_worker_may_import_the_engine_after_all(forks, load, tmp_path):
     (tmp_path / "handler.py").write_text(
         "import importlib\nengine = importlib.import_module('numserve.engine')\n"
         "print(engine.arange(3).tolist(), flush=True)\n"
         "def handle(data, context):\n    return data\n"
     )
     seen = environment_of(os.environ, None)
-    child = Child(load, seen, await forks.ready(seen, plain=True))
+    child = Child(load, seen, await forks.ready(seen, "python"))
     output, connection = child.hand_over_output(), child.hand_over_connection()
-    connection.sendall(b"".join(pack_load(replace(load.spec, plain=True))))
+    connection.sendall(b"".join(pack_load(replace(load.spec, needs="python"))))
     assert output.readline() == b"[0, 1, 2]\n"
     connection.close()
     await ended(child)
     output.close()
     child.close()
+
+
+NUMPY = """
+    import ctypes, json
+    from pathlib import Path
+    import numpy as np
+    path = next(Path(np.__file__).parent.glob("../numpy.libs/*openblas*"), None)  # of the usual wheels
+    count = getattr(ctypes.CDLL(path and str(path)), "scipy_openblas_get_num_threads64_", lambda: None)
+    print(json.dumps([count(), float(np.random.rand())]), flush=True)
+    def handle(data, context):
+        return data
+"""
+
+
+async def test_threads_and_random_numbers_are_a_workers_own_with_numpy_alone(forks, load, tmp_path):
+    (tmp_path / "handler.py").write_text(textwrap.dedent(NUMPY))
+    seen = {name: value for name, value in environment_of({}, None, threads=2).items()} | {"PATH": os.environ["PATH"]}
+    told = []
+    for _ in range(2):
+        child = Child(load, seen, await forks.ready(seen, "numpy"))
+        output, connection = child.hand_over_output(), child.hand_over_connection()
+        connection.sendall(b"".join(pack_load(replace(load.spec, needs="numpy"))))
+        told.append(json.loads(output.readline()))
+        connection.close()
+        await ended(child)
+        output.close()
+        child.close()
+    (threads, first), (_, second) = told
+    assert threads in (2, None) or os.cpu_count() == 1
+    assert first != second
 
 
 async def test_a_zygote_has_one_thread_and_forgets_secrets(forks, load):

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ....blas import hold_at_one_thread
 from ...errors import EngineError
 from ...graph.plan import Plan, Step
 from ...ops import PRIMITIVES
@@ -74,7 +75,7 @@ class NumpyExecutor:
     name = "numpy"
 
     def __init__(self, threads: int = 1, exact: bool = False, pool: Pool | None = None) -> None:
-        blas.hold_at_one_thread()
+        hold_at_one_thread()
         self.threads, self.exact = threads, exact
         self.packed = Packed()
         self.pool = pool or (Pool(threads) if threads > 1 else None)
