@@ -334,7 +334,7 @@ class Server:
         tell = partial(print, flush=True) if folder else logger.debug
         for problem in await load_startup_models(registry, self._settings, tell):
             print(problem, flush=True)
-        snapshots.write("startup")
+        await asyncio.to_thread(snapshots.write, "startup")
         ready(self._state(folder))
 
     def _tell_of_grpc(self) -> None:
