@@ -127,15 +127,20 @@ class Environments:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True))
 
     async def _run(self, command: Sequence[str], folder: Path, log: Path, failure: str) -> None:
-        """Run a command to its end, or end it and all it has started."""
+        """Run a command to its end, or end it and all it has started; when the server is killed, the kernel does.
+
+        What it has for a time goes with the environment that it makes.
+        """
+        tether = [sys.executable, "-P", "-m", "numserve.server.workers.tether", str(os.getpid())]
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
+                *tether,
                 *command,
                 cwd=folder,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
-                env=environment_of(os.environ, self._hidden),
+                env=environment_of(os.environ, self._hidden) | {"TMPDIR": str(log.with_suffix(".partial"))},
                 start_new_session=True,
             )
             OURS.add(process.pid)

@@ -139,6 +139,10 @@ class Site(Contract):
         """What it has in use."""
         return traces.Traces.now(self.mark, self.temp, self.pid)
 
+    def alive(self) -> list[int]:
+        """Its processes."""
+        return [*traces.marked(self.mark)]
+
     def gone(self) -> None:
         """After the end: no process and no file of its own is left."""
         traces.settle(traces.Traces(frozenset(), frozenset(), SHARED_BEFORE, 0, 0), self.mark, self.temp)

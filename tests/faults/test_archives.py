@@ -6,12 +6,17 @@ import json
 import os
 import random
 import shutil
+import signal
+import socket
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 import pytest
 from numserve.archiver import ArchiveError, unpack
 
+LIMIT = 60.0
 ECHO = "def handle(rows, context):\n    return rows and [row['body'] for row in rows]\n"
 HANDLER = "from pathlib import Path\n\nM = {marker!r}\n\n\ndef handle(rows, context):\n    told = Path(__file__).with_name('told.txt')\n    return rows and [f'{{M}} {{told.read_text()}}'] * len(rows)\n"  # noqa: E501
 
@@ -184,3 +189,27 @@ def test_a_read_only_file_system_with_a_place_for_temporary_files_is_enough(own,
         traffic.more()
     traffic.check()
     site.close()
+
+
+def test_an_installation_under_way_ends_with_a_server_that_is_killed(own):
+    """Row 26: pip, which waits for an index that never answers, and all that it has started."""
+    site = own("install_py_dep_per_model=true\n")
+    site.config += f"model_environments={site.server.folder / 'environments'}\n"
+    site.start()
+    with socket.create_server(("127.0.0.1", 0)) as index, ThreadPoolExecutor() as pool:
+        index.settimeout(LIMIT)
+        folder = site.server.store / "waiting"
+        (folder / "MAR-INF").mkdir(parents=True)
+        (folder / "handler.py").write_text(ECHO)
+        (folder / "needs.txt").write_text(f"--index-url http://127.0.0.1:{index.getsockname()[1]}/\nnothing\n")
+        model = {"modelName": "waiting", "handler": "handler.py", "requirementsFile": "needs.txt"}
+        (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"runtime": "python", "model": model}))
+        registering = pool.submit(register, site, "waiting")
+        with index.accept()[0]:
+            assert len(site.alive()) >= 3  # the server, pip, and what holds it
+            assert site.ends(signal.SIGKILL) == -signal.SIGKILL
+            with pytest.raises((OSError, HTTPException)):
+                registering.result()
+            site.eventually(lambda: not site.alive())
+    assert not list(site.temp.glob("pip-*"))
+    site.start()  # which removes what the other has unpacked
