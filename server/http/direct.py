@@ -90,6 +90,7 @@ class DirectProtocol(CarefulProtocol):
         resting = self._resting_since is not None and not self.flow.write_paused
         if resting and self._known and (told := self._known.read(data)):
             self._guard.heard(len(data))
+            self._guard.finished()
             self._resting_since = None
             headers, body = told
             self.cycle = self._prediction = Prediction(self, self._known.place, headers)
@@ -145,7 +146,7 @@ class DirectProtocol(CarefulProtocol):
     def on_message_complete(self) -> None:
         """Ask, now that all is there."""
         if self._prediction is not None and self.cycle is self._prediction:
-            self._guard.receiving = False
+            self._guard.finished()
             pieces, self._prediction.pieces = self._prediction.pieces, []
             self._prediction.ask(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         else:

@@ -230,6 +230,13 @@ async def test_what_is_not_plain_goes_the_long_way(two_ways):
     assert two_ways["went"] == []
 
 
+async def test_what_has_been_sent_whole_is_not_unfinished(two_ways):
+    for _ in range(3):
+        await compare(two_ways, SHORT["large"], SHORT["large"], SHORT["text"], answers=3)
+    for server in two_ways["servers"]:
+        assert not server._door.unfinished and server._door.unfinished.bytes == 0
+
+
 @pytest.mark.parametrize("name", ["form", "parts"])
 async def test_a_large_form_goes_the_long_way(two_ways, monkeypatch, name):
     monkeypatch.setattr(direct, "AT_ONCE", 5)
