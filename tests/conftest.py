@@ -1,5 +1,6 @@
 """What tests with real processes share: a server of their own, through the command line."""
 
+import gc
 import json
 import os
 import subprocess
@@ -24,6 +25,12 @@ LIMIT = 30.0  # seconds an answer may take on a busy machine
 settings.register_profile("quick", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quick")
 """The same examples each time, however long they take: a busy machine or a lucky draw must not decide what is green."""
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what stays to the end, the tests themselves above all: each full collection would go through them."""
+    gc.collect()
+    gc.freeze()
 
 
 class Server:
