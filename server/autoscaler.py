@@ -44,6 +44,11 @@ class ModelScaler:
         """Forget what was: the number of workers has been changed by somebody else."""
         self._controller = Controller(self._clock())
 
+    @property
+    def asleep(self) -> bool:
+        """Whether there is nothing to look at until `wake()`."""
+        return self._pool.resting
+
     def look(self, machine: Machine) -> None:
         """Change the number of workers, if that is called for."""
         needed = max((seat.memory_bytes for seat in self._pool), default=0)
@@ -83,7 +88,10 @@ class ModelScaler:
 
 
 class Autoscaler:
-    """Looks at models for as long as there are any to look at."""
+    """Looks at models for as long as there are any to look at; at one that is asleep when somebody has woken it.
+
+    So thousands that sleep cost nothing.
+    """
 
     def __init__(
         self, machine: Machine | None = None, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -115,5 +123,7 @@ class Autoscaler:
             for model in [*self._models]:
                 try:
                     model.look(machine)
+                    if model.asleep:
+                        self.leave(model)
                 except Exception:  # a border: what is wrong with one model must not keep the others from being scaled
                     logger.exception("scaling failed")

@@ -106,7 +106,7 @@ class Model:
         """
         self._counted.accepted(version_given)
         if self._pool.resting:
-            self._scaler.wake()
+            self._wake()
         answer = self._batcher.submit(
             request, alone=request.headers.get("explain") == "True", version_given=version_given
         )
@@ -121,13 +121,20 @@ class Model:
             self._counted.rejected("deadline")
             answer.set_exception(too_late(time.monotonic() - since, "x-request-timeout"))
 
+    def _wake(self) -> None:
+        """Have workers again, whose number follows the load."""
+        self._scaler.wake()
+        if self._autoscaler:
+            self._autoscaler.watch(self._scaler)
+
     async def describe_by_handler(self) -> dict[str, Any] | None:
         """What the handler tells of itself, or None where that is no JSON object.
 
         Raises: what `predict` and its future raise.
         """
         request = InferenceRequest(str(uuid.uuid4()), (), {"describe": "True"})
-        self._scaler.wake()
+        if self._pool.resting:
+            self._wake()
         answer = await self._batcher.submit(request, alone=True)
         with suppress(orjson.JSONDecodeError):
             told = orjson.loads(answer.body)

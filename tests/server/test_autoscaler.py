@@ -148,6 +148,8 @@ async def test_a_model_that_cannot_be_scaled_does_not_keep_others_from_it(caplog
             raise RuntimeError("a bug")
 
     class Whole:
+        asleep = False
+
         def look(self, machine):
             looked.set()
 
@@ -163,3 +165,23 @@ async def test_a_model_that_cannot_be_scaled_does_not_keep_others_from_it(caplog
     for model in models:
         autoscaler.leave(model)
     assert autoscaler._task is None
+
+
+async def test_a_model_that_sleeps_is_looked_at_no_more():
+    class Model:
+        def __init__(self, asleep):
+            self.asleep, self.looks = asleep, 0
+
+        def look(self, machine):
+            self.looks += 1
+
+    autoscaler = Autoscaler(sleep=lambda seconds: asyncio.sleep(0))
+    sleeper, awake = Model(True), Model(False)
+    for model in (sleeper, awake):
+        autoscaler.watch(model)
+    await until(lambda: awake.looks > 3)
+    assert sleeper.looks == 1
+    autoscaler.watch(sleeper)
+    autoscaler.leave(awake)
+    await until(lambda: autoscaler._task is None)
+    assert sleeper.looks == 2
