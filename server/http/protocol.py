@@ -123,6 +123,8 @@ class CarefulProtocol(HttpToolsProtocol):
         self._guard.lost()
         self.door.leave(self._peer)
         super().connection_lost(error)
+        if self.cycle is not None and self.cycle.response_complete:
+            self.cycle = None  # which refers to us: pairs of a crowd would be the collector's, which stops everything
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; it still gets the answers it waits for."""

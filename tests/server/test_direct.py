@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import random
 import re
+import weakref
 
 import pytest
 from numserve.server import logs
@@ -509,6 +511,24 @@ async def test_a_connection_that_rests_is_closed(two_ways, monkeypatch):
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
         writer.close()
     assert len(two_ways["went"]) == 1
+
+
+@pytest.mark.parametrize("way", [True, False])
+async def test_a_connection_that_has_ended_is_no_work_for_the_collector(two_ways, way):
+    """Thousands end each second where too many ask: to look for what refers to itself would stop all others."""
+    server = two_ways["servers"][not way]
+    gc.disable()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", two_ways[way].port)
+        writer.write(request())
+        await reader.readuntil(b"\r\n\r\n")
+        (connection,) = map(weakref.ref, server.server_state.connections)
+        writer.close()
+        async with asyncio.timeout(30):
+            while connection() is not None:
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_this_uvicorn_has_what_the_short_way_needs(two_ways):
