@@ -55,16 +55,18 @@ class ModelMetrics:
         """Have counted nothing."""
         self._metrics = metrics
         self._key = name, version
+        self._processes: Callable[[], Mapping[str, int]] | None = None
+        self._watched: Watched | None = None
 
     def begin(self, processes: Callable[[], Mapping[str, int]]) -> None:
         """There is a first worker: show what is counted of it at 0; `processes` tells those of all there will be."""
-        self._metrics.processes[self._key] = processes
+        self._metrics.processes[self._key] = self._processes = processes
         _ = self._accepted, self._latency, self._waited, self._restarts
 
     @property
     def begun(self) -> bool:
         """Whether there has been a worker."""
-        return self._key in self._metrics.processes
+        return self._processes is not None
 
     def accepted(self, version_given: bool) -> None:
         """A request for this model has come, whatever becomes of it."""
@@ -119,12 +121,15 @@ class ModelMetrics:
 
     def watch(self, model: Watched) -> None:
         """Ask the model at each scrape."""
+        self._watched = model
         self._metrics.watched.add(*self._key, model)
 
     def removed(self) -> None:
-        """The model is gone: its gauges end, its counters stay."""
-        self._metrics.processes.pop(self._key, None)
-        self._metrics.watched.remove(*self._key)
+        """The model is gone: its gauges end, unless another has come in its place already; its counters stay."""
+        if self._processes and self._metrics.processes.get(self._key) == self._processes:
+            del self._metrics.processes[self._key]
+        if self._watched:
+            self._metrics.watched.remove(*self._key, self._watched)
 
     def _asked(self, metric: str) -> tuple[Sink, Sink]:
         """What takes the values of requests that name no version, and of those that do."""

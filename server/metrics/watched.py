@@ -44,9 +44,10 @@ class WatchedModels:
         """Ask a version of a model from now on."""
         self._models[name, version] = model
 
-    def remove(self, name: str, version: str) -> None:
-        """Ask it no more."""
-        self._models.pop((name, version), None)
+    def remove(self, name: str, version: str, model: Watched) -> None:
+        """Ask this one no more."""
+        if self._models.get((name, version)) is model:
+            del self._models[name, version]
 
     def pieces(self, names: Collection[str] = ()) -> Iterator[str]:
         """All gauges as text; see exposition.Shown. Pieces before the first are empty."""

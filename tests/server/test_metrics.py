@@ -150,6 +150,20 @@ class Told:
         return {"ready": 1.0}
 
 
+def test_a_removed_model_takes_nothing_from_the_one_in_its_place(metrics, model):
+    model.watch(Told())
+    model.begin(dict)
+    successor, pids = metrics.model("digits", "1.0"), {"9001": os.getpid()}.copy
+    successor.watch(Told())
+    successor.begin(pids)
+    shown = samples(metrics, "numserve_queue_depth", "numserve_workers")
+    model.removed()
+    assert samples(metrics, "numserve_queue_depth", "numserve_workers") == shown
+    assert [*metrics.processes.values()] == [pids]
+    successor.removed()
+    assert samples(metrics, "numserve_queue_depth", "numserve_workers") == [] and not metrics.processes
+
+
 def test_a_removed_model_leaves_its_counters_and_takes_its_gauges(metrics, model):
     model.watch(Told())
     model.rejected("queue_full")
