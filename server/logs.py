@@ -295,8 +295,8 @@ def _text_line(now: float, client: str, request: str, status: int, seconds: floa
     if exchange.model is not None:
         line += f" model={exchange.model} version={exchange.version or ''}"
         if exchange.batch_size is not None and exchange.queue is not None and exchange.inference is not None:
-            queue, inference = _ms(exchange.queue), _ms(exchange.inference)
-            line += f" batch={exchange.batch_size} queue={queue} inference={inference}"
+            queue, inference = exchange.queue * 1000, exchange.inference * 1000
+            line += f" batch={exchange.batch_size} queue={queue:.3f} inference={inference:.3f}"
     return escape(line)
 
 
@@ -311,12 +311,11 @@ def _json_line(now: float, client: str, request: str, status: int, seconds: floa
         "model": exchange.model,
         "version": exchange.version,
         "batch_size": exchange.batch_size,
-        "queue_ms": None if exchange.queue is None else _ms(exchange.queue),
-        "inference_ms": None if exchange.inference is None else _ms(exchange.inference),
+        "queue_ms": _ms(exchange.queue),
+        "inference_ms": _ms(exchange.inference),
     }
     return orjson.dumps({key: value for key, value in found.items() if value is not None}).decode()
 
 
-def _ms(seconds: float) -> float:
-    """Milliseconds, to the microsecond."""
-    return round(seconds * 1e6) / 1000
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

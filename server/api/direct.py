@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..logs import Exchange, new_id
+from ..logs import Exchange
 from ..messages import InferenceResponse, Pieces
 from .bodies import Receive, Scope, Send, to_response
 from .dispatch import Dispatcher
 from .errors import EXPECTED
-from .listener import CLIENT_LEFT, Listener, error_response, request_line, send_error
+from .listener import Listener, error_response, request_line, send_error
 from .pieces import send_in_pieces
 from .responses import Headers
 from .targets import Target, find_target
@@ -72,6 +71,7 @@ class Direct:
         self.limit = dispatcher.limit
         self._listener = listener
         self._dispatcher = dispatcher
+        self.ask, self.account = dispatcher.ask, listener.account
         self.around_id: list[tuple[bytes, bytes]] = []
         """The rest of a head, before and after the id: where the connection ends, and where it goes on."""
         for keep in (False, True):
@@ -84,16 +84,6 @@ class Direct:
         if isinstance(app, Listener) and isinstance(app.app, Dispatcher):
             return cls(app, app.app)
         return None
-
-    def begin(self) -> Exchange:
-        """Take note of a request whose head is there."""
-        return Exchange(new_id())
-
-    def ask(
-        self, place: Place, headers: dict[str, str], body: bytes | bytearray, exchange: Exchange
-    ) -> asyncio.Future[InferenceResponse]:
-        """The answer-to-be; cancelling it is how a client leaves. Raises: whatever `refused` can tell."""
-        return self._dispatcher.ask(place.target, headers, body, b"", exchange)
 
     def answered(self, response: InferenceResponse) -> Whole:
         """A handler's answer, which must not be in pieces."""
@@ -115,10 +105,6 @@ class Direct:
     def goes_on(self, status: int) -> bool:
         """Whether the connection may be used again after an answer."""
         return status < 400 and not self._listener.stopping()
-
-    def account(self, place: Place, exchange: Exchange, client: str, status: int = CLIENT_LEFT) -> None:
-        """Count and log a request that is over; without a status, because its client has left."""
-        self._listener.account(exchange, client, place.line, status)
 
     def in_pieces(self, response: InferenceResponse, further: Pieces, exchange: Exchange) -> Any:
         """An ASGI application that sends an answer in pieces, and accounts for it."""

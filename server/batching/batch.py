@@ -76,11 +76,12 @@ class Turn:
         if not self._depth:
             self.tell()
 
-    def put_off(self, answer: Answer) -> bool:
-        """Have an answer tell its listener at the end of the turn; False outside of one."""
+    def settled(self, answer: Answer) -> None:
+        """Have an answer tell its listener: at the end of the turn, or now outside of one."""
         if self._depth:
             self._untold.append(answer)
-        return self._depth > 0
+        else:
+            answer.notify()
 
     def tell(self) -> None:
         """Tell what was put off: at the end, or before where no batch is to follow."""
@@ -107,22 +108,20 @@ class Answer(asyncio.Future[InferenceResponse]):
     def set_result(self, result: InferenceResponse) -> None:
         """Be answered."""
         super().set_result(result)
-        self._tell()
+        if self._listener is not None:
+            TURN.settled(self)
 
     def set_exception(self, exception: type | BaseException, /) -> None:
         """Be refused."""
         super().set_exception(exception)
-        self._tell()
+        if self._listener is not None:
+            TURN.settled(self)
 
     def cancel(self, msg: object = None) -> bool:
         """Be left."""
-        if cancelled := super().cancel(msg):
-            self._tell()
+        if (cancelled := super().cancel(msg)) and self._listener is not None:
+            TURN.settled(self)
         return cancelled
-
-    def _tell(self) -> None:
-        if self._listener is not None and not TURN.put_off(self):
-            self.notify()
 
     def notify(self) -> None:
         """Tell the listener, unless it was told."""

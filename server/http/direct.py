@@ -15,9 +15,10 @@ from uvicorn.server import ServerState
 
 from ..api.bodies import AT_ONCE, is_form, plain_headers
 from ..api.direct import Direct, Place, Whole, find_place, header_lines
-from ..api.listener import client_name
+from ..api.listener import CLIENT_LEFT, client_name
 from ..api.responses import Headers
 from ..batching.batch import Answer
+from ..logs import Exchange, new_id
 from ..messages import InferenceResponse, Pieces
 from .guards import Door
 from .heads import KnownHead
@@ -247,7 +248,7 @@ class Prediction:
         """Wait for the body."""
         self.protocol = protocol
         self.place, self.headers = place, headers
-        self.exchange = protocol.direct.begin()
+        self.exchange = Exchange(new_id())
         self.pieces: list[bytes] = []
         self.answer: asyncio.Future[InferenceResponse] | None = None
         self.more_body = self.keep_alive = True
@@ -265,7 +266,7 @@ class Prediction:
         """Have the model answer."""
         self.more_body = False
         try:
-            answer = self.answer = self.protocol.direct.ask(self.place, self.headers, body, self.exchange)
+            answer = self.answer = self.protocol.direct.ask(self.place.target, self.headers, body, b"", self.exchange)
         except Exception as error:
             self._send(self.protocol.direct.refused(error, self.place, self.exchange))
         else:
@@ -299,11 +300,11 @@ class Prediction:
     def _send(self, answer: Whole) -> None:
         direct, status = self.protocol.direct, answer[0]
         self.protocol.send_whole(self, answer, direct.goes_on(status) and self.keep_alive)
-        direct.account(self.place, self.exchange, self.protocol.client_name, status)
+        direct.account(self.exchange, self.protocol.client_name, self.place.line, status)
 
     def _left(self) -> None:
         self.protocol.end(self)
-        self.protocol.direct.account(self.place, self.exchange, self.protocol.client_name)
+        self.protocol.direct.account(self.exchange, self.protocol.client_name, self.place.line, CLIENT_LEFT)
 
 
 def _cycle_of(protocol: HttpToolsProtocol, scope: Any, keep_alive: bool) -> RequestResponseCycle:

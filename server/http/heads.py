@@ -50,4 +50,6 @@ class KnownHead:
         length, body = data[start:end], data[end + len(self._after) :]
         if not length.isdigit() or int(length) != len(body) or len(body) > self._limit:
             return None
-        return self._headers | {"content-length": length.decode()}, body
+        headers = self._headers.copy()
+        headers["content-length"] = length.decode()
+        return headers, body

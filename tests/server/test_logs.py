@@ -95,7 +95,7 @@ def answered():
 
 async def test_an_access_line_tells_what_the_batch_was(set_up):
     line = access_line("text", io.StringIO(), set_up, answered())
-    assert line.endswith(" id=i model=m version=1.0 batch=4 queue=1.2 inference=3.4\n")
+    assert line.endswith(" id=i model=m version=1.0 batch=4 queue=1.200 inference=3.400\n")
 
 
 async def test_an_access_line_in_json(set_up):
