@@ -14,9 +14,11 @@ where a target is missed, a server does not start, or an answer is wrong.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -24,6 +26,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numserve
 from numserve.server.bench.report import machine
 from peers import figures as tables
 from peers.figures import Figures
@@ -132,6 +135,8 @@ def main() -> int:
             print(peer.absent, file=sys.stderr)
         else:
             peers.append(peer)
+    for place in numserve.__path__:  # as pip has compiled the peers' packages
+        compileall.compile_dir(place, rx=re.compile(r"/(\.[^/]*|benchmarks|docs|examples|tests)/"), quiet=1)
     adopt()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, too
     with tempfile.TemporaryDirectory() as folder:

@@ -16,13 +16,14 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import uvloop
 from numserve.server.batching.batch import Batch
 from numserve.server.batching.batcher import Batcher
 from numserve.server.errors import QueueFull
-from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Part, Report
+from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, ModelSpec, Needs, Part, Report
 from numserve.server.metrics.metrics import Metrics
 from numserve.server.workers.base import Load, Worker
 from numserve.server.workers.process import ProcessWorker, SpawnedWorker
@@ -36,12 +37,12 @@ WAITING = (100, 10_000)
 class Process:
     """A worker under way behind a batcher of its own."""
 
-    def __init__(self, folder: Path, kind: type[ProcessWorker] = ProcessWorker) -> None:
+    def __init__(self, folder: Path, kind: type[ProcessWorker] = ProcessWorker, needs: Needs = "python") -> None:
         counted = Metrics("benchmark").model("m", "1.0")
         self.batcher = Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=10)
         self.batcher.open()
         self.ready: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        load = Load(ModelSpec("m", "1.0", str(folder), "handler"), "W-9000-m_1.0")
+        load = Load(ModelSpec("m", "1.0", str(folder), "handler", needs=needs), "W-9000-m_1.0")
         self.worker = kind()
         self.task = asyncio.ensure_future(self.worker.run(load, self.idle))
 
@@ -80,7 +81,8 @@ async def measure(rounds: int) -> None:
         folder = Path(name)
         (folder / "handler.py").write_text(ECHO)
         for kind in (ProcessWorker, SpawnedWorker):
-            await starts(folder, kind)
+            for needs in get_args(Needs):
+                await starts(folder, kind, needs)
         process = Process(folder)
         await process.ready
         for size in SIZES:
@@ -95,12 +97,12 @@ async def measure(rounds: int) -> None:
         refusals(Batcher(asyncio.get_running_loop(), counted, batch_size=1, max_delay=0, limit=waiting), rounds)
 
 
-async def starts(folder: Path, kind: type[ProcessWorker]) -> None:
-    """Print what starting and stopping a worker takes; the first one, which also starts the zygote, by itself."""
+async def starts(folder: Path, kind: type[ProcessWorker], needs: Needs) -> None:
+    """Print what starting and stopping a worker takes; the first one, which also waits for the zygote, by itself."""
     took, stops, memory = [], [], []
     for _ in range(STARTS + 1):
         began = time.perf_counter()
-        process = Process(folder, kind)
+        process = Process(folder, kind, needs)
         await process.ready
         took.append(time.perf_counter() - began)
         memory.append(psutil.Process(process.worker.pid).memory_full_info().pss / 1e6)
@@ -109,8 +111,8 @@ async def starts(folder: Path, kind: type[ProcessWorker]) -> None:
         stops.append(time.perf_counter() - began)
     start, stop, pss = statistics.median(took[1:]), statistics.median(stops), statistics.median(memory)
     print(
-        f"{kind.__name__:13}: start {start * 1000:.0f} ms (the first {took[0] * 1000:.0f}), stop {stop * 1000:.1f} ms, "
-        f"{pss:.0f} MB (PSS)"
+        f"{kind.__name__:13} {needs:6}: start {start * 1000:.0f} ms (the first {took[0] * 1000:.0f}), "
+        f"stop {stop * 1000:.1f} ms, {pss:.0f} MB (PSS)"
     )
 
 
