@@ -123,8 +123,8 @@ class CarefulProtocol(HttpToolsProtocol):
         self._guard.lost()
         self.door.leave(self._peer)
         super().connection_lost(error)
-        if self.cycle is not None and self.cycle.response_complete:
-            self.cycle = None  # which refers to us: pairs of a crowd would be the collector's, which stops everything
+        if self.cycle is not None and self.cycle.response_complete:  # it refers to us: a crowd of such pairs would be
+            self.cycle = None  # type: ignore[assignment]  # the collector's, which stops everything
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; it still gets the answers it waits for."""
