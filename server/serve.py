@@ -22,7 +22,7 @@ from .api.gate import Gate
 from .api.listener import App, Listener
 from .auth import Authority
 from .effective import as_property
-from .grpc import INSTALL, asked_for, installed, served
+from .grpc import INSTALL, asked_for, heedless_of_forks, installed, served
 from .http.address import Address
 from .http.certificates import Certificates
 from .http.guards import (
@@ -272,7 +272,8 @@ class Server:
         """The listeners of gRPC; their packages are imported here, where they are."""
         if not self._grpc:
             return []
-        from .grpc.faces import Faces
+        with heedless_of_forks():
+            from .grpc.faces import Faces
 
         faces = Faces(
             registry,

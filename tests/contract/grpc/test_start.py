@@ -98,6 +98,31 @@ def test_a_port_in_use_stops_a_start_only_where_it_was_asked_for(bare, caplog, s
     assert (done.returncode, line.startswith(complaint)) == (1, True)
 
 
+PROGRAMS = """
+import asyncio, os, uvloop
+from numserve.server.grpc import heedless_of_forks
+
+async def main():
+    with heedless_of_forks():
+        import grpc.aio
+    server = grpc.aio.server()
+    server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    for _ in range(2):
+        await (await asyncio.create_subprocess_exec("true")).wait()
+    await server.stop(0)
+
+before = dict(os.environ)
+uvloop.run(main())
+assert before == os.environ
+"""
+
+
+def test_programs_are_started_without_a_word_of_grpcs():
+    done = subprocess.run([sys.executable, "-c", PROGRAMS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("face", ["inference", "management"])
 def test_other_machines_get_in_by_no_accident(server, face):
     done = start(server, f"grpc_{face}_address=0.0.0.0\n")
