@@ -1,10 +1,11 @@
 """Latency and CPU time of a request as models, workers, bodies and connections grow: a table, and drawings.
 
-    python benchmarks/growth.py [--seconds 2] [--rounds 3] [--only models workers body connections] [--svg FOLDER]
+    python benchmarks/growth.py [--seconds 2] [--rounds 3] [--only models workers body connections fleet] [--svg FOLDER]
 
 One echo model is asked by `numserve bench`'s generator: by one client while idle models (1 to 1,000, without workers)
-or bodies (1 KB to 100 MB) grow, by 16 while workers do; connections are opened and kept, and one of them asks. The
-least of the rounds counts. The server, its workers and the generator share the machine.
+or bodies (1 KB to 100 MB) grow, by 16 while workers do; connections are opened and kept, and one of them asks. `fleet`
+asks for what operators and their machines do where there are up to 10,000 models. The least of the rounds counts. The
+server, its workers and the generator share the machine.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import os
 import resource
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from numserve.server import client, lifecycle
 from numserve.server.bench import Load, Point, Target, bench
 from numserve.server.bench.chart import Line, chart, logarithmic
@@ -40,8 +43,15 @@ LEVELS = {
     "workers": (1, 2, 4, 8, 16),
     "body": (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000),
     "connections": (1, 10, 100, 1000, 5000),
+    "fleet": (100, 1000, 10_000),
 }
-TITLES = {"models": "models", "workers": "workers", "body": "bytes of the body", "connections": "open connections"}
+TITLES = {
+    "models": "models",
+    "workers": "workers",
+    "body": "bytes of the body",
+    "connections": "open connections",
+    "fleet": "models",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,38 @@ class Row:
     p99: float
     cpu: float
     throughput: float
+
+    HEAD = "p50 ms | p99 ms | CPU µs | requests/s"
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of a table, under HEAD."""
+        return milliseconds(self.p50), milliseconds(self.p99), plain(self.cpu, 1e6), f"{self.throughput:.0f}"
+
+    def seconds(self) -> dict[str, float]:
+        """What is drawn."""
+        return {"p50": self.p50, "p99": self.p99, "CPU": self.cpu}
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """What so many models cost beside predictions: seconds, the least of the rounds, and bytes of memory for each."""
+
+    level: int
+    register: float
+    ready: float
+    page: float
+    scrape: float
+    memory: float
+
+    HEAD = "register ms | /v2/health/ready ms | GET /models ms | /metrics ms | kB a model"
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of a table, under HEAD."""
+        return *map(milliseconds, self.seconds().values()), f"{self.memory / 1000:.1f}"
+
+    def seconds(self) -> dict[str, float]:
+        """What is drawn."""
+        return {"register": self.register, "ready": self.ready, "page": self.page, "scrape": self.scrape}
 
 
 class Bench:
@@ -82,10 +124,27 @@ class Bench:
         observer = Observer(pid=self.state.pid)
         return [point async for point in bench(Target(Door(self.host, self.port), [request]), [load], observer)][0]
 
-    def manage(self, method: str, path: str) -> None:
-        """Change the models."""
-        status, told = client.ask(self.state.management, method, path)
+    def manage(self, method: str, path: str) -> float:
+        """Change the models; returns the seconds that it took."""
+        return self.ask(self.state.management, method, path)
+
+    def ask(self, address: str | None, method: str, path: str) -> float:
+        """Any request; returns the seconds that it took."""
+        assert address
+        began = time.perf_counter()
+        status, told = client.ask(address, method, path)
         assert status < 300, told
+        return time.perf_counter() - began
+
+    def fleet_row(self, level: int, register: float, memory: float) -> FleetRow:
+        """Measure what there is to ask, with as many models."""
+        asked = [
+            (self.state.inference, "/v2/health/ready"),
+            (self.state.management, "/models"),
+            (self.state.metrics, "/metrics"),
+        ]
+        times = [min(self.ask(place, "GET", path) for _ in range(3 * self._rounds)) for place, path in asked]
+        return FleetRow(level, register, *times, memory)
 
 
 def models(at: Bench) -> Iterator[Row]:
@@ -93,7 +152,7 @@ def models(at: Bench) -> Iterator[Row]:
     there = 1
     for level in LEVELS["models"]:
         for number in range(there, level):
-            at.manage("POST", f"/models?url=echo.mar&model_name=idle{number}&initial_workers=0")
+            add(at, number)
         there = level
         yield at.row(level)
 
@@ -119,6 +178,22 @@ def connections(at: Bench) -> Iterator[Row]:
             yield at.row(min(level, most))
 
 
+def add(at: Bench, number: int) -> float:
+    """One more model without workers, the same archive under another name; returns the seconds that it took."""
+    return at.manage("POST", f"/models?url=echo.mar&model_name=idle{number}&initial_workers=0")
+
+
+def fleet(at: Bench) -> Iterator[FleetRow]:
+    """The same archive under other names, without workers; of the last ones, the quickest registration counts."""
+    process = psutil.Process(at.state.pid)
+    at.fleet_row(1, add(at, 1), 0)  # so that what is loaded with the first is there
+    empty, there = process.memory_info().rss, 2
+    for level in LEVELS["fleet"]:
+        took = [add(at, number) for number in range(there, level)]
+        yield at.fleet_row(level, min(took[-9:]), (process.memory_info().rss - empty) / level)
+        there = level
+
+
 @contextmanager
 def opened(host: str, port: int, count: int) -> Iterator[None]:
     """So many connections."""
@@ -129,23 +204,29 @@ def opened(host: str, port: int, count: int) -> Iterator[None]:
         yield
 
 
-MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+MEASURES: dict[str, Callable[[Bench], Iterator[Row | FleetRow]]] = {
     "models": models,
     "workers": workers,
     "body": body,
     "connections": connections,
+    "fleet": fleet,
 }
 
 
-def drawing(name: str, rows: list[Row]) -> str:
-    """Latency and CPU time over the level, as a file of its own."""
+def drawing(name: str, rows: list[Row | FleetRow]) -> str:
+    """Times over the level, as a file of its own."""
     lines = [
-        Line(label, [(row.level, 1000 * getattr(row, key)) for row in rows], [f"{row.level}" for row in rows])
-        for label, key in (("p50", "p50"), ("p99", "p99"), ("CPU", "cpu"))
+        Line(label, [(row.level, 1000 * row.seconds()[label]) for row in rows], [f"{row.level}" for row in rows])
+        for label in rows[0].seconds()
     ]
     times = [y for line in lines for _, y in line.points]
     x = logarithmic(TITLES[name], [row.level for row in rows])
-    made = chart(f"cost of a request by {TITLES[name]}", x, logarithmic("ms a request", times), lines)
+    made = chart(
+        f"cost of {'operations' if name == 'fleet' else 'a request'} by {TITLES[name]}",
+        x,
+        logarithmic("ms a request", times),
+        lines,
+    )
     head, _, rest = made.partition("\n")
     return f"{head}\n<style>{DRAWING}</style>\n{rest}\n"
 
@@ -162,13 +243,13 @@ def main() -> None:
     print(f"{told['cpu']}, {told['cores']} cores, {given.rounds} rounds of {given.seconds:g} s\n", flush=True)
     kept = {}
     for name in given.only:
-        print(f"| {TITLES[name]} | p50 ms | p99 ms | CPU µs | requests/s |\n|---:|---:|---:|---:|---:|")
-        rows = []
+        rows: list[Row | FleetRow] = []
         with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as state:
             for row in MEASURES[name](Bench(state, given.seconds, given.rounds)):
+                if not rows:
+                    print(f"| {TITLES[name]} | {row.HEAD} |\n|{'---:|' * (2 + row.HEAD.count('|'))}")
                 rows.append(row)
-                cells = milliseconds(row.p50), milliseconds(row.p99), plain(row.cpu, 1e6), f"{row.throughput:.0f}"
-                print(f"| {row.level:,} |", " | ".join(cells), "|", flush=True)
+                print(f"| {row.level:,} |", " | ".join(row.cells()), "|", flush=True)
         print()
         kept[name] = [vars(row) for row in rows]
         if given.svg:
