@@ -167,7 +167,7 @@ class DirectProtocol(CarefulProtocol):
         self.end(prediction)
         if not keep:
             self.transport.close()
-        if self.pipeline or self._guard.ended:
+        if self.pipeline or self._guard.ended or self._last_words:
             self.on_response_complete()
         else:
             self.server_state.total_requests += 1

@@ -114,6 +114,8 @@ class CarefulProtocol(HttpToolsProtocol):
         super().connection_made(Joined(transport, self.loop, self._guard.part))  # type: ignore[arg-type]
         self.flow = Flow(self.transport, self.pipeline)
         self._head_bytes = self._unfinished = 0
+        self._former: Any = None
+        self._last_words = b""
         self._head_since: float | None = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -122,12 +124,14 @@ class CarefulProtocol(HttpToolsProtocol):
         self._watch.cancel()
         self._guard.lost()
         self.door.leave(self._peer)
+        self._former = None
         super().connection_lost(error)
         if self.cycle is not None and self.cycle.response_complete:  # it refers to us: a crowd of such pairs would be
             self.cycle = None  # type: ignore[assignment]  # the collector's, which stops everything
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; it still gets the answers it waits for."""
+        self._whole_ones_wait()
         probing = self.scope is not None and self.scope["http_version"] == "1.1"
         return self._guard.end(self.answering(), self.answering, probing and not self._answer_begun())
 
@@ -154,7 +158,7 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Note that the client still speaks."""
-        if self._guard.parting:
+        if self._guard.parting or self._last_words:
             return
         self._guard.heard(len(data))
         if self._head_since is not None:
@@ -184,6 +188,7 @@ class CarefulProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there in time."""
         self._end_head()
+        self._former = self.cycle
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -192,9 +197,13 @@ class CarefulProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Close where the client has ended its side, and has its answers."""
+        """Close where the client has ended its side, or was to be refused something, and has its answers."""
         super().on_response_complete()
-        if self._guard.ended and not self.answering():
+        if self.answering():
+            return
+        if self._last_words:
+            self._say(self._last_words)
+        elif self._guard.ended:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -210,12 +219,29 @@ class CarefulProtocol(HttpToolsProtocol):
             self._refuse(400, "BadRequestException", "Invalid HTTP message.")
 
     def _refuse(self, code: int, kind: str, text: str) -> None:
-        """Answer without any application, and close."""
+        """Answer without any application, behind the answers that are due, and close."""
         body = pretty({"code": code, "type": kind, "message": text})
         head = f"HTTP/1.1 {code} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        words = head.encode() + b"connection: close\r\n\r\n" + body
+        if self._whole_ones_wait():
+            self._last_words = words
+            self._guard.receiving = False
+        else:
+            self._say(words)
+
+    def _say(self, last_words: bytes) -> None:
+        """Write the last that there is to be told, and close."""
         self._guard.receiving = True  # whatever it was that the client was sending
-        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.write(last_words)
         self.transport.close()
+
+    def _whole_ones_wait(self) -> bool:
+        """Whether requests that are whole wait for their answers; one behind them that is not is forgotten."""
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()
+            self.cycle = self._former
+            self._guard.receiving = False
+        return self.answering() and not self.cycle.more_body
 
     def _begin_head(self) -> None:
         self._head_bytes = 0
