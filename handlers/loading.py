@@ -145,8 +145,8 @@ def _takes(function: Callable[..., Any], name: str, *arguments: str) -> None:
     """Refuse a function that cannot be called with so many arguments; a decorator's own signature is what counts."""
     try:
         signature = inspect.signature(function, follow_wrapped=False)
-    except ValueError:
-        return  # one of C, which tells nothing of its arguments
+    except (TypeError, ValueError):
+        return  # one of C, say, which tells nothing of its arguments
     try:
         signature.bind(*arguments)
     except TypeError as error:
