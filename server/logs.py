@@ -291,7 +291,7 @@ class AccessLog(Bunch):
 
 def _text_line(now: float, client: str, request: str, status: int, seconds: float, exchange: Exchange) -> str:
     """TorchServe's line, then `key=value` for what it does not say."""
-    line = f'{stamp(now)} - /{client} "{request}" {status} {seconds * 1000:.0f} id={exchange.id}'
+    line = f'{_stamp(int(now * 1000))} - /{client} "{request}" {status} {seconds * 1000:.0f} id={exchange.id}'
     if exchange.model is not None:
         line += f" model={exchange.model} version={exchange.version or ''}"
         if exchange.batch_size is not None and exchange.queue is not None and exchange.inference is not None:

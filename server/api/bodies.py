@@ -84,7 +84,8 @@ def to_inference_request(
     The query counts only on the routes that TorchServe hands it on for (contract: inference API, section 4).
     Raises: InvalidRequest where a multipart body is malformed, or the client's time-out is no number of seconds.
     """
-    parts = _parts(headers.get("content-type"), body)
+    content_type = headers.get("content-type")
+    parts = _parts(content_type, body) if is_form(content_type) else (Part("body", content_type, body),)
     if query is not None:
         parts = _last_wins((*_fields(query), *parts))
     headers.pop(OURS_TO_ASK, None)
@@ -93,6 +94,7 @@ def to_inference_request(
     return InferenceRequest(identity, parts, headers, trace, timeout)
 
 
+@lru_cache(64)
 def is_form(content_type: str | None) -> bool:
     """Whether a body of this type is taken apart here."""
     return _kind(content_type) in (FORM, MULTIPART)
@@ -124,15 +126,13 @@ def _seconds(said: str) -> float:
 
 
 def _parts(content_type: str | None, body: bytes | bytearray) -> tuple[Part, ...]:
-    kind = _kind(content_type)
-    if kind == FORM:
+    if _kind(content_type) == FORM:
         return _last_wins(_fields(bytes(body)))
-    if kind == MULTIPART and (boundary := parse_options_header(content_type)[1].get(b"boundary")):
+    if boundary := parse_options_header(content_type)[1].get(b"boundary"):
         return _last_wins(_multipart(boundary, bytes(body)))
     return (Part("body", content_type, body),)
 
 
-@lru_cache(64)
 def _kind(content_type: str | None) -> bytes:
     media, _, _ = (content_type or "").partition(";")
     return media.strip().lower().encode("latin-1")

@@ -10,7 +10,7 @@ from ..errors import InvalidRequest, ModelNotFound
 from ..logs import Exchange
 from ..messages import InferenceRequest, InferenceResponse
 from ..metrics.metrics import UNKNOWN_MODEL, Metrics
-from ..registry import Model, ModelRegistry
+from ..registry import ModelRegistry
 from ..settings import Settings
 from ..workflows import Workflow, WorkflowRegistry
 from .bodies import (
@@ -90,10 +90,12 @@ class Dispatcher:
         if target.open_inference:
             body = await _plain(scope, body, self.limit)
         headers, query = plain_headers(scope["headers"]), scope["query_string"]
-        if len(body) > AT_ONCE and is_form(headers.get("content-type")):
-            request = await asyncio.to_thread(self._read, target, headers, body, query, exchange)
-        else:
-            request = self._read(target, headers, body, query, exchange)
+        if len(body) <= AT_ONCE or not is_form(headers.get("content-type")):
+            return await _answer_or_leave(self.ask(target, headers, body, query, exchange), receive)
+        asked = query if target.with_query else None
+        request = await asyncio.to_thread(
+            to_inference_request, exchange.id, headers, body, target.headers, asked, exchange
+        )
         return await _answer_or_leave(self._predict(target, request, query, exchange), receive)
 
     def ask(
@@ -105,25 +107,19 @@ class Dispatcher:
 
         Raises: EXPECTED
         """
-        return self._predict(target, self._read(target, headers, body, query, exchange), query, exchange)
-
-    def _read(
-        self, target: Target, headers: dict[str, str], body: bytes | bytearray, query: bytes, exchange: Exchange
-    ) -> InferenceRequest:
         asked = query if target.with_query else None
-        return to_inference_request(exchange.id, headers, body, target.headers, asked, exchange)
+        request = to_inference_request(exchange.id, headers, body, target.headers, asked, exchange)
+        return self._predict(target, request, query, exchange)
 
     def _predict(
         self, target: Target, request: InferenceRequest, query: bytes, exchange: Exchange
     ) -> asyncio.Future[InferenceResponse]:
         name = self._named_in(query, request) if target.model is None else target.model
-        served = self._served(name, target)
+        served = self._workflow(name) if target.workflow else self._registry.get(name, target.version)
         exchange.model, exchange.version = name, served.version
         return served.predict(request, version_given=target.version is not None)
 
-    def _served(self, name: str, target: Target) -> Model | Workflow:
-        if not target.workflow:
-            return self._registry.get(name, target.version)
+    def _workflow(self, name: str) -> Workflow:
         if self._workflows is None:
             raise NoRoute
         return self._workflows.get(name)

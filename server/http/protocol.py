@@ -57,7 +57,7 @@ class Joined:
 
     def write_whole(self, *pieces: bytes | bytearray | memoryview) -> None:
         """Send an answer that is all there, behind what is held; nothing where the connection ends."""
-        if self.is_closing():
+        if self._closed or self._transport.is_closing():
             return
         held, self._held = self._held, None
         if held is not None:

@@ -90,7 +90,8 @@ class ModelMetrics:
         """A worker has answered a batch that it was given `seconds` ago."""
         self._batch_seconds.observe(report.seconds)
         self._metrics.thread_time(max(0, round((seconds - report.seconds) * 1000)))
-        self._metrics.emit(report.emitted)
+        if report.emitted:
+            self._metrics.emit(report.emitted)
 
     def answered(self, seconds: float, waited: float, version_given: bool) -> None:
         """A handler's answer is on its way to the client, `seconds` after the request was queued."""
