@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from . import lifecycle
+from .properties import InvalidConfiguration
+from .sources import of_workers
 
 STOP_SECONDS = 60.0
 OF_LOG4J = "log4j2 files are not read; give one for logging.config.dictConfig, or set log_format and log_level"
@@ -40,10 +43,11 @@ def start(options: dict[str, Any]) -> None:
         raise SystemExit(_start_detached(options))
     with contextlib.ExitStack() as stack:
         with _uncollected():
+            forks = stack.enter_context(_forks(options))
             settings = _settings(options)
             if settings.restored:
                 click.echo(f"Restoring {settings.ts_config}; --ncs starts without it.")
-            stack.enter_context(_forks(settings))
+            forks(settings)
             from .serve import main as serve  # imports that no other command needs
         raise SystemExit(serve(settings, options["detached"]))
 
@@ -60,19 +64,31 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _forks(settings: Any) -> Iterator[None]:
-    """Have the process that workers are forked from import what it needs while the server does the same."""
+def _forks(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
+    """Have the process that workers are forked from import what it needs while the server does the same.
+
+    It is started before the settings are read, and told the rest by what this gives, which is to be called with them.
+    """
     from .workers.environment import environment_of
     from .workers.zygote import FORKS
 
-    if settings.worker_backend == "process":
-        seen = environment_of(os.environ, settings.blacklist_env_vars)
-        FORKS.start(seen)
-        from .wanted import needs_from_start  # the archiver, while that process begins
+    with contextlib.suppress(InvalidConfiguration, re.error):  # which the settings are to tell of
+        backend, hidden = of_workers(_flags(options), os.environ)
+        if backend == "process":
+            FORKS.start(environment_of(os.environ, hidden))
 
-        FORKS.start(seen, needs_from_start(settings))
+    def go_on(settings: Any) -> None:
+        from .wanted import needs_from_start  # the archiver
+
+        if settings.worker_backend == "process":
+            seen = environment_of(os.environ, settings.blacklist_env_vars)
+            FORKS.keep(seen)
+            FORKS.start(seen, needs_from_start(settings))
+        else:
+            FORKS.close()
+
     try:
-        yield
+        yield go_on
     finally:
         FORKS.close()
 
@@ -136,16 +152,21 @@ def effective(options: dict[str, Any]) -> Any:
     """The settings of a start with these options. Raises InvalidConfiguration."""
     from .settings import Settings
 
-    return Settings.load(
-        model_store=options["model_store"],
-        workflow_store=options["workflow_store"],
-        load_models=",".join(options["models"]) or None,
-        ts_config=options["ts_config"],
-        log_config=options["log_config"],
-        enable_model_api=options["enable_model_api"] or None,
-        disable_token_authorization=options["disable_token_auth"] or None,
-        config_snapshots=False if options["no_config_snapshots"] else None,
-    )
+    return Settings.load(**_flags(options))
+
+
+def _flags(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the command line gives; None where it does not."""
+    return {
+        "model_store": options["model_store"],
+        "workflow_store": options["workflow_store"],
+        "load_models": ",".join(options["models"]) or None,
+        "ts_config": options["ts_config"],
+        "log_config": options["log_config"],
+        "enable_model_api": options["enable_model_api"] or None,
+        "disable_token_authorization": options["disable_token_auth"] or None,
+        "config_snapshots": False if options["no_config_snapshots"] else None,
+    }
 
 
 def _start_detached(options: dict[str, Any]) -> int:

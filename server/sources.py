@@ -163,6 +163,18 @@ def read_locations(environment: Mapping[str, str]) -> dict[str, Sourced]:
     }
 
 
+def of_workers(flags: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """What kind workers are of, and the variables they do not see, as far as can be told before all settings are read.
+
+    Raises: InvalidConfiguration
+    """
+    path = find_config_file(flags, environment)
+    said: dict[str, str] = {entry.key: entry.value for entry in parse(_text(path), environment)} if path else {}
+    enabled = said.get("enable_envvars_config", "").strip().lower() == "true"
+    said |= read_environment(enabled, False, ("worker_backend", "blacklist_env_vars"), environment)
+    return said.get("worker_backend", "process"), said.get("blacklist_env_vars")
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")

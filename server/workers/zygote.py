@@ -72,7 +72,7 @@ class Zygote:
 
         Raises: OSError
         """
-        self.environment = {**environment, **dict.fromkeys(THREAD_VARIABLES, "1")}
+        self.environment = _of_zygote(environment)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ExitStack() as undo, theirs:
             undo.callback(self._control.close)
@@ -142,9 +142,9 @@ class Zygote:
 
     def close(self) -> None:
         """End it; its workers live on."""
-        self._control.close()
-        self._process.kill()
+        self._process.kill()  # before it notices that we hang up, which it would complain of
         self._process.wait()
+        self._control.close()
         OURS.discard(self._process.pid)
 
 
@@ -168,6 +168,11 @@ class Forks:
             self._zygote.warm_up(needs)
         return self._zygote
 
+    def keep(self, environment: Mapping[str, str]) -> None:
+        """Have none that sees another environment."""
+        if self._zygote and self._zygote.environment != _of_zygote(environment):
+            self.close()
+
     async def ready(self, environment: Mapping[str, str], needs: Needs = "engine") -> Zygote | None:
         """A zygote that can fork; None where workers must be started without."""
         while zygote := self.start(environment, needs):
@@ -184,6 +189,11 @@ class Forks:
         zygote, self._zygote = self._zygote, None
         if zygote:
             zygote.close()
+
+
+def _of_zygote(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a zygote sees, whose libraries use one thread until a worker wants more."""
+    return {**environment, **dict.fromkeys(THREAD_VARIABLES, "1")}
 
 
 FORKS = Forks()
