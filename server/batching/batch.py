@@ -34,6 +34,9 @@ class Stacker(Sender, Protocol):
     takes_ahead: bool
     """Whether it does now; others have no such attribute."""
 
+    def look(self) -> None:
+        """Take in what it has answered; the loop, which would tell, has much else to do."""
+
     def send_ahead(self, batch: AheadBatch) -> None:
         """Own a batch, begin it when those before are settled, and settle it or give it back; never raises."""
 
@@ -98,6 +101,8 @@ class Answer(asyncio.Future[InferenceResponse]):
     """An answer-to-be that tells one listener at once; a callback would have to wait for the loop to turn."""
 
     _listener: Callable[[asyncio.Future[InferenceResponse]], None] | None = None
+    is_awaited: Callable[[], bool] | None = None
+    """Tells whether the client is still there, where that can be told."""
 
     def tell(self, listener: Callable[[asyncio.Future[InferenceResponse]], None]) -> None:
         """Call this when it is done, from within whoever does it; what it raises is for the loop's handler."""
@@ -125,7 +130,7 @@ class Answer(asyncio.Future[InferenceResponse]):
 
     def notify(self) -> None:
         """Tell the listener, unless it was told."""
-        listener, self._listener = self._listener, None
+        listener, self._listener, self.is_awaited = self._listener, None, None
         if listener is None:
             return
         try:

@@ -8,18 +8,22 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 from ..errors import NoWorkers, QueueFull, ServingError, too_late
 from ..messages import InferenceRequest, InferenceResponse, Outcome
 from ..status import BatchingStatus
 from .ahead import Ahead
-from .batch import STREAM_LIMIT, TURN, AheadBatch, Answer, Batch, Job, Sender, Watch, refuse
+from .batch import STREAM_LIMIT, TURN, AheadBatch, Answer, Batch, Job, Sender, Stacker, Watch, refuse
 from .company import Company
 from .line import Line
 from .priority import NONE, Priorities
 from .size import BatchSize, FixedSize
 
+LOOK_SECONDS = 0.001
+"""Seconds between two looks at what busy workers have answered, while requests are refused."""
+LONG = 0.05
+"""Seconds of waiting, or since a client has left, that make it worth a look whether the next one is still there."""
 RECENT = 0.1
 """Weight of the last batch in the pace of a queue."""
 
@@ -86,6 +90,7 @@ class Batcher:
         self._deadlines: deque[Job] = deque()
         self._flying = 0
         self._pace, self._landed_at = 0.0, 0.0  # seconds from one request to the next while others wait
+        self._look_at = self._doubtful_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._shut: str | None = "The model has no worker."
@@ -138,6 +143,7 @@ class Batcher:
         now = self._clock()
         if self._line.of_level(level) + self._ahead.waiting >= self._room:
             self._line.make_room(now)
+            self._look(now)
             if self._line.of_level(level) + self._ahead.waiting >= self._room:
                 wait = self._line.before(level) * self._pace
                 raise self._refused("queue_full", f"{self._room} requests are waiting already", wait)
@@ -217,7 +223,7 @@ class Batcher:
         """Give what waits to whom is idle; runs when either side changes, and on the timer."""
         now = self._clock()
         self._expire(now)
-        while self._idle and (first := self._line.first()):
+        while self._idle and (first := self._first(now)):
             most = self._sizing.most(max(len(self._line), self._company.expected - self._flying))
             if not self._ripe(first, now, most):
                 break
@@ -239,7 +245,7 @@ class Batcher:
         """Give busy workers what waits, those with the least first; some stays for whoever is idle first."""
         while len(self._line) >= max(1, len(self._hands)):
             worker = self._ahead.choose(self._hands)
-            job = self._line.first()
+            job = self._first(now)
             if worker is None or job is None or not self._ahead.suits(job):
                 return
             self._line.take()
@@ -317,13 +323,22 @@ class Batcher:
         if most == 1 and (job := self._line.take()):
             job.batched_at = now
             return [job]
-        while len(taken) < most and (job := self._line.first()):
+        while len(taken) < most and (job := self._first(now)):
             if taken and (job.alone or taken[0].alone):
                 break
             self._line.take()
             job.batched_at = now
             taken.append(job)
         return taken
+
+    def _first(self, now: float) -> Job | None:
+        """Who is next and still there: who has waited for long, or while others left, may be gone before we notice."""
+        while (job := self._line.first()) and (now < self._doubtful_until or now >= job.queued_at + LONG):
+            answer = job.answer
+            if not isinstance(answer, Answer) or answer.is_awaited is None or answer.is_awaited():
+                break
+            answer.cancel()
+        return job
 
     def _expire(self, now: float) -> None:
         """Answer those whose time is over, in the queue or in a batch; the oldest is the first."""
@@ -338,6 +353,14 @@ class Batcher:
                 wait = self._line.before(1) * self._pace
                 job.answer.set_exception(self._refused("wait_exceeded", f"{text} {self._max_wait:g}", wait))
 
+    def _look(self, now: float) -> None:
+        """See whether workers have answered: a loop that is busy refusing would leave them idle until it turns."""
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            for worker in [*self._hands]:
+                if getattr(worker, "takes_ahead", False):
+                    cast(Stacker, worker).look()
+
     def _refused(self, reason: str, text: str, wait: float) -> ServingError:
         """The error for who is not let in, or must leave; in so many seconds there should be room."""
         self._watch.rejected(reason)
@@ -345,6 +368,7 @@ class Batcher:
 
     def _count_left(self, job: Job) -> None:
         if job.answer.cancelled():
+            self._doubtful_until = self._clock() + LONG
             self._watch.rejected("client_gone")
 
     def _landed(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:

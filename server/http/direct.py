@@ -191,6 +191,10 @@ class DirectProtocol(CarefulProtocol):
         self.end(prediction)
         self._start_asgi_task(cycle, self.direct.in_pieces(response, further, prediction.exchange))
 
+    def is_there(self) -> bool:
+        """Whether the client still waits for its answer, also where the loop has yet to come to its leaving."""
+        return self._guard.is_there()
+
     def end(self, prediction: Prediction) -> None:
         """Forget a prediction that is over, its body and its answer: the connection may rest for long."""
         prediction.response_complete, prediction.answer = True, None
@@ -271,6 +275,7 @@ class Prediction:
             self._send(self.protocol.direct.refused(error, self.place, self.exchange))
         else:
             if isinstance(answer, Answer):
+                answer.is_awaited = self.protocol.is_there
                 answer.tell(self._answered)
             else:
                 answer.add_done_callback(self._answered)

@@ -170,6 +170,7 @@ class Connection:
         self._body_from = self._finished_at = 0
         self.receiving = False
         """Whether a body is under way."""
+        self._probed = False
         self.ended = False
         """Whether the client sends no more, and waits for its answers."""
         self.parting = False
@@ -261,11 +262,24 @@ class Connection:
         self._loop.call_later(PROBE_SECONDS, self._probe, answering, may_probe)
         return True
 
+    def is_there(self) -> bool:
+        """Whether the client of a plain request still waits, as far as it can be told without waiting for the loop."""
+        socket = self._transport.get_extra_info("socket")
+        if self._transport.is_closing() or self._transport.get_extra_info("ssl_object"):
+            return not self._transport.is_closing()
+        if not _polled(socket, select.POLLRDHUP):
+            return True
+        if not self._probed:
+            self._probed = True
+            self._transport.write(PROBE)
+        return not _reset(socket)
+
     def _probe(self, answering: Callable[[], bool], send: bool, pause: float = 0.01) -> None:
         """Ask once, then look ever less often whether the client is there: nobody reads that would be told."""
         if self._transport.is_closing() or not answering():
             return
-        if send:
+        if send and not self._probed:
+            self._probed = True
             self._transport.write(PROBE)
         if _reset(self._transport.get_extra_info("socket")):
             self._transport.abort()
@@ -313,6 +327,11 @@ def _on_the_way(socket: Any) -> int:
 
 def _reset(socket: Any) -> bool:
     """Whether the peer of a connected socket has closed it in both directions."""
+    return _polled(socket, 0)
+
+
+def _polled(socket: Any, events: int) -> bool:
+    """Whether one of these has happened to a socket, or its end."""
     poller = select.poll()
-    poller.register(socket.fileno(), 0)
+    poller.register(socket.fileno(), events)
     return bool(poller.poll(0))

@@ -319,7 +319,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def _see_to_those_behind(self) -> None:
         """Take back what waits for a batch that takes its time, unless it was us who did not look."""
-        self._receive()
+        self.look()
         if len(self._hand) > 1 and self._loop.time() >= self._began_at + AHEAD_WAIT:
             self._take_back()
             if not self._hand:  # it was between two batches
@@ -375,10 +375,10 @@ class ProcessWorker(asyncio.BufferedProtocol):
     def _died(self, death: Death) -> None:
         """The process has ended, maybe with answers that were not read yet."""
         self._ended = True
-        self._receive()
+        self.look()
         self._finish(self._death(death))
 
-    def _receive(self) -> None:
+    def look(self) -> None:
         """Act on what has come, without waiting for the loop."""
         while self._connection and not self._end.done():
             try:

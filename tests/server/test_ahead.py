@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numserve.server.batching.ahead import AHEAD_SECONDS, LARGE, MOST, Ahead
-from numserve.server.batching.batcher import Batcher
+from numserve.server.batching.batcher import LOOK_SECONDS, Batcher
 from numserve.server.batching.priority import Priorities
 from numserve.server.errors import QueueFull, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, LoadReport, ModelSpec, Part
@@ -36,6 +36,7 @@ class Loop:
     def __init__(self) -> None:
         self.real = asyncio.new_event_loop()
         self.soon: list = []
+        self.now = 0.0
 
     def create_future(self):
         return self.real.create_future()
@@ -64,6 +65,10 @@ class Stack:
         self.hand: deque = deque()
         self.begun = [] if begun is None else begun
         self.on_ahead = lambda: None
+        self.looks: list[bool] = []
+
+    def look(self) -> None:
+        self.looks.append(True)
 
     def send(self, batch) -> None:
         assert not self.hand
@@ -103,7 +108,7 @@ def loop():
 
 def batcher_of(loop: Loop, **options) -> Batcher:
     options = {"batch_size": 1, "max_delay": 0, "limit": 100, "ahead": True} | options
-    batcher = Batcher(loop, Silent(), clock=lambda: 0.0, **options)
+    batcher = Batcher(loop, Silent(), clock=lambda: loop.now, **options)
     batcher.open()
     return batcher
 
@@ -243,6 +248,24 @@ def test_those_sent_ahead_count_as_waiting(make):
         batcher.submit(request(name))
     with pytest.raises(QueueFull):
         batcher.submit(request("e"))
+
+
+def test_before_somebody_is_refused_workers_are_looked_at(make, loop):
+    batcher, stack = make(limit=1)
+    first, second = (batcher.submit(request(name)) for name in "ab")
+    stack.looks = []
+    with pytest.raises(QueueFull):
+        batcher.submit(request("c"))
+    assert stack.looks == [True]
+
+    def look():
+        stack.answer()
+        batcher.idle(stack, 0.0)
+
+    stack.look = look
+    loop.now += LOOK_SECONDS
+    third = batcher.submit(request("d"))
+    assert first.done() and not second.done() and not third.done()
 
 
 ACTIONS = st.one_of(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numserve.server.batching.batch import TURN, Answer, Batch
-from numserve.server.batching.batcher import Batcher
+from numserve.server.batching.batcher import LONG, Batcher
 from numserve.server.batching.line import LOOK_EACH
 from numserve.server.batching.priority import Priorities
 from numserve.server.batching.size import AdaptiveSize
@@ -255,6 +255,36 @@ def test_a_client_that_has_left_takes_no_row_of_a_batch(make, log, clock):
     batcher.idle(hand)
     assert hand.ids() == [["b", "c"]]
     assert log.reasons == ["client_gone"]
+
+
+def test_who_has_waited_for_long_is_asked_for_before_a_worker_is(make, clock, log):
+    batcher, hand = make(), Hand()
+    answers = [batcher.submit(request(name)) for name in "abc"]
+    asked = []
+    for name, answer, there in zip("abc", answers, (False, True, False), strict=True):
+        answer.is_awaited = lambda name=name, there=there: asked.append(name) or there
+    clock.now = LONG
+    batcher.idle(hand)
+    assert (asked, hand.ids(), log.reasons) == (["a", "b"], [["b"]], ["client_gone"])
+    assert answers[0].cancelled() and not answers[2].done()
+
+
+def test_while_clients_leave_the_next_one_is_asked_for_at_once(make, clock):
+    batcher, hand = make(), Hand()
+    batcher.idle(hand)
+    batcher.submit(request("a"))
+    batcher.submit(request("b")).cancel()
+    gone = batcher.submit(request("c"))
+    gone.is_awaited = lambda: False
+    hand.answer()
+    batcher.idle(hand)
+    assert gone.cancelled() and not hand.batches
+    clock.now += LONG
+    batcher.submit(request("d"))
+    batcher.submit(request("e")).is_awaited = lambda: pytest.fail("nobody leaves any more")
+    hand.answer()
+    batcher.idle(hand)
+    assert hand.ids() == [["e"]]
 
 
 def test_a_client_may_leave_while_its_batch_is_under_way(make):

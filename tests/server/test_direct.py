@@ -8,12 +8,14 @@ import gc
 import io
 import random
 import re
+import socket
 import weakref
 
 import pytest
 from numserve.server import logs
 from numserve.server.http import direct, protocol
 from numserve.server.http.address import Address
+from numserve.server.http.guards import PROBE
 from numserve.server.http.heads import KnownHead
 from numserve.server.http.listeners import HttpServer, bind
 
@@ -511,6 +513,31 @@ async def test_a_connection_that_rests_is_closed(two_ways, monkeypatch):
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
         writer.close()
     assert len(two_ways["went"]) == 1
+
+
+async def test_a_client_that_hangs_up_is_known_to_have_left_before_the_loop_comes_to_it(two_ways):
+    server, port = two_ways["servers"][0], two_ways[True].port
+    leaving = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port))
+    async with asyncio.timeout(30):
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+    (connection,) = server.server_state.connections
+    assert connection.is_there()
+    leaving.close()
+    assert not connection.is_there()
+
+
+async def test_a_client_that_only_sends_no_more_is_still_there(two_ways):
+    server, port = two_ways["servers"][0], two_ways[True].port
+    reading = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port))
+    async with asyncio.timeout(30):
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+    (connection,) = server.server_state.connections
+    reading.shutdown(socket.SHUT_WR)
+    assert connection.is_there() and connection.is_there()
+    assert reading.recv(100) == PROBE  # once
+    reading.close()
 
 
 @pytest.mark.parametrize("way", [True, False])
