@@ -300,7 +300,7 @@ def test_every_attack_names_the_test_that_holds_it_off():
 def test_every_fault_names_the_test_that_injects_it():
     [(_, _, *rows)] = [each for each in tables("docs/faults.md") if each[0].endswith("| test |")]
     unheld = [row for row in rows if not REFERENCES.search(row)]
-    assert len(unheld) == 1 and "does not apply" in unheld[0]
+    assert not unheld
     held = set(REFERENCES.findall(prose("docs/faults.md")))
     for path in sorted((ROOT / "tests" / "faults").glob("test_*.py")):
         for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE):

@@ -79,12 +79,15 @@ class Site(Contract):
         assert self.process
         return self.process.pid
 
-    def start(self, *arguments: str, wait: bool = True, foreground: bool = True) -> Site:
+    def start(
+        self, *arguments: str, wait: bool = True, foreground: bool = True, at_the_same_address: bool = False
+    ) -> Site:
         """Start; returns when its listeners are up and what it was told to load is loaded.
 
         With `foreground` false its logs are files, and its process is the command's own all the same.
         """
-        listeners = "".join(f"{name}_address=http://127.0.0.1:0\n" for name in LISTENERS)
+        places = self.addresses if at_the_same_address else dict.fromkeys(LISTENERS, "http://127.0.0.1:0")
+        listeners = "".join(f"{name}_address={places[name]}\n" for name in LISTENERS)
         config = self.server.folder / "config.properties"
         config.write_text(listeners + EVERYWHERE + self.config)
         environment = os.environ | {

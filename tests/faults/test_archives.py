@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -11,7 +12,9 @@ import socket
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPException
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from numserve.archiver import ArchiveError, unpack
@@ -142,6 +145,46 @@ def test_a_disk_without_room_refuses_the_archive(own, mounts):
     traffic.check()
     assert site.management("GET", "/models/large").status == 404
     site.close()
+
+
+def test_uploads_need_no_disk_and_a_download_without_room_is_told(own, mounts):
+    """Row 22: bodies stay in memory, in parts and without; an archive that is fetched is refused with 507."""
+    site = own()
+    served = site.server.folder / "served"
+    served.mkdir()
+    write_archive(served / "large.mar", "large", padding=os.urandom(3 << 20))
+    with http_server(served) as place:
+        site.config += f"allowed_urls={place}/.*\n"
+        site._within = (*mounts, f'mount -t tmpfs -o size=2m none {site.temp} && exec "$@"', "sh")
+        site.start().model("steady", "obey", workers=1)
+        (site.inside(site.temp) / "filler").write_bytes(bytes(1 << 20))
+        part = b'--b\r\nContent-Disposition: form-data; name="body"; filename="f"\r\n\r\n%b\r\n--b--\r\n'
+        with site.traffic() as traffic:
+            for content in (bytes(3_000_000), os.urandom(3_000_000)):
+                whole = site.post("/predictions/steady", content, "application/octet-stream")
+                parts = site.post("/predictions/steady", part % content, "multipart/form-data; boundary=b")
+                assert (whole.status, whole.body) == (parts.status, parts.body) == (200, content)
+            answer = register(site, f"{place}/large.mar")
+            assert (answer.status, answer.error[1]) == (507, "InternalServerException")
+            traffic.more()
+        traffic.check()
+        assert site.management("GET", "/models/large").status == 404
+        (site.inside(site.temp) / "filler").unlink()
+        site.close()
+
+
+@contextlib.contextmanager
+def http_server(folder):
+    """A folder by HTTP."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def test_logs_on_a_full_disk_are_dropped_and_counted(own):

@@ -101,6 +101,27 @@ def test_answers_nobody_reads_are_dropped(own):
     traffic.check()
 
 
+@pytest.mark.parametrize("framed", ["by a length", "in chunks"])
+def test_bodies_that_nobody_ends_are_bounded_and_leave_nothing(own, framed):
+    """Row 10: 24 clients with 6 MB each; the oldest have to go, and the memory comes back with the last."""
+    site = own("max_unfinished_size=20000000\n").start()
+    site.model("steady", "obey")
+    size = 6_000_000
+    head = b"Content-Length: %d\r\n\r\n" % (size + 1) if framed == "by a length" else CHUNKED + b"%x\r\n" % (size + 1)
+    with site.traffic() as traffic:
+        before = site.now()
+        with contextlib.ExitStack() as until:
+            for _ in range(24):
+                connection = until.enter_context(connect(site))
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(HEAD + head + bytes(size))
+            assert site.metric("numserve_requests_rejected_total", reason="unfinished") >= 20
+            assert site.now().rss < before.rss + (80 << 20)
+            traffic.more()
+        site.eventually(lambda: site.now().rss < before.rss * 1.1 + (24 << 20))
+    traffic.check()
+
+
 def test_a_client_that_reads_an_answer_slowly_gets_all_of_it(site):
     """Row 10: as long as it reads at all."""
     site.obey()

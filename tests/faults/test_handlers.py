@@ -58,15 +58,21 @@ def test_half_a_gigabyte_of_print_blocks_nobody(own, flood):
 @pytest.mark.parametrize("whole", WRONG)
 def test_a_wrong_list_of_answers_is_told(site, whole):
     """Row 34: both counts are named; the worker stays."""
-    site.obey()
-    before = site.workers("obey")
-    with site.traffic() as traffic:
-        answer = site.order(whole=whole)
-    traffic.check()
+    answer = told_beside_traffic(site, whole=whole)
     assert answer.error[0] == WRONG[whole][0] and answer.error[2] == WRONG[whole][1]
     if whole.startswith("too"):
         site.lines(f"the handler returned {0 if whole == 'too few' else 2} answers to 1 requests")
+
+
+def told_beside_traffic(site, **order):
+    """What an order of its own is answered while others are served; the worker stays."""
+    site.obey()
+    before = site.workers("obey")
+    with site.traffic() as traffic:
+        answer = site.order(**order)
+    traffic.check()
     assert site.workers("obey") == before
+    return answer
 
 
 @pytest.mark.parametrize("value", UNFIT)
@@ -92,13 +98,8 @@ def test_nan_and_infinity_are_written_as_python_writes_them(site, value):
 @pytest.mark.parametrize("size", [80_000_000, 1 << 30])
 def test_an_answer_that_is_too_large_is_told(site, size):
     """Row 34: it never leaves the worker, which stays."""
-    site.obey()
-    before = site.workers("obey")
-    with site.traffic() as traffic:
-        answer = site.order(size=size)
-    traffic.check()
+    answer = told_beside_traffic(site, size=size)
     assert answer.error == (500, "InternalServerException", "Model output is too large.")
-    assert site.workers("obey") == before
 
 
 @pytest.mark.parametrize("poison", ["raise", "segfault", "memory"])

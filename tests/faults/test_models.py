@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -90,6 +91,37 @@ def test_a_model_taken_away_is_answered_404(site):
         site.forget("leaving")
         traffic.more(5, "404")
     traffic.check({"404"})
+
+
+SLOW_TO_WAKE = """
+import time
+from pathlib import Path
+
+LOADED = Path({loaded!r})
+
+
+def handle(rows, context):
+    if rows is None:
+        time.sleep(60 * LOADED.exists())
+        LOADED.touch()
+    return rows and [row["body"] for row in rows]
+"""
+
+
+def test_a_model_taken_away_while_it_wakes_tells_those_who_wait(site, tmp_path):
+    """Row 40: one answer each, with the reason; the handler is not waited for."""
+    config = {"minWorkers": 1, "maxWorkers": 1, "scaleToZeroAfter": 1}
+    assert site.register("dozing", SLOW_TO_WAKE.format(loaded=f"{tmp_path}/loaded"), **config).status == 200
+    site.eventually(lambda: not site.described("dozing")["workers"])
+    with site.traffic() as traffic, ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(site.post, "/predictions/dozing", b"x") for _ in range(5)]
+        site.eventually(lambda: site.metric("numserve_queue_depth", model_name="dozing") == 5)
+        assert site.management("DELETE", "/models/dozing").status == 200
+        site.forget("dozing")
+        told = [each.result().error for each in waiting]
+    traffic.check()
+    assert told == [(503, "ServiceUnavailableException", "The model is being removed.")] * 5
+    assert site.post("/predictions/dozing", b"x").status == 404
 
 
 def test_scrapes_disturb_nobody(site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -21,36 +22,35 @@ def test_told_to_stop_it_loses_no_request(own):
     assert code == 0
 
 
+@contextlib.contextmanager
+def long_request(site):
+    """A request of ten minutes is under way; in the end it must have been told that it is not answered."""
+    site.model("steady", "obey", workers=1)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(site.order("steady", sleep=600)))
+    asking.start()
+    site.eventually(lambda: site.metric("numserve_requests_in_flight", model_name="steady") == 1)
+    yield
+    asking.join()
+    assert [answer.status for answer in answers] in ([500], [503], [504])
+
+
 def test_a_request_that_outlasts_the_drain_is_told_so(own):
     """Row 5: and the end is an orderly one, at the limit."""
     site = own("drain_timeout=1\n").start()
-    site.model("steady", "obey", workers=1)
-    answers = []
-    asking = threading.Thread(target=lambda: answers.append(site.order("steady", sleep=60)))
-    asking.start()
-    site.eventually(lambda: site.metric("numserve_requests_in_flight", model_name="steady") == 1)
-    began = time.monotonic()
-    code = site.ends()
-    took = time.monotonic() - began
-    asking.join()
-    assert code == 0 and 1 <= took < 30
-    assert [answer.status for answer in answers] in ([500], [503], [504])
+    with long_request(site):
+        began = time.monotonic()
+        assert site.ends() == 0 and 1 <= time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_told_twice_it_waits_for_nobody(own, number):
     """Row 6: but cleans up."""
     site = own("drain_timeout=600\n").start()
-    site.model("steady", "obey", workers=1)
-    answers = []
-    asking = threading.Thread(target=lambda: answers.append(site.order("steady", sleep=600)))
-    asking.start()
-    site.eventually(lambda: site.metric("numserve_requests_in_flight", model_name="steady") == 1)
-    site.process.send_signal(number)
-    site.lines("stopping")
-    assert site.ends(number) == 0
-    asking.join()
-    assert [answer.status for answer in answers] in ([500], [503], [504])
+    with long_request(site):
+        site.process.send_signal(number)
+        site.lines("stopping")
+        assert site.ends(number) == 0
 
 
 def test_told_to_reload_it_loses_no_request(site):
