@@ -152,6 +152,8 @@ def set_up(
             reason = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
             raise InvalidConfiguration(f"Invalid configuration: log_config: {reason}") from error
     theirs = (config or {}).get("loggers") or {}
+    for handler in {handler for name in theirs for handler in logging.getLogger(name).handlers}:
+        handler.handleError = _Complaint(handler, dropped)  # type: ignore[method-assign]
     formatter = JsonFormatter() if style == "json" else TextFormatter()
     undoing = []
     for file, names in FILES.items():
@@ -210,6 +212,24 @@ class _Dropping(logging.Handler):
             self.dropped(self.format(record).count("\n") + 1)
         else:
             super().handleError(record)
+
+
+class _Complaint:
+    """What a configuration's handler does with lines that it cannot write: the first time it says why, on the terminal
+    or what stands for it; all are counted."""
+
+    def __init__(self, handler: logging.Handler, dropped: Callable[[int], None]) -> None:
+        self._name = type(handler).__name__
+        self._dropped = dropped
+        self._told = False
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            kind, error, _ = sys.exc_info()
+            reason = f"{kind.__name__ if kind else 'unknown'}: {error}"
+            print(f"log_config: {self._name} cannot write: {reason}", file=sys.stderr, flush=True)
+        self._dropped(record.getMessage().count("\n") + 1)
 
 
 class _File(_Dropping, RotatingFileHandler):

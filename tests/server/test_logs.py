@@ -139,6 +139,25 @@ def test_a_file_decides_for_the_loggers_that_it_names(set_up, tmp_path):
         handler.close()
 
 
+def test_a_handler_of_a_file_that_cannot_write_is_told_of_once(set_up, tmp_path, capsys):
+    (tmp_path / "log.yaml").write_text(
+        f"""
+        handlers: {{syslog: {{class: logging.handlers.SysLogHandler, address: {tmp_path}/none}}}}
+        loggers: {{numserve.model: {{handlers: [syslog], level: INFO, propagate: false}}}}
+        """
+    )
+    dropped = []
+    set_up("text", "INFO", tmp_path, config=logs.read_config(tmp_path / "log.yaml"), dropped=dropped.append)
+    model = logging.getLogger(logs.MODEL)
+    model.info("one")
+    model.info("two\nthree")
+    said = "log_config: SysLogHandler cannot write: FileNotFoundError: [Errno 2] No such file or directory\n"
+    assert (capsys.readouterr().err, dropped) == (said, [1, 2])
+    [handler] = model.handlers
+    model.removeHandler(handler)
+    handler.close()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
