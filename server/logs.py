@@ -20,6 +20,7 @@ import yaml
 
 from .messages import Trace
 from .properties import InvalidConfiguration
+from .yaml_files import one_line
 
 ROOT = "numserve"
 ACCESS = "numserve.access"
@@ -123,8 +124,9 @@ def read_config(path: Path | None) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidConfiguration(f"Invalid configuration: log_config {path} cannot be read: {reason}") from error
+        raise InvalidConfiguration(
+            f"Invalid configuration: log_config {path} cannot be read: {one_line(error)}"
+        ) from error
     if not isinstance(found, dict):
         raise InvalidConfiguration(f"Invalid configuration: log_config {path}: expected a mapping")
     return {"version": 1, "disable_existing_loggers": False} | found

@@ -51,7 +51,7 @@ def read_mapping(path: Path) -> tuple[dict[Any, Any], Mapping]:
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply") from error
     except Exception as error:  # PyYAML's constructors raise whatever a wrong tag leads them to
-        raise ValueError(f"{path.name} is no readable YAML: {_one_line(error)}") from error
+        raise ValueError(f"{path.name} is no readable YAML: {one_line(error)}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected a mapping of keys, met a {type(values).__name__}")
     return values, Mapping(node)
@@ -77,8 +77,10 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """PyYAML spreads an error over lines; what a reader needs is where it is, and where what it breaks began."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     if not isinstance(error, yaml.MarkedYAMLError) or not error.problem_mark:
         return getattr(error, "problem", None) or str(error)
     line, begun = error.problem_mark.line + 1, error.context_mark and error.context_mark.line + 1

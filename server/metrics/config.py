@@ -12,6 +12,7 @@ import yaml
 
 from ..messages import DeclaredMetric
 from ..properties import InvalidConfiguration
+from ..yaml_files import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +73,9 @@ def read_metrics_config(path: Path) -> tuple[tuple[DeclaredMetric, ...], tuple[D
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidConfiguration(f"Invalid configuration: metrics_config {path} cannot be read: {reason}") from error
+        raise InvalidConfiguration(
+            f"Invalid configuration: metrics_config {path} cannot be read: {one_line(error)}"
+        ) from error
     try:
         if not isinstance(document, dict):
             raise ValueError("expected a mapping with ts_metrics and model_metrics")

@@ -146,7 +146,7 @@ BROKEN = {
     "model_metrics: {meter: []}": "'meter' is no type of metric",
     "model_metrics: {counter: [{name: '', unit: Count, dimensions: []}]}": "expected name, unit",
     "model_metrics: {counter: [{name: numserve_x, unit: Count, dimensions: []}]}": "the name is the server's own",
-    "model_metrics: [": "cannot be read",
+    "model_metrics: [": "cannot be read: line 1: ",
     "- 1": "expected a mapping",
     "ts_metrics: 1": "expected a mapping",
 }
