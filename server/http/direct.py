@@ -29,6 +29,8 @@ JOINED = 1 << 16
 UNUSUAL = {"transfer-encoding", "content-encoding", "expect", "upgrade", "http2-settings"}
 """Headers of requests that go the long way."""
 KEPT_ALIVE = "keep-alive"
+LEARNED = 8
+"""Heads that are learned in vain, one after the other, before a connection's are no more."""
 HEAD_OF_DIRECT: Any = {"type": "http", "http_version": "1.1"}
 """What of a scope is looked at when there is no application to look at more."""
 
@@ -71,6 +73,7 @@ class DirectProtocol(CarefulProtocol):
         self._prediction: Prediction | None = None
         self._resting_since: float | None = None
         self._known: KnownHead | None = None
+        self._in_vain = 0
         self._defaults: Headers = []
         self._default_lines = b""
 
@@ -93,15 +96,17 @@ class DirectProtocol(CarefulProtocol):
             self._guard.heard(len(data))
             self._guard.finished()
             self._resting_since = None
+            self._in_vain = 0
             headers, body = told
             self.cycle = self._prediction = Prediction(self, self._known.place, headers)
             self._prediction.ask(body)
             return
         before = self.cycle
         super().data_received(data)
-        if resting and self.cycle is not before and isinstance(self.cycle, Prediction):
+        if resting and self._in_vain < LEARNED and self.cycle is not before and isinstance(self.cycle, Prediction):
             headers = self.cycle.headers
             self._known = KnownHead.of(data, self.cycle.place, headers, self._most(headers))
+            self._in_vain += 1
 
     def on_message_begin(self) -> None:
         """Make no scope yet: who goes the short way needs none."""

@@ -331,6 +331,18 @@ async def test_a_head_that_is_not_quite_known_is_parsed(two_ways, known):
         assert not known[0], other
 
 
+async def test_heads_that_never_come_again_are_learned_for_a_while_only(two_ways, known, monkeypatch):
+    monkeypatch.setattr(direct, "LEARNED", 3)
+
+    async def understood(*numbers):
+        known.clear()
+        await told_alike(two_ways, *(request("/predictions/m", f"X-Number: {n}") for n in numbers))
+        return known
+
+    assert await understood(0, 0, 0, 1, 1, 1, 2, 2) == [True, False, True, True, False, True]
+    assert await understood(0, 1, 2, 3, 4, 5, 5, 5) == [False] * 6
+
+
 async def test_what_is_not_one_whole_request_is_parsed(two_ways, known):
     usual, short, longer = SHORT["text"], request(body=b"abc"), request(body=b"abcd")
     for way in (True, False):
