@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..archiver import ArchiveError, Manifest, read_entries, read_manifest
+from ..archiver import Manifest, read_entries, read_manifest
 from .messages import ModelSpec, Needs
 
 IMPORT = re.compile(r"^([ \t]*)(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+(.+))", re.MULTILINE)
@@ -49,7 +49,7 @@ def needs_of_archive(archive: Path) -> Needs:
         if archive.is_dir():
             return "engine" if any(map(_model_of(read_manifest(archive)).get, WEIGHTS)) else "python"
         return _of_zip(archive) if archive.suffix == ".mar" else "python"
-    except (ArchiveError, OSError):
+    except Exception:  # a border: whoever unpacks it says what is wrong with it
         return "python"
 
 
@@ -57,7 +57,7 @@ def _of_zip(archive: Path) -> Needs:
     model: Mapping[str, Any] = {}
     members: list[tuple[str, bytes | None]] = []
     for entry, pieces in read_entries(archive):
-        if entry.name == MANIFEST:
+        if entry.name == MANIFEST and entry.size <= BYTES:
             model = _model_of(Manifest.parse(b"".join(pieces)))
         name, _, inside = entry.name.partition("/")
         read = name.endswith(".py") and not inside and entry.size <= BYTES
@@ -86,7 +86,7 @@ def _needs(model: Mapping[str, Any], handler: str, files: dict[str, str] | None,
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, bytes | None]]:
     for path in folder.iterdir():
-        read = path.suffix == ".py" and path.stat().st_size <= BYTES
+        read = path.suffix == ".py" and path.is_file() and path.stat().st_size <= BYTES
         yield (f"{path.name}/" if path.is_dir() else path.name), path.read_bytes() if read else None
 
 

@@ -1,6 +1,7 @@
 """What can be seen of a model's needs."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -94,6 +95,12 @@ def test_files_that_are_called_as_others_modules_change_nothing(tmp_path):
     assert needs_of(made) == "python"
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    made = spec(tmp_path)
+    os.mkfifo(tmp_path / "pipe.py")
+    assert needs_of(made) == "engine"
+
+
 def test_too_much_to_read_may_need_it(tmp_path):
     made = spec(tmp_path)
     (tmp_path / "table.py").write_text("#" * (1 << 18))
@@ -121,4 +128,8 @@ def test_an_archive_tells_before_it_is_unpacked(tmp_path, source, more, needs):
 
 def test_an_archive_that_cannot_be_read_tells_nothing(tmp_path):
     (tmp_path / "m.mar").write_bytes(b"PK")
-    assert [needs_of_archive(tmp_path / name) for name in ("m.mar", "gone.mar", "m.tar.gz")] == ["python"] * 3
+    with zipfile.ZipFile(tmp_path / "deep.mar", "w") as file:
+        file.writestr("MAR-INF/MANIFEST.json", "[" * 100_000)
+    assert [needs_of_archive(tmp_path / name) for name in ("m.mar", "deep.mar", "gone.mar", "m.tar.gz")] == [
+        "python"
+    ] * 4
