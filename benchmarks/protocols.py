@@ -9,7 +9,6 @@ that speak HTTP here: so the time that the server's own process takes for a requ
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import platform
@@ -24,7 +23,7 @@ from numserve.server.bench import Point
 from numserve.server.bench.point import Record, Spent, summarize
 from numserve.server.bench.report import machine
 from numserve.server.bench.table import milliseconds
-from served import archive, measure, serving
+from served import archive, asked_for, measure, serving
 
 HANDLER = "def handle(rows, context):\n    return rows and [bytes(next(iter(row.values()))) for row in rows]\n"
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
@@ -65,12 +64,7 @@ PROTOCOLS = {"HTTP": by_http, "gRPC": by_grpc}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--bytes", type=int, nargs="+", default=[1000, 600_000])
-    given = parser.parse_args()
+    given = asked_for(__doc__, [1000, 600_000])
     with tempfile.TemporaryDirectory() as folder:
         work, store = Path(folder), Path(folder) / "store"
         store.mkdir()

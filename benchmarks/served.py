@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -16,6 +17,16 @@ from numserve.server.bench.connections import Door
 
 BIN = Path(sys.executable).parent
 ECHO = "def handle(rows, context):\n    return rows and [bytes(row['body']) for row in rows]\n"
+
+
+def asked_for(about: str | None, sizes: list[int]) -> argparse.Namespace:
+    """What the command line says of a comparison in turns: `seconds`, `rounds`, `clients` and `bytes`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--bytes", type=int, nargs="+", default=sizes)
+    return parser.parse_args()
 
 
 def archive(store: Path, name: str, *arguments: str | Path) -> None:

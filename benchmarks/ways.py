@@ -9,7 +9,6 @@ takes for a request says more than requests a second. Best of the rounds.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import platform
@@ -20,18 +19,13 @@ import psutil
 from numserve.server.bench import Point
 from numserve.server.bench.report import machine
 from numserve.server.bench.table import milliseconds
-from served import ECHO, archive, measure, serving
+from served import ECHO, archive, asked_for, measure, serving
 
 WAYS = {"short": "/predictions/echo", "long": "/predictions/echo?"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--bytes", type=int, nargs="+", default=[1000, 100_000])
-    given = parser.parse_args()
+    given = asked_for(__doc__, [1000, 100_000])
     print(f"{machine()['cpu']}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| body | clients | way | requests/s | p50 ms | server's CPU µs |\n|---:|---:|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:

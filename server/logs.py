@@ -16,11 +16,10 @@ from random import getrandbits
 from typing import Any, TextIO
 
 import orjson
-import yaml
 
 from .messages import Trace
 from .properties import InvalidConfiguration
-from .yaml_files import one_line
+from .yaml_files import read_named
 
 ROOT = "numserve"
 ACCESS = "numserve.access"
@@ -121,15 +120,7 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """
     if path is None or path.suffix in OF_LOG4J:
         return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidConfiguration(
-            f"Invalid configuration: log_config {path} cannot be read: {one_line(error)}"
-        ) from error
-    if not isinstance(found, dict):
-        raise InvalidConfiguration(f"Invalid configuration: log_config {path}: expected a mapping")
-    return {"version": 1, "disable_existing_loggers": False} | found
+    return {"version": 1, "disable_existing_loggers": False} | read_named("log_config", path)
 
 
 def set_up(

@@ -1,4 +1,4 @@
-"""YAML files of archives: plain data alone, of bounded size, with the lines that messages name."""
+"""YAML files: plain data alone, with the lines that messages name; those of archives are of bounded size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .properties import InvalidConfiguration
 
 YAML_BYTES = 1 << 20
 YAML_NODES = 100_000
@@ -37,6 +39,22 @@ def read_yaml(path: Path) -> tuple[dict[Any, Any], dict[str, int]]:
     return values, mapping.lines
 
 
+def read_named(setting: str, path: Path) -> dict[Any, Any]:
+    """The mapping in a file that a setting names; the operator's own, so of any size.
+
+    Raises: InvalidConfiguration naming the setting, the file and the line.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidConfiguration(
+            f"Invalid configuration: {setting} {path} cannot be read: {_one_line(error)}"
+        ) from error
+    if not isinstance(found, dict):
+        raise InvalidConfiguration(f"Invalid configuration: {setting} {path}: expected a mapping")
+    return found
+
+
 def read_mapping(path: Path) -> tuple[dict[Any, Any], Mapping]:
     """A YAML mapping, and where what stands in the file. Raises as `read_yaml`."""
     if path.stat().st_size > YAML_BYTES:
@@ -51,7 +69,7 @@ def read_mapping(path: Path) -> tuple[dict[Any, Any], Mapping]:
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply") from error
     except Exception as error:  # PyYAML's constructors raise whatever a wrong tag leads them to
-        raise ValueError(f"{path.name} is no readable YAML: {one_line(error)}") from error
+        raise ValueError(f"{path.name} is no readable YAML: {_one_line(error)}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected a mapping of keys, met a {type(values).__name__}")
     return values, Mapping(node)
@@ -77,7 +95,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def one_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """PyYAML spreads an error over lines; what a reader needs is where it is, and where what it breaks began."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ..messages import DeclaredMetric
 from ..properties import InvalidConfiguration
-from ..yaml_files import one_line
+from ..yaml_files import read_named
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +68,8 @@ def read_metrics_config(path: Path) -> tuple[tuple[DeclaredMetric, ...], tuple[D
 
     Raises: InvalidConfiguration naming the file, the metric and what was expected.
     """
+    document = read_named("metrics_config", path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidConfiguration(
-            f"Invalid configuration: metrics_config {path} cannot be read: {one_line(error)}"
-        ) from error
-    try:
-        if not isinstance(document, dict):
-            raise ValueError("expected a mapping with ts_metrics and model_metrics")
         return tuple(_frontend(document.get("ts_metrics"))), tuple(_declared(document.get("model_metrics")))
     except ValueError as error:
         raise InvalidConfiguration(f"Invalid configuration: metrics_config {path}: {error}") from error
