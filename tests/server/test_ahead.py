@@ -1,8 +1,10 @@
 """Batches that a worker is sent before it has answered the last: who gets them, and what becomes of them."""
 
 import asyncio
+import contextlib
 import math
 import os
+import socket
 import textwrap
 from collections import Counter, deque
 from pathlib import Path
@@ -16,8 +18,11 @@ from numserve.server.batching.priority import Priorities
 from numserve.server.errors import QueueFull, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, LoadReport, ModelSpec, Part
 from numserve.server.workers.base import Load
+from numserve.server.workers.child import Incoming
 from numserve.server.workers.claims import NUMBERS, Claims
+from numserve.server.workers.memory import Memory
 from numserve.server.workers.process import ProcessWorker
+from numserve.server.workers.wire import Kind, number_of, pack, pack_batch, pack_stop, unpack_batch
 
 
 class Silent:
@@ -195,6 +200,19 @@ def test_who_was_slow_gets_nothing_ahead_until_it_has_answered(make, loop):
     assert answers[0].result().body == b"a"
 
 
+def test_a_worker_between_two_batches_gives_back_all(make, loop):
+    batcher, stack = make()
+    for name in "abc":
+        batcher.submit(request(name))
+    stack.answer()
+    batcher.idle(stack, 0.0)
+    assert (len(batcher), batcher.flying) == (1, 1)  # it is b's turn
+    stack.give_back(kept=0)
+    assert (len(batcher), batcher.flying, stack.ids()) == (2, 0, [])
+    batcher.idle(stack, 0.0)
+    assert (len(batcher), batcher.flying, stack.ids()) == (1, 1, ["b", "c"])
+
+
 def test_what_comes_back_goes_to_whoever_is_idle_before_others(make, loop):
     batcher, stack = make()
     for name in "abc":
@@ -357,6 +375,50 @@ def test_a_claim_is_for_one_batch_and_what_was_taken_back_is_nobodys():
     assert len(server.take_back()) == 101 and server.take_back() == b""
     server.close()
     worker.close()
+
+
+@pytest.fixture
+def wire():
+    """What a worker reads, the socket it comes from, and the server's end of the claims."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, contextlib.closing(Memory.create()) as memory, contextlib.closing(Claims.create()) as claims:
+        frame = b"".join(pack(Kind.MEMORY, None))
+        socket.send_fds(ours, [frame], [memory.descriptor, claims.reading])
+        incoming = Incoming(theirs)
+        assert next(incoming).kind is Kind.MEMORY
+        yield incoming, lambda *frames: ours.sendall(b"".join(map(b"".join, frames))), claims
+        for each in (incoming.memory, incoming._claims):
+            each.close()
+
+
+def test_only_the_batch_that_is_meant_is_stopped(wire):
+    incoming, send, claims = wire
+    claims.offer(bytes([7, 8]))
+    send(pack_batch([request("a")], 7, ahead=True), pack_batch([request("b")], 8, ahead=True))
+    assert incoming.claims(next(incoming)) and not incoming.asks_to_stop()
+    send(pack_stop(7))
+    assert incoming.asks_to_stop()
+    assert incoming.claims(next(incoming))
+    send(pack_stop(7))  # too late: it was for the batch before
+    assert not incoming.asks_to_stop()
+    send(pack_stop(8))
+    assert incoming.asks_to_stop()
+
+
+@pytest.mark.parametrize("cut", [0, 5000])
+def test_what_comes_meanwhile_changes_no_body(wire, cut):
+    incoming, send, claims = wire
+    first, *others = (InferenceRequest("r", (Part("body", None, bytes([n]) * 9000),), {}) for n in range(9))
+    ahead = [b"".join(pack_batch([each], n, ahead=True)) for n, each in enumerate(others)]
+    send(pack_batch([first], 99), [ahead[0], ahead[1][:cut]])
+    claims.offer(bytes(range(8)))
+    (got,) = unpack_batch(next(incoming))
+    send([ahead[1][cut:], *ahead[2:]])
+    assert not incoming.asks_to_stop()
+    assert got == first
+    for number, each in enumerate(others):
+        frame = next(incoming)
+        assert number_of(frame) == number and incoming.claims(frame) and unpack_batch(frame) == [each]
 
 
 HANDLER = """
