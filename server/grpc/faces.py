@@ -55,6 +55,7 @@ class Faces:
         services += [Health(self._registry, names), Reflection([*names, *Health.names])]
         limits = Limits(
             settings.max_request_size,
+            settings.max_connections,
             getattr(settings, f"grpc_{face}_max_connection_age_ms"),
             getattr(settings, f"grpc_{face}_max_connection_age_grace_ms"),
         )

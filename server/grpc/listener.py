@@ -11,6 +11,8 @@ import grpc.aio
 from ..http.listeners import Bound, CannotBind
 from .calls import Calls, Service
 
+HANDSHAKE_MS, IDLE_MS = 10_000, 300_000
+"""Milliseconds for which a connection may stay that has not begun to speak, and one without a call."""
 VANISHED_MS = 120_000
 """Milliseconds of silence after which a client is asked whether it is still there."""
 NEVER_MS = 2**31 - 1
@@ -18,11 +20,15 @@ NEVER_MS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a listener allows: bytes of a request, and milliseconds of a connection and of its last calls."""
+    """What a listener allows: bytes of a request, calls at once, and milliseconds of a connection, of its last calls,
+    of its handshake, and of its rest."""
 
     request_bytes: int
+    calls: int | None = None
     connection_age_ms: int | None = None
     connection_age_grace_ms: int | None = None
+    handshake_ms: int = HANDSHAKE_MS
+    idle_ms: int = IDLE_MS
 
     def options(self) -> list[tuple[str, int]]:
         """As grpc's options. Two servers on one port would share its connections unnoticed: reuse is off."""
@@ -31,6 +37,8 @@ class Limits:
             ("grpc.max_receive_message_length", self.request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.keepalive_time_ms", VANISHED_MS),
+            ("grpc.server_handshake_timeout_ms", self.handshake_ms),
+            ("grpc.max_connection_idle_ms", self.idle_ms),
             ("grpc.max_connection_age_ms", min(self.connection_age_ms or NEVER_MS, NEVER_MS)),
             ("grpc.max_connection_age_grace_ms", min(self.connection_age_grace_ms or NEVER_MS, NEVER_MS)),
         ]
@@ -70,7 +78,7 @@ class GrpcServer:
 
     async def run_until_told(self) -> None:
         """Serve until `finish()`, then let requests under way finish. Raises: CannotBind."""
-        server = grpc.aio.server(options=self._limits.options())
+        server = grpc.aio.server(options=self._limits.options(), maximum_concurrent_rpcs=self._limits.calls)
         for each in self._services:
             server.add_generic_rpc_handlers(self._calls.handlers(each))
         self._bound.close()

@@ -208,7 +208,8 @@ def test_the_clients_deadline_is_the_requests(client, obedient, ordered, refused
     with refused("DEADLINE_EXCEEDED"):
         client.predict("late", timeout=0.2, **ordered(answer="too late"))
     assert time.monotonic() - began < 2
-    client.contract.eventually(lambda: rejected(client, "deadline", "late"))
+    # its clock began before the server's: on a slow machine it may be seen to leave first
+    client.contract.eventually(lambda: rejected(client, "deadline", "late") or rejected(client, "client_gone", "late"))
     assert busy.result().prediction
 
 
