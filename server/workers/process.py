@@ -38,7 +38,7 @@ from .wire import (
     unpack_loaded,
     unpack_pieces,
 )
-from .zygote import FORKS, Forks
+from .zygote import FORKS, Forks, Zygote
 
 DIED = "Worker died."
 META_ALLOWANCE = 1 << 20
@@ -106,7 +106,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         seen = environment_of(os.environ, load.hidden_variables)
         zygote = await forks.ready(seen, load.spec.needs) if forks else None
         try:
-            child = Child(load, zygote=zygote)
+            child = _child(load, zygote)
         except OSError as error:
             raise self._load_failed(LoadFailure("start", type(error).__name__, str(error))) from error
         # No await stands between making the process and owning it
@@ -433,6 +433,17 @@ class SpawnedWorker(ProcessWorker):
     """The same with a Python of its own, which has imported nothing yet."""
 
     forks = None
+
+
+def _child(load: Load, zygote: Zygote | None) -> Child:
+    """A process that is forked, or started where that takes too long: on a machine that is too busy, or for good.
+
+    Raises: OSError
+    """
+    try:
+        return Child(load, zygote=zygote)
+    except TimeoutError:
+        return Child(load)
 
 
 def _share(connection: socket.socket) -> tuple[Memory | None, Claims | None]:

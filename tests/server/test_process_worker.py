@@ -27,7 +27,7 @@ from numserve.server.messages import BatchReport, InferenceRequest, LoadReport, 
 from numserve.server.workers.base import Load
 from numserve.server.workers.environment import environment_of
 from numserve.server.workers.process import ProcessWorker
-from numserve.server.workers.zygote import FORKS
+from numserve.server.workers.zygote import FORKS, Forks
 
 ECHO = """
     def handle(data, context):
@@ -594,6 +594,19 @@ async def test_a_request_that_cannot_be_packed_fails_alone(start):
         await job.answer
     await running.report()
     assert await running.ask(b"a") == [b"a"]
+
+
+async def test_a_worker_is_started_where_forking_takes_too_long(start, monkeypatch):
+    forks = Forks()
+    monkeypatch.setattr(ProcessWorker, "forks", forks)
+    zygote = await forks.ready(environment_of(os.environ, None))
+    zygote._control.settimeout(0.05)
+    os.kill(zygote._process.pid, signal.SIGSTOP)
+    worker = await start(ECHO)
+    assert isinstance(await worker.report(), LoadReport)
+    assert await worker.ask(b"x") == [b"x"]
+    assert not zygote.alive
+    forks.close()
 
 
 async def test_a_worker_imports_no_web_framework_and_no_server_settings(start):
