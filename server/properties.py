@@ -25,17 +25,17 @@ class Entry:
     line: int
 
 
-def parse(text: str, environment: Mapping[str, str]) -> list[Entry]:
+def parse(text: str, environment: Mapping[str, str], file: object = "") -> list[Entry]:
     """Read properties: `#` and `!` comments, `\\` continuation, escapes, `=` or `:`, $$NAME$$ from the environment.
 
-    Raises: InvalidConfiguration where $$NAME$$ names a variable that is not set.
+    Raises: InvalidConfiguration where $$NAME$$ names a variable that is not set, with its line in `file`.
     """
     entries = []
     for line, logical in _logical_lines(text):
         match = _ENTRY.match(logical)
         assert match is not None  # every part of the pattern may be empty
         key, value = (_unescape(part) for part in match.groups())
-        entries.append(Entry(key, _substitute(value, environment, line), line))
+        entries.append(Entry(key, _substitute(value, environment, f"{file} line {line}".lstrip()), line))
     return entries
 
 
@@ -59,10 +59,10 @@ def _unescape(text: str) -> str:
     return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _CONTROL.get(m[2], m[2]), text)
 
 
-def _substitute(value: str, environment: Mapping[str, str], line: int) -> str:
+def _substitute(value: str, environment: Mapping[str, str], place: str) -> str:
     def look_up(match: re.Match[str]) -> str:
         if match[1] not in environment:
-            raise InvalidConfiguration(f"Invalid Environment Variable {match[1]} (line {line}: it is not set)")
+            raise InvalidConfiguration(f"Invalid Environment Variable {match[1]} ({place}: it is not set)")
         return environment[match[1]]
 
     return _VARIABLE.sub(look_up, value)

@@ -126,7 +126,7 @@ def read_config_file(path: Path | None, known: Iterable[str], environment: Mappi
     values: dict[str, Sourced] = {}
     warnings: list[str] = []
     keys = sorted(known)
-    for entry in parse(_text(path), environment) if path else ():
+    for entry in parse(_text(path), environment, path) if path else ():
         where = f"{path} line {entry.line}"
         if entry.key in OF_SNAPSHOTS:
             continue

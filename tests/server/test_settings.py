@@ -214,7 +214,7 @@ def test_no_key_is_served_and_unserved():
         ("default_response_timeout=1e99", "default_response_timeout = '1e99' .*: Input should be less than 2147483648"),
         ("default_startup_timeout=inf", "Input should be less than 2147483648"),
         ("metrics_mode=statsd", "metrics_mode = 'statsd' .*line 1.*'prometheus', 'log' or 'legacy'"),
-        ("model_store=$$NO_SUCH_VARIABLE$$", "Invalid Environment Variable NO_SUCH_VARIABLE"),
+        ("model_store=$$NO_SUCH_VARIABLE$$", r"Variable NO_SUCH_VARIABLE \(.*c.properties line 1: it is not set"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(config, line, says):
