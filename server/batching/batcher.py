@@ -82,7 +82,7 @@ class Batcher:
         self._clock = clock
         self._line = Line(self._count_left, priorities.levels, priorities.step)
         self._company = Company()
-        self._idle: deque[Sender] = deque()
+        self._idle: list[Sender] = []  # who has answered last is the last
         self._ahead = Ahead(ahead and priorities.levels == 1)
         self._hands: dict[Sender, int] = {}
         """How many batches each worker has that has any."""
@@ -227,7 +227,8 @@ class Batcher:
             most = self._sizing.most(max(len(self._line), self._company.expected - self._flying))
             if not self._ripe(first, now, most):
                 break
-            worker = self._idle.popleft()
+            # Who has answered last is awake still, or has its memory in the caches; the others cost nothing.
+            worker = self._idle.pop()
             if worker.available:
                 self._send(worker, self._take(now, most), now)
         if self._ahead.most and not self._idle and not self._sizing.learns:

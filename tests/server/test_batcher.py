@@ -153,6 +153,21 @@ def test_a_worker_that_has_just_died_is_passed_over(make):
     assert (dead.ids(), alive.ids()) == ([], [["a"]])
 
 
+def test_who_has_answered_last_is_asked_first(make):
+    batcher, warm, cold = make(), Hand(), Hand()
+    for hand in (warm, cold):
+        batcher.idle(hand)
+    batcher.submit(request("a"))
+    batcher.submit(request("b"))
+    assert (warm.ids(), cold.ids()) == ([["b"]], [["a"]])
+    cold.answer()
+    batcher.idle(cold)
+    warm.answer()
+    batcher.idle(warm)
+    batcher.submit(request("c"))
+    assert (warm.ids(), cold.ids()) == ([["c"]], [])
+
+
 def test_a_full_batch_goes_at_once_and_in_order(make):
     batcher, hand = make(batch_size=3), Hand()
     batcher.idle(hand)

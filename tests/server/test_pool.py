@@ -198,7 +198,7 @@ async def test_who_scales_while_a_dead_worker_comes_back_waits_for_it(house):
 
 async def test_a_dead_worker_fails_its_batch_alone_and_comes_back(house):
     worker, other = await house.start(2)
-    lost, kept = house.ask("a"), house.ask("b")
+    kept, lost = house.ask("b"), house.ask("a")  # the worker that was idle last is asked first
     worker.die()
     await house.settle()
     other.answer()
