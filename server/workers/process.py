@@ -380,7 +380,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
 
     def look(self) -> None:
         """Act on what has come, without waiting for the loop."""
-        while self._connection and not self._end.done():
+        while self._connection and not self._acting and not self._end.done():
             try:
                 count = self._connection.recv_into(self._reader.space(), 0, socket.MSG_DONTWAIT)
             except OSError:

@@ -297,7 +297,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.lists(ACTIONS, max_size=80))
 def test_every_job_is_begun_once_at_most_and_settled_once(actions):
     loop, begun = Loop(), []
@@ -446,6 +446,7 @@ class Serving:
         self.batcher = Batcher(asyncio.get_running_loop(), Silent(), batch_size=1, max_delay=0, limit=1000, ahead=True)
         self.batcher.open()
         self.tasks: list[asyncio.Task] = []
+        self.workers: list[ProcessWorker] = []
         self.ahead = 0
 
     async def start(self) -> ProcessWorker:
@@ -462,7 +463,7 @@ class Serving:
             loaded.set()
             self.batcher.idle(worker, math.inf if isinstance(report, LoadReport) else 0.0)
 
-        worker = Counting()
+        self.workers.append(worker := Counting())
         self.tasks.append(asyncio.create_task(worker.run(self.load, idle)))
         async with asyncio.timeout(30):
             await loaded.wait()
@@ -499,6 +500,15 @@ async def test_what_goes_ahead_is_answered_in_order(serving):
     bodies = [b"%d" % number for number in range(200)]
     assert await serving.answers(*bodies) == bodies
     assert serving.ahead and serving.begun() == ["first", *(body.decode() for body in bodies)]
+
+
+async def test_a_look_from_within_an_answer_harms_none(serving):
+    bodies = [b"%d" % number for number in range(300)]
+    answers = serving.ask(*bodies)
+    for answer in answers:
+        answer.tell(lambda _: serving.workers[0].look())
+    async with asyncio.timeout(30):
+        assert [answer.body for answer in await asyncio.gather(*answers)] == bodies
 
 
 async def test_large_bodies_and_answers_go_among_small_ones(serving):
