@@ -1,4 +1,4 @@
-"""Whatever comes, and however it is cut: each request that is whole has its answer, once, in its place."""
+"""Whatever comes, however it is cut, is answered once, in its place; management does what it says (the fuzz line)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import random
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -54,21 +55,31 @@ def broken(chance):
     return bytes(sent[: chance.randint(1, len(sent))])
 
 
-def told(site, chance, sent):
-    """What comes back of bytes that are sent in pieces, until the server closes."""
+def dialled(site):
     where = urlsplit(site.addresses["inference"])
+    connection = socket.create_connection((where.hostname, where.port), timeout=PATIENCE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def cut(chance, sent):
+    """Pieces of it, as they may come."""
+    while sent:
+        size = chance.choice((1, 7, 40, 1000, len(sent)))
+        yield sent[:size]
+        sent = sent[size:]
+
+
+def heard(connection, pieces):
+    """What comes back until the server closes, when these have been sent, and no more will be."""
     received = b""
-    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(ConnectionError):
-            while sent:
-                size = chance.choice((1, 7, 40, 1000, len(sent)))
-                connection.sendall(sent[:size])
-                sent = sent[size:]
-            connection.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionError):
-            while piece := connection.recv(1 << 16):
-                received += piece
+    with contextlib.suppress(OSError):
+        for piece in pieces:
+            connection.sendall(piece)
+        connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(1 << 16):
+            received += piece
     return received.replace(PROBE, b"")
 
 
@@ -93,7 +104,154 @@ def test_what_is_whole_is_answered_once_whatever_comes_behind(site, count):
             numbers = [b"%d%04d" % (turn, number) for number in range(chance.randint(0, 4))]
             tail = broken(chance) if chance.random() < 0.6 else b""
             sent = b"".join(whole(chance, number) for number in numbers) + tail
-            found = answers(told(site, chance, sent))
+            with dialled(site) as connection:
+                found = answers(heard(connection, cut(chance, sent)))
             assert found[: len(numbers)] == [(200, number) for number in numbers], (turn, sent, found)
             assert len(found) <= len(numbers) + 2 * bool(tail), (turn, sent, found)
     traffic.check()
+
+
+KNOWN = HEAD % (b"", b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n") + b"hello"
+LENGTHS = (b"05", b"+5", b"5 ", b"5,5", b"6", b"4", b"-1", b"", b"0x5", b"5\n", b"5\r\nContent-Length: 5")
+
+
+def nearly_known(chance):
+    """The known request, with something in it that is not as it was."""
+    kind, at = chance.randrange(5), chance.randrange(len(KNOWN))
+    if kind == 0:
+        return KNOWN.replace(b": 5\r\n", b": " + chance.choice(LENGTHS) + b"\r\n")
+    if kind == 1:
+        return b"\r\n" * chance.randint(1, 3) + KNOWN
+    if kind == 2:
+        return KNOWN + chance.choice((KNOWN, b"x", b"\r\n", b"GET / HTTP/1.1\r\n\r\n"))
+    if kind == 3:
+        return KNOWN[:at]
+    return KNOWN[:at] + bytes([chance.randrange(256)]) + KNOWN[at + chance.randint(0, 1) :]
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_what_is_nearly_known_is_answered_as_if_it_came_first(site, count):
+    """A connection that has sent a request three times is told the same as a new one, whatever comes then."""
+    chance = random.Random(count)
+    for _ in range(count):
+        sent = nearly_known(chance)
+        with dialled(site) as used, dialled(site) as fresh:
+            for _ in range(3):
+                used.sendall(KNOWN)
+                received = b""
+                while not received.endswith(b"hello"):
+                    received += used.recv(1 << 16)
+            assert answers(heard(used, [sent])) == answers(heard(fresh, [sent])), sent
+
+
+NAMES, VERSIONS = ("walked", "wandered"), ("1.0", "2.0")
+
+
+class Walker:
+    """Changes models at random, and knows what must come of it: `workers` of each version, `default` of each name."""
+
+    def __init__(self, site, chance):
+        self.site, self.chance = site, chance
+        self.workers, self.default = {}, {}
+        for name in NAMES:
+            for version in VERSIONS:
+                site._pack(name, version, "obey", None, None, {})
+
+    def step(self):
+        """Ask for one thing; what was asked, the status, and the one that must be."""
+        name, version = key = self.chance.choice(NAMES), self.chance.choice(VERSIONS)
+        do = self.chance.choice((self.register, self.delete, self.scale, self.choose, self.predict, self.describe))
+        return do.__name__, key, *do(name, version, key in self.workers)
+
+    def ask(self, method, path):
+        return self.site.management(method, path)
+
+    def register(self, name, version, there):
+        answer = self.ask("POST", f"/models?url={name}-{version}&initial_workers=1&synchronous=true")
+        if not there:
+            self.workers[name, version] = 1
+            self.default.setdefault(name, version)
+        return answer.status, 409 if there else 200
+
+    def delete(self, name, version, there):
+        answer = self.ask("DELETE", f"/models/{name}/{version}")
+        if not there:
+            return answer.status, 404
+        if self.default[name] == version and sum(other == name for other, _ in self.workers) > 1:
+            return answer.status, 403
+        del self.workers[name, version]
+        if self.default[name] == version:
+            del self.default[name]
+        return answer.status, 200
+
+    def scale(self, name, version, there):
+        workers = self.chance.randint(0, 2)
+        answer = self.ask("PUT", f"/models/{name}/{version}?min_worker={workers}&synchronous=true")
+        if there:
+            self.workers[name, version] = workers
+        return answer.status, 200 if there else 404
+
+    def choose(self, name, version, there):
+        answer = self.ask("PUT", f"/models/{name}/{version}/set-default")
+        if there:
+            self.default[name] = version
+        return answer.status, 200 if there else 404
+
+    def predict(self, name, version, there):
+        default = self.chance.random() < 0.5
+        version = self.default.get(name) if default else version
+        answer = self.site.post(f"/predictions/{name}" + f"/{version}" * (not default), b"x", "text/plain")
+        workers = self.workers.get((name, version))
+        return answer.status, 404 if workers is None else 200 if workers else 503
+
+    def describe(self, name, version, there):
+        answer = self.ask("GET", f"/models/{name}/{version}")
+        if there:
+            assert len(answer.json()[0]["workers"]) == self.workers[name, version]
+        return answer.status, 200 if there else 404
+
+    def leave(self):
+        """Take away what is there, the default versions last."""
+        for name, version in sorted(self.workers, key=lambda key: self.default[key[0]] == key[1]):
+            assert self.ask("DELETE", f"/models/{name}/{version}").status == 200
+        self.workers.clear()
+
+
+@pytest.mark.parametrize("steps", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_management_is_where_a_table_of_it_is(site, steps):
+    """Models come, go, scale and take turns at random."""
+    walker = Walker(site, random.Random(steps))
+    with site.traffic() as traffic:
+        for step in range(steps):
+            asked, key, status, wanted = walker.step()
+            assert status == wanted, (step, asked, key, walker.workers, walker.default)
+        walker.leave()
+    traffic.check()
+
+
+def test_management_by_many_at_once_tells_each_what_is_so(site):
+    """Four at once, who know nothing of each other: each is told something that may be, and all can be undone."""
+    walkers = [Walker(site, random.Random(seed)) for seed in range(4)]
+    with site.traffic() as traffic, ThreadPoolExecutor() as pool:
+        told = [pool.submit(lambda walker=walker: [blindly(walker) for _ in range(25)]) for walker in walkers]
+        statuses = {status for each in told for status in each.result()}
+    assert statuses <= {200, 403, 404, 409, 500, 503}, statuses
+    for name in NAMES:
+        for version in (*VERSIONS, *VERSIONS):
+            site.management("DELETE", f"/models/{name}/{version}")
+        assert site.management("GET", f"/models/{name}").status == 404
+    traffic.check()
+
+
+def blindly(walker):
+    name, version = walker.chance.choice(NAMES), walker.chance.choice(VERSIONS)
+    method, path = walker.chance.choice(
+        (
+            ("POST", f"/models?url={name}-{version}&initial_workers=1&synchronous=true"),
+            ("DELETE", f"/models/{name}/{version}"),
+            ("PUT", f"/models/{name}/{version}?min_worker={walker.chance.randint(0, 2)}&synchronous=true"),
+            ("PUT", f"/models/{name}/{version}/set-default"),
+            ("GET", f"/models/{name}"),
+        )
+    )
+    return walker.ask(method, path).status
