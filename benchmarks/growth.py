@@ -17,11 +17,13 @@ import os
 import resource
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 
 import psutil
@@ -84,9 +86,10 @@ class FleetRow:
     ready: float
     page: float
     scrape: float
+    beside: float
     memory: float
 
-    HEAD = "register ms | /v2/health/ready ms | GET /models ms | /metrics ms | kB a model"
+    HEAD = "register ms | /v2/health/ready ms | GET /models ms | /metrics ms | prediction meanwhile ms | kB a model"
 
     def cells(self) -> tuple[str, ...]:
         """The row of a table, under HEAD."""
@@ -94,7 +97,13 @@ class FleetRow:
 
     def seconds(self) -> dict[str, float]:
         """What is drawn."""
-        return {"register": self.register, "ready": self.ready, "page": self.page, "scrape": self.scrape}
+        return {
+            "register": self.register,
+            "ready": self.ready,
+            "page": self.page,
+            "scrape": self.scrape,
+            "prediction meanwhile": self.beside,
+        }
 
 
 class Bench:
@@ -128,11 +137,11 @@ class Bench:
         """Change the models; returns the seconds that it took."""
         return self.ask(self.state.management, method, path)
 
-    def ask(self, address: str | None, method: str, path: str) -> float:
-        """Any request; returns the seconds that it took."""
+    def ask(self, address: str | None, method: str, path: str, body: bytes | None = None) -> float:
+        """Any request, by a connection of its own; returns the seconds that it took."""
         assert address
         began = time.perf_counter()
-        status, told = client.ask(address, method, path)
+        status, told = client.ask(address, method, path, body)
         assert status < 300, told
         return time.perf_counter() - began
 
@@ -143,8 +152,28 @@ class Bench:
             (self.state.management, "/models"),
             (self.state.metrics, "/metrics"),
         ]
-        times = [min(self.ask(place, "GET", path) for _ in range(3 * self._rounds)) for place, path in asked]
-        return FleetRow(level, register, *times, memory)
+        ready, page, scrape = [
+            min(self.ask(place, "GET", path) for _ in range(3 * self._rounds)) for place, path in asked
+        ]
+        return FleetRow(level, register, ready, page, scrape, self.beside_scrapes(), memory)
+
+    def beside_scrapes(self) -> float:
+        """The median of predictions while one scrape after the other is made."""
+        ending = threading.Event()
+
+        def scrape() -> None:
+            while not ending.is_set():
+                self.ask(self.state.metrics, "GET", "/metrics")
+
+        thread = threading.Thread(target=scrape)
+        thread.start()
+        try:
+            return median(
+                self.ask(self.state.inference, "POST", "/predictions/echo", b"x") for _ in range(100 * self._rounds)
+            )
+        finally:
+            ending.set()
+            thread.join()
 
 
 def models(at: Bench) -> Iterator[Row]:
