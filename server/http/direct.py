@@ -191,6 +191,7 @@ class DirectProtocol(CarefulProtocol):
         }
         cycle = _cycle_of(self, scope, prediction.keep_alive)
         cycle.more_body = False
+        self._running = cycle
         if self.cycle is prediction:
             self.cycle = cycle
         self.end(prediction)

@@ -274,6 +274,18 @@ class Connection:
             self._transport.write(PROBE)
         return not _reset(socket)
 
+    def left(self, may_probe: bool) -> bool:
+        """Whether a client has left that is not read from, as it has asked for more than it has answers to.
+
+        One that has closed one side, or both, is asked as by `end()`, and is known at the next look.
+        """
+        poller = select.poll()
+        poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        happened = sum(event for _, event in poller.poll(0))
+        if happened == select.POLLRDHUP and may_probe and not self._transport.get_extra_info("ssl_object"):
+            self._transport.write(PROBE)
+        return bool(happened & (select.POLLHUP | select.POLLERR))
+
     def _probe(self, answering: Callable[[], bool], send: bool, pause: float = 0.01) -> None:
         """Ask once, then look ever less often whether the client is there: nobody reads that would be told."""
         if self._transport.is_closing() or not answering():

@@ -115,6 +115,7 @@ class CarefulProtocol(HttpToolsProtocol):
         self.flow = Flow(self.transport, self.pipeline)
         self._head_bytes = self._unfinished = 0
         self._former: Any = None
+        self._running: Any = None
         self._last_words = b""
         self._head_since: float | None = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
@@ -124,7 +125,10 @@ class CarefulProtocol(HttpToolsProtocol):
         self._watch.cancel()
         self._guard.lost()
         self.door.leave(self._peer)
-        self._former = None
+        if self._running is not None and not self._running.response_complete:  # uvicorn tells the newest alone
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self._former = self._running = None
         super().connection_lost(error)
         if self.cycle is not None and self.cycle.response_complete:  # it refers to us: a crowd of such pairs would be
             self.cycle = None  # type: ignore[assignment]  # the collector's, which stops everything
@@ -190,6 +194,8 @@ class CarefulProtocol(HttpToolsProtocol):
         self._end_head()
         self._former = self.cycle
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
 
     def on_message_complete(self) -> None:
         """The body is there, too."""
@@ -198,6 +204,8 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Close where the client has ended its side, or was to be refused something, and has its answers."""
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
         super().on_response_complete()
         if self.answering():
             return
@@ -269,6 +277,8 @@ class CarefulProtocol(HttpToolsProtocol):
             self._give_up("head", answer=self._unfinished > 0)
         elif slow := self._guard.look(now, reading=not self.flow.read_paused):
             self._give_up(slow, answer=slow == "body" and not self._answer_begun())
+        elif self.flow.read_paused and self._guard.left(may_probe=not self._answer_begun()):
+            self.transport.abort()
         else:
             self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 

@@ -178,6 +178,22 @@ def test_who_leaves_a_handler_at_work_stops_it(site, tmp_path):
     assert note.read_text() == "cancelled\n"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [reset, socket.socket.close], ids=["reset", "closed"])
+def test_who_asks_for_more_and_leaves_stops_a_handler_at_work(site, tmp_path, ends):
+    """Row 12: nothing is read from it, as it has not waited for its answer; it is looked after all the same."""
+    site.obey()
+    note = tmp_path / "note"
+    with site.traffic() as traffic:
+        leaver = connect(site)
+        leaver.sendall(request(b'{"wait": 50, "note": "%s"}' % str(note).encode()) + request(b'{"answer": "second"}'))
+        site.eventually(lambda: site.metric("numserve_requests_in_flight", model_name="obey") == 1)
+        ends(leaver)
+        assert "second" not in site.order(tell="seen").json()
+    traffic.check()
+    assert note.read_text() == "cancelled\n"
+
+
 def test_who_leaves_amid_an_answer_in_pieces_stops_it(site):
     """Row 12: mid-stream."""
     site.obey()

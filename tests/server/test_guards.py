@@ -322,6 +322,19 @@ async def test_a_client_that_has_closed_altogether_has_left(room, monkeypatch):
     await asyncio.wait_for(inn.left.wait(), LIMIT)
 
 
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_client_that_asks_for_more_and_leaves_has_left(room, hasty, reset):
+    inn = await room()
+    client = inn.dial()
+    await asyncio.get_running_loop().sock_sendall(client, GET * 3)
+    await inn.asked.wait()
+    if reset:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    await asyncio.wait_for(inn.left.wait(), LIMIT)
+    await until(lambda: inn.door._inside == 0)
+
+
 async def test_a_client_of_http_1_0_is_told_nothing_before_its_answer(room, monkeypatch):
     monkeypatch.setattr(guards, "PROBE_SECONDS", 0.0)
     inn = await room()
