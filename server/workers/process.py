@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -106,7 +106,7 @@ class ProcessWorker(asyncio.BufferedProtocol):
         seen = environment_of(os.environ, load.hidden_variables)
         zygote = await forks.ready(seen, load.spec.needs) if forks else None
         try:
-            child = _child(load, zygote)
+            child = _child(load, zygote, lambda: forks and forks.start(seen, load.spec.needs))
         except OSError as error:
             raise self._load_failed(LoadFailure("start", type(error).__name__, str(error))) from error
         # No await stands between making the process and owning it
@@ -435,14 +435,15 @@ class SpawnedWorker(ProcessWorker):
     forks = None
 
 
-def _child(load: Load, zygote: Zygote | None) -> Child:
-    """A process that is forked, or started where that takes too long: on a machine that is too busy, or for good.
+def _child(load: Load, zygote: Zygote | None, renew: Callable[[], object]) -> Child:
+    """A process that is forked, or started where that takes too long: for the next one the zygote is renewed.
 
     Raises: OSError
     """
     try:
         return Child(load, zygote=zygote)
     except TimeoutError:
+        renew()
         return Child(load)
 
 
