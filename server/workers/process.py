@@ -174,7 +174,8 @@ class ProcessWorker(asyncio.BufferedProtocol):
             self._connection = connection
         self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=connection)
         self._timer = self._loop.call_later(self._load.startup_timeout, self._startup_late)
-        self._write(pack_load(self._load.spec))
+        if self._load.startup_timeout > LEAST_SECONDS:  # otherwise there is no time: some load in less than that
+            self._write(pack_load(self._load.spec))
 
     def _act(self, frame: Frame) -> None:
         if frame.kind is Kind.PONG:
