@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,6 @@ def text_in(number: int, row: Any) -> str:
         except UnicodeDecodeError as error:
             raise PredictionException(f"request {number} holds no text in UTF-8: {error}", 503) from error
     if not isinstance(value, str):
-        held = sorted(row) if isinstance(row, Mapping) else type(row).__name__
+        held = reprlib.repr(sorted(row)) if isinstance(row, Mapping) else type(row).__name__
         raise PredictionException(f"request {number}: expected a text under 'data' or 'body', met {held}", 503)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
@@ -70,8 +71,8 @@ class VisionHandler(RowwiseHandler):
         try:
             value = picture_in(row)
             if value is None:
-                held = sorted(row) if isinstance(row, Mapping) else type(row).__name__
-                raise ValueError(f"expected one under 'data' or 'body', met {held}")
+                held = reprlib.repr(sorted(row)) if isinstance(row, Mapping) else type(row).__name__
+                raise ValueError(f"expected one under 'data' or 'body', met {held}; curl sends a picture by -T")
             if isinstance(value, bytes):
                 return self.image_processing(decode(value))
             if not isinstance(value, list):

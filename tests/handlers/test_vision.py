@@ -68,6 +68,10 @@ def test_image_formats(kind) -> None:
     ("row", "message"),
     [
         ({"image": PNG}, r"request 0 holds no readable picture: expected one under 'data' or 'body', met \['image'\]"),
+        (
+            {chr(65 + n) * 900: "" for n in range(9)},
+            r"met \['A{12}\.\.\.A{13}', .*, \.\.\.\]; curl sends a picture by -T",
+        ),
         ({}, r"met \[\]"),
         ({"body": bytearray()}, "expected one under"),
         (None, "met NoneType"),
