@@ -6,6 +6,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MANY = 10_000
+"""Objects made meanwhile that make it worth while to keep the next search from them."""
+
 
 @contextmanager
 def without_collections() -> Iterator[None]:
@@ -16,12 +19,16 @@ def without_collections() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            _take_as_old()
+            if gc.get_count()[0] > MANY:
+                _take_as_old()
             gc.enable()
 
 
 def _take_as_old() -> None:
-    """Let all that there is be looked at with what has been there for long, and not right away as what is new."""
+    """Let all that there is be looked at with what has been there for long, and not right away as what is new.
+
+    It goes through what is frozen, to count it: nothing for every small file.
+    """
     if not gc.get_freeze_count():
         gc.freeze()
         gc.unfreeze()

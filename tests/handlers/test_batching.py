@@ -89,4 +89,4 @@ def test_what_is_answered_apart_is(load):
         return handler.handle([{"body": {"instances": body}} for body in bodies], handler.context)
 
     alone = [send([row])[0]["predictions"] for row in rows]
-    np.testing.assert_allclose([each["predictions"] for each in send(rows)], alone, rtol=1e-5)
+    np.testing.assert_allclose([each["predictions"] for each in send(rows)], alone, rtol=1e-5, atol=1e-6)

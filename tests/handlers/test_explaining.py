@@ -12,7 +12,7 @@ def test_a_linear_model_is_explained_by_its_weights():
     model = nn.Linear(3, 2)
     inputs = engine.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
     explained = integrated_gradients(model, inputs, 1)
-    np.testing.assert_allclose(explained.numpy(), (model.weight[1] * inputs).detach().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(explained.numpy(), (model.weight[1] * inputs).detach().numpy(), rtol=1e-5, atol=1e-6)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 

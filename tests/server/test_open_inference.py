@@ -103,9 +103,9 @@ async def test_a_compressed_body_is_unpacked(serve, encoding, compress, size):
     ("encoding", "body", "status"),
     [
         ("gzip", b"no gzip", 400),
-        ("gzip", gzip.compress(b"x")[:-3], 400),
-        ("gzip", gzip.compress(b"x") + b"more", 400),
-        ("gzip", gzip.compress(bytes(1 << 20)), 413),
+        ("gzip", gzip.compress(b"x", mtime=0)[:-3], 400),
+        ("gzip", gzip.compress(b"x", mtime=0) + b"more", 400),
+        ("gzip", gzip.compress(bytes(1 << 20), mtime=0), 413),
         ("br", b"x", 415),
         ("gzip, gzip", b"x", 415),
     ],

@@ -163,7 +163,7 @@ def test_inputs_are_called_by_their_parameters_and_may_be_nested() -> None:
     expected = module(
         Tensor(arrays[0]), (Tensor(arrays[1]), {"b": Tensor(arrays[2])}), mask=Tensor(arrays[3]), scale=3.0
     )
-    np.testing.assert_allclose(interpret(graph, arrays)[0], expected.detach().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(interpret(graph, arrays)[0], expected.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_two_inputs_have_one_batch_and_others_have_none() -> None:
