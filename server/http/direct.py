@@ -315,6 +315,7 @@ class Prediction:
 
     def _left(self) -> None:
         self.protocol.end(self)
+        self.protocol.transport.abort()  # a queue may find out before the loop: nobody else would close it then
         self.protocol.direct.account(self.exchange, self.protocol.client_name, self.place.line, CLIENT_LEFT)
 
 
