@@ -13,7 +13,7 @@ import weakref
 
 import pytest
 from numserve.server import logs
-from numserve.server.http import direct, protocol
+from numserve.server.http import direct, guards, protocol
 from numserve.server.http.address import Address
 from numserve.server.http.guards import PROBE
 from numserve.server.http.heads import KnownHead
@@ -527,25 +527,39 @@ async def test_a_connection_that_rests_is_closed(two_ways, monkeypatch):
     assert len(two_ways["went"]) == 1
 
 
+async def connected(two_ways):
+    """A client's socket, and its connection in the server."""
+    connections = two_ways["servers"][0].server_state.connections
+    client = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", two_ways[True].port))
+    await until(lambda: connections)
+    (connection,) = connections
+    return client, connection
+
+
 async def test_a_client_that_hangs_up_is_known_to_have_left_before_the_loop_comes_to_it(two_ways):
-    server, port = two_ways["servers"][0], two_ways[True].port
-    leaving = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port))
-    async with asyncio.timeout(30):
-        while not server.server_state.connections:
-            await asyncio.sleep(0.01)
-    (connection,) = server.server_state.connections
+    leaving, connection = await connected(two_ways)
     assert connection.is_there()
     leaving.close()
     assert not connection.is_there()
 
 
+async def test_the_connection_of_a_client_that_a_queue_finds_gone_is_closed(two_ways, monkeypatch, tmp_path):
+    monkeypatch.setattr(guards, "PROBE_SECONDS", 60)  # the guard would find out, too
+    client = two_ways["client"]
+    await client.register(url=client.archives.make(SLOW, name="slow"), initial_workers=1, synchronous=True)
+    leaving, connection = await connected(two_ways)
+    file = tmp_path / "a"
+    leaving.sendall(request("/predictions/slow", body=str(file).encode()))
+    await until(lambda: file.with_suffix(".began").exists())
+    leaving.close()
+    await until(lambda: connection._guard.ended)
+    connection._prediction.answer.cancel()
+    await until(lambda: connection not in two_ways["servers"][0].server_state.connections)
+    file.with_suffix(".go").touch()
+
+
 async def test_a_client_that_only_sends_no_more_is_still_there(two_ways):
-    server, port = two_ways["servers"][0], two_ways[True].port
-    reading = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port))
-    async with asyncio.timeout(30):
-        while not server.server_state.connections:
-            await asyncio.sleep(0.01)
-    (connection,) = server.server_state.connections
+    reading, connection = await connected(two_ways)
     reading.shutdown(socket.SHUT_WR)
     assert connection.is_there() and connection.is_there()
     assert reading.recv(100) == PROBE  # once
