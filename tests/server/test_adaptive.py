@@ -16,16 +16,11 @@ from numserve.server.batching.size import MOST, AdaptiveSize, FixedSize
 from numserve.server.errors import WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse
 
+from .silent import Silent
+
 MS = 0.001
 TURNAROUND = 0.05 * MS
 """How long after the one before a client reads its answer and asks again, in a closed loop."""
-
-
-class Silent:
-    def rejected(self, reason): ...
-    def batch_sent(self, waits): ...
-    def batch_done(self, report, seconds): ...
-    def answered(self, seconds, waited, version_given): ...
 
 
 class Simulation:

@@ -24,15 +24,7 @@ from numserve.server.workers.memory import Memory
 from numserve.server.workers.process import ProcessWorker
 from numserve.server.workers.wire import Kind, number_of, pack, pack_batch, pack_stop, unpack_batch
 
-
-class Silent:
-    """Watches and says nothing."""
-
-    def rejected(self, reason): ...
-    def batch_sent(self, waits): ...
-    def batch_done(self, report, seconds): ...
-    def answered(self, seconds, waited, version_given): ...
-    def first_piece(self, seconds): ...
+from .silent import Silent
 
 
 class Loop:

@@ -29,20 +29,12 @@ from numserve.server.workers.environment import environment_of
 from numserve.server.workers.process import ProcessWorker
 from numserve.server.workers.zygote import FORKS, Forks
 
+from .silent import Silent
+
 ECHO = """
     def handle(data, context):
         return [row["body"] for row in data or []]
 """
-
-
-class Silent:
-    """Watches a batch and says nothing."""
-
-    def rejected(self, reason): ...
-    def batch_sent(self, waits): ...
-    def batch_done(self, report, seconds): ...
-    def answered(self, seconds, waited, version_given): ...
-    def first_piece(self, seconds): ...
 
 
 class Running:

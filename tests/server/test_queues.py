@@ -14,6 +14,8 @@ from numserve.server.batching.sequences import ContinuousLane, Lane, Rules, Sequ
 from numserve.server.errors import Unavailable, WorkerDied
 from numserve.server.messages import BatchReport, InferenceRequest, InferenceResponse, Part, SequenceHeaders
 
+from .silent import Silent
+
 REPORT = BatchReport(0.001, 0)
 HEADERS = SequenceHeaders("id", "start", "end")
 
@@ -68,13 +70,6 @@ class Timer:
 
     def cancel(self) -> None:
         self.cancelled = True
-
-
-class Silent:
-    """Nobody is told anything."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
 
 
 class Hand:
