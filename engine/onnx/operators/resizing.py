@@ -14,6 +14,9 @@ from ..elements import ELEMENTS
 from ..items import Item
 from .table import operator
 
+MOST = 1 << 16
+"""Times that a dim may grow: more is no picture and no sound, but a file that is damaged or means harm."""
+
 
 class Rule:
     """What the attributes of a Resize say about every dim alike."""
@@ -136,6 +139,11 @@ def _resized(
     at: Call, x: Item, axes: Sequence[int], by: Sequence[float], to: Sequence[int], edges: Sequence[tuple[float, float]]
 ) -> Item:
     rule = Rule(at)
+    for axis, size in zip(axes, to, strict=True):
+        if size > MOST * x.shape[axis]:
+            raise FormatError(
+                f"{at.where} makes {size} of the {x.shape[axis]} of dim {axis}; at most {MOST} times as many"
+            )
     changed = [
         (axis, scale, size, edge)
         for axis, scale, size, edge in zip(axes, by, to, edges, strict=True)

@@ -149,6 +149,7 @@ def test_bytes_of_small_types_come_back(code: int) -> None:
         ("Split", [np.ones(4, np.float32)], {"axis": 0, "num_outputs": 0}),
         ("BitShift", [np.ones(1, np.uint8), np.ones(1, np.uint8)], {"direction": "UP"}),
         ("Resize", [np.ones((1, 1, 2), np.float32)], {"coordinate_transformation_mode": "odd"}),
+        ("Resize", [np.ones((1, 1, 2), np.float32), np.ones(0, np.float32), np.array([1, 1, 1e7], np.float32)], {}),
         ("TopK", [np.ones(3, np.float32), np.array([9])], {}),
         ("Cast", [np.ones(3, np.float32)], {"to": 77}),
         ("LSTM", [np.ones((1, 1, 1), np.float32)] * 3, {"hidden_size": 1}),
